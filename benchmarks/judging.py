@@ -9,11 +9,12 @@ Rows and decisions are drawn from known methods, and judged by the code that jud
     python benchmarks/judging.py seeds --record    # do intervals over rows and seeds hold?
     python benchmarks/judging.py calibration --record  # are verdicts on probabilities and targets?
     python benchmarks/judging.py cross-validation --record  # do intervals of such runs hold?
+    python benchmarks/judging.py decisions-by-folds --record  # are their rules judged fairly?
     python benchmarks/judging.py accesses --record # how optimistic is the best of several?
     python benchmarks/judging.py duplicates --record  # are copies of a text kept in one split?
 
-Only cross-validation trains; it and duplicates need data (`FINETEXT_DATA`). Each section takes some
-minutes on one thread.
+Only cross-validation and decisions-by-folds train; they and duplicates need data (`FINETEXT_DATA`).
+Each section takes some minutes on one thread.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from common import finish, parser, say, share, table
-from cross_validation import DRAWS, FOLDS, REPEATS, cross_validation
+from cross_validation import DRAWS, FOLDS, REPEATS, cross_validation, decisions_by_folds
 from planted_copies import duplicates
 from shift import shift
 from stated_probabilities import PARTS, calibration
@@ -402,6 +403,7 @@ SECTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "choice": choice,
     "choice-by-folds": choice_by_folds,
     "cross-validation": cross_validation,
+    "decisions-by-folds": decisions_by_folds,
     "duplicates": duplicates,
     "differences": differences,
     "seeds": seeds,
@@ -416,7 +418,7 @@ def main() -> None:
     made.add_argument("--simulations", type=int, default=400, help="draws of each kind (400)")
     made.add_argument("--metrics", nargs="+", default=METRICS, choices=METRICS)
     made.add_argument("--rows", nargs="+", type=int, default=DRAWS, choices=DRAWS,
-                      help="of cross-validation (all)")  # fmt: skip
+                      help="of the sections that train (all)")  # fmt: skip
     made.add_argument("--gaps", nargs="+", type=float, default=GAPS, choices=GAPS,
                       help="of choice (all)")  # fmt: skip
     made.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS,

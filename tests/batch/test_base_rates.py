@@ -52,7 +52,7 @@ def test_other_shares_are_a_warning_and_are_corrected_on_request(
     source, found = texts(55, 5), list[Finding]()
     plain = predict_file(model, source, listener=heard(found))
     assert [of.code for of in found] == ["base-rates"]
-    assert "have the label 'good', of the validation rows 50%" in found[0].message
+    assert "have the label 'good', of the held-out rows 50%" in found[0].message
     assert "--correct-base-rates" in found[0].message
     assert not plain.corrected
     assert plain.base_rates is not None
@@ -77,10 +77,10 @@ def test_too_low_probabilities_are_refused_before_anything_is_written(
     write_record(best_model(model), {"base_rates": low.to_json()})
     source = texts(55, 5)
     said = command("predict", model, source, status=0).err
-    assert "too low by about 44 points on 200 validation rows" in said
+    assert "too low by about 44 points on 200 held-out rows" in said
     assert "--correct-base-rates" not in said
     seen = command("predict", model, source, "--out", "out.csv", "--correct-base-rates", status=2)
-    assert "too low by about 44 points on 200 validation rows" in seen.err
+    assert "too low by about 44 points on 200 held-out rows" in seen.err
     assert "leave out --correct-base-rates" in seen.err
     assert not Path("out.csv").exists()
 

@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finetext
-from finetext import CurveSettings, Listener, Recipe, Tfidf
+from finetext import CurveSettings, Listener, Recipe, SplitSettings, Tfidf
 from finetext.core.errors import DataError, RecipeError, RunError
 from finetext.diagnosis.curve import Curve
 from finetext.evaluation.deciding import Deciding
+from finetext.runs.cross_validation import FoldPlan
 from finetext.runs.recipe import ladder
 from finetext.storage.codec import from_json
 from finetext.storage.locks import CURVE_LOG, claimed
@@ -85,6 +87,58 @@ def test_the_command_prints_a_table_and_sentences(command: Command, noisy: Path)
     rows = list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
     measured = [row["labels"] for row in rows if row["kind"] == "measured"]
     assert measured == ["25", "44", "79", "140"] * 2
+
+
+FOLDED = SplitSettings(cross_validate=True)
+
+
+def test_few_rows_are_all_measured_by_models_that_did_not_see_them(
+    noisy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, real = list[list[str]](), Tfidf.fit
+
+    def watched(self: Any, train: Any, *rest: Any) -> Any:
+        seen.append(train.ids)
+        return real(self, train, *rest)
+
+    monkeypatch.setattr(Tfidf, "fit", watched)
+    found = learn(noisy, split=FOLDED)
+    assert (found.part, found.measured_rows, found.training_rows) == ("cross-validated", 200, 160)
+    plan = FoldPlan.of(finetext.read(noisy), FOLDED, 0)
+    ids = np.array(plan.dataset.ids)
+    folds = [set(ids[held]) for repeat in plan.held[:2] for held in repeat]
+    for rows, held in zip(seen, folds * 3, strict=True):
+        assert not held & set(rows)
+    assert [len(rows) for rows in seen] == [8] * 10 + [16] * 10 + [32] * 10
+    assert set(seen[0]) < set(seen[10]) < set(seen[20])
+    for point in found.rung("tfidf").points:
+        assert 0 <= point.score.low <= point.score.value <= point.score.high <= 1
+    log = lines("runs/noisy-curve")
+    assert log[0]["folds"] == 5
+    assert len(log[1]["folds"]) == 5
+
+
+def test_a_cross_validated_curve_is_resumed_and_an_earlier_one_stays_on_validation_rows(
+    command: Command, noisy: Path
+) -> None:
+    finished = learn(noisy, split=FOLDED, out="c")
+    kept = lines("c")
+    Path("c", CURVE_LOG).write_text("".join(json.dumps(line) + "\n" for line in kept[:5]))
+    assert timeless(learn(noisy, split=FOLDED, out="c", resume=True)) == timeless(finished)
+    split = SplitSettings(cross_validate=False)
+    held_out = learn(noisy, split=split, out="v")
+    again = learn(noisy, split=split, out="v", resume=True, settings=replace(SETTINGS, trainings=3))
+    assert (held_out.part, again.part) == ("validation", "validation")
+
+
+def test_a_method_that_trains_step_by_step_is_not_cross_validated_at_every_size(
+    noisy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tfidf, "trains_in_steps", True)
+    said = list[str]()
+    found = learn(noisy, split=FOLDED, listener=Listener(say=said.append))
+    assert found.part == "validation"
+    assert any("tfidf would take too long to cross-validate at every size" in of for of in said)
 
 
 def test_json_is_alone_and_the_file_says_the_same(command: Command, noisy: Path) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.core.decision import AS_LIKELY, Decision, decision_in
+from finetext.core.decision import AS_LIKELY, CrossFitted, Decision, decision_in
 
 LIKELY = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.34, 0.33, 0.33]])
 share = st.floats(0.001, 1.0)
@@ -109,3 +110,25 @@ def test_assurance_in_words(
     assured: tuple[bool, ...] | None, needed: int | None, words: str
 ) -> None:
     assert Decision(assured=assured, rows_needed=needed).assurance == words
+
+
+def test_cross_fitted_rules_decide_the_rows_of_their_fold() -> None:
+    low, high = Decision(least=(0.5, 0.5)), Decision(least=(0.9, 0.9), set_from=0.2)
+    rule = CrossFitted.of(replace(high, aim="both"), [low, replace(high, set_from=0.6)], [0, 1, 1])
+    likely = np.array([[0.8, 0.2], [0.8, 0.2], [0.05, 0.95]])
+    assert rule.abstains(likely).tolist() == [False, True, False]
+    assert rule.labels(likely, False).tolist() == [0, 0, 1]
+    assert rule.select([2, 0]).abstains(likely[[2, 0]]).tolist() == [False, False]
+    assert rule.select(np.array([False, True, True])).fold == (1, 1)
+    assert (rule.shipped, rule.aim) == (replace(high, aim="both"), "both")
+    assert rule.to_json() == rule.shipped.to_json()
+    with pytest.raises(ValueError, match="rules for 3 rows cannot decide 2"):
+        rule.labels(likely[:2], False)
+
+
+def test_rules_follow_columns_in_another_order() -> None:
+    rule = Decision(thresholds=(0.1, 0.9), least=(0.2, 0.3), set_from=(0.4, 0.5))
+    turned = rule.in_order([1, 0])
+    assert turned == Decision(thresholds=(0.9, 0.1), least=(0.3, 0.2), set_from=(0.5, 0.4))
+    crossed = CrossFitted.of(rule, [rule], [0, 0]).in_order([1, 0])
+    assert (crossed.shipped, crossed.rules) == (turned, (turned,))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from finetext.diagnosis.curve import Curve
+from finetext.diagnosis.curve_series import Fit, Series
 from finetext.diagnosis.forecast import (
     _RATES,
-    Fit,
     Measured,
-    Series,
     curve_from_fits,
     fit,
     forecast,
@@ -94,6 +94,36 @@ def test_no_forecast_exceeds_a_perfect_score() -> None:
     assert all(drawn.score.high <= 1 for drawn in one.line)
     assert all(expected.score.high <= 1 for expected in one.expected)
     assert one.points[-1].score.high <= 1
+
+
+def test_bounds_are_scores_that_can_be_and_a_gain_of_zero_is_not_shown() -> None:
+    for level in (0.02, 0.98):
+        one = curve(tfidf=fits(lambda n, level=level: level, spread=0.05)).best
+        for expected in one.expected:
+            assert 0 <= expected.score.low <= expected.score.value <= expected.score.high <= 1
+            assert -1 <= expected.gain.low <= expected.gain.high <= 1
+            assert not expected.shown or expected.gain.value >= 0.0005
+        assert all(0 <= point.score.low <= point.score.high <= 1 for point in one.points)
+
+
+def test_scores_of_folds_have_errors_corrected_for_shared_rows() -> None:
+    random = np.random.default_rng(0)
+    table = fits(law, trainings=3, spread=0.0)
+    folded = [
+        [replace(fit, folds=tuple(random.normal(fit.score, 0.1, 5))) for fit in some]
+        for some in table
+    ]
+    series = Series.of(folded, 20_000)
+    plain = Series.of(table, 20_000)
+    assert (series.standard_error > 2 * plain.standard_error).all()
+    spread = np.mean([np.var(fit.folds, ddof=1) for fit in folded[0]])
+    assert series.standard_error[0] == pytest.approx(np.sqrt(spread * (1 / 15 + 1 / 4)))
+    of = Measured(accuracy, SIZES, 20_000, VALIDATION, VALIDATION, 5)
+    found = curve_from_fits({"tfidf": folded}, of)
+    assert found.part == "cross-validated"
+    whole = series.noise.var(axis=1) + series.training_variance
+    np.testing.assert_allclose(np.sqrt(whole), series.standard_error)
+    assert (series.minus(series).standard_error == 0).all()
 
 
 def test_a_curve_that_is_still_getting_steeper_is_not_extrapolated() -> None:

@@ -21,13 +21,15 @@ from finetext.evaluation.calibration import (
     calibration,
     calibration_error,
     confidence,
+    cross_calibrated,
     fit_temperature,
     for_decisions,
+    joined,
     reliability,
     tempered,
     with_temperature,
 )
-from finetext.evaluation.deciding import Deciding, choose_decision, set_from
+from finetext.evaluation.deciding import Deciding, choose_decision, decided_by, set_from
 from finetext.evaluation.metrics import log_loss
 from finetext.methods.majority import MajorityClassifier
 
@@ -229,3 +231,26 @@ def test_rows_needed_are_validation_rows_of_both_halves() -> None:
     )
     assert alone.rows_needed is not None
     assert decision.rows_needed == 2 * alone.rows_needed
+
+
+def test_each_fold_is_calibrated_and_decided_by_the_others() -> None:
+    random = np.random.default_rng(0)
+    targets = random.integers(2, size=60)
+    likely = softmax(np.eye(2)[targets] * 2 + random.normal(0, 1.5, (60, 2)), axis=1)
+    whole = Predictions(tuple(map(str, range(60))), targets, likely, LabelScheme(("x", "y")))
+    folds = [whole.select(np.arange(60) % 3 == number) for number in range(3)]
+    wanted = Deciding(abstain="coverage=0.5")
+    found = cross_calibrated(folds, wanted)
+    changed = replace(folds[0], targets=1 - folds[0].targets)
+    again = cross_calibrated([changed, *folds[1:]], wanted)
+    np.testing.assert_array_equal(found[0].probabilities, again[0].probabilities)
+    assert found[0].decision == again[0].decision
+    assert found[1].decision != again[1].decision
+    assert found[0].decision.temperature == pytest.approx(fit_temperature(joined(folds[1:])))
+    unscaled = cross_calibrated(folds, wanted, is_scaled=False)
+    assert {of.decision.temperature for of in unscaled} == {1.0}
+    crossed = joined(found)
+    assert crossed.abstained.tolist() == [no for of in found for no in of.abstained]
+    decided = decided_by(crossed, Deciding(abstain="coverage=0.8"))
+    others = choose_decision(crossed.select(np.arange(60) >= 20), Deciding(abstain="coverage=0.8"))
+    assert decided.abstained[:20].tolist() == others.abstains(crossed.probabilities[:20]).tolist()

@@ -245,11 +245,20 @@ def test_more_labels_hardly_help_only_where_a_gain_of_a_point_is_ruled_out() -> 
     assert headline(-0.01, -0.005, "log_loss").startswith("Cannot tell")
 
 
-def test_a_gain_that_is_not_significant_is_marked() -> None:
+def test_a_gain_that_is_not_shown_is_none_that_should_be() -> None:
     one = of_method("probe", 0.6)
     far = replace(one.expected[-1], shown=False)
     said = sentences(curve(replace(one, expected=(*one.expected[:2], far))))[0]
-    assert said.endswith("with 3,200 (not significant).")
+    promised, rest = said.split("more labels should gain: ")[1].split(". ", 1)
+    assert "3,200" not in promised
+    assert rest == "No gain is shown with 3,200."
+
+
+def test_a_cross_validated_curve_says_what_its_scores_rest_on() -> None:
+    crossed = replace(curve(of_method("probe", 0.6)), part="cross-validated", measured_rows=60)
+    said = " ".join(sentences(replace(crossed, training_rows=48)))
+    assert "each of the 60 rows is predicted by models that learned from so many of the 48" in said
+    assert "validation rows" not in said
 
 
 def test_a_steepening_curve_is_not_forecast() -> None:

@@ -212,7 +212,7 @@ def test_errors_of_a_cross_validated_run_are_those_of_all_rows(single: ReportDat
     entry = LeaderboardEntry("tfidf", score, 1.0, 1.0, 1, "tfidf/model")
     choice = replace(single.choice, grounds=crossed)
     verdict = verdict_on([entry], {"tfidf": weak}, Judged("tfidf", "probe", Path("r")), choice)
-    assert verdict.next.command == "finetext errors r --method tfidf --split test"
+    assert verdict.next.command == "finetext errors r --method tfidf"
 
 
 def test_the_status_is_that_of_the_lead_whatever_the_choice_shows(single: ReportData) -> None:

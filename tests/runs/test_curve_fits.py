@@ -9,7 +9,7 @@ import pytest
 
 from finetext import Finetune, Tfidf
 from finetext.core.errors import RunError
-from finetext.diagnosis.forecast import Fit, Training
+from finetext.diagnosis.curve_series import Fit, Training
 from finetext.runs.curve_fits import FitLog, fingerprint
 from finetext.storage.locks import CURVE_LOG
 

@@ -74,7 +74,7 @@ def check_correction(model: str | Path | Classifier, source: str, is_text: bool)
 
 def _too_low(known: BaseRates) -> str:
     points = f"{100 * known.underconfidence:.0f} points"
-    return f"too low by about {points} on {counted(known.rows, 'validation row')}"
+    return f"too low by about {points} on {counted(known.rows, 'held-out row')}"
 
 
 @final
@@ -83,7 +83,7 @@ class BaseRateWatch:
     """Looks at the probabilities of all rows that pass, or corrects them.
 
     Attributes:
-        known: base rates of the model's validation rows; None if they are unknown.
+        known: base rates of rows that the model did not learn from; None if they are unknown.
         scheme: its labels.
     """
 
@@ -171,13 +171,13 @@ def findings_of(watch: BaseRateWatch, source: str, is_corrected: bool) -> list[F
     name = Path(public_address(source)).name
     if not check.shifted:
         message = (
-            f"{name}: no other shares of labels than on validation rows can be shown from "
+            f"{name}: no other shares of labels than on held-out rows can be shown from "
             f"{counted(check.rows, 'row')}, so probabilities are unchanged"
         )
         return [Finding("note", "base-rates", message)]
     told = [
         f"about {of.share.value:.0%} [{of.share.low:.0%}, {of.share.high:.0%}] have the label "
-        f"{of.label!r}, of the validation rows {of.known:.0%}"
+        f"{of.label!r}, of the held-out rows {of.known:.0%}"
         for of in check.shifted[:_SHOWN]
     ]
     more = len(check.shifted) - len(told)

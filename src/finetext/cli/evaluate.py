@@ -70,6 +70,7 @@ def evaluate(
     check = consistency(predictions)
     accesses = _count_if_test_rows(model, dataset.texts, screen)
     trained = _count_training_rows(model, data, dataset.texts, screen)
+    learned = _say_learned(model, screen)
     sheets = evaluation_sheets(scores, classes, predictions, dataset.texts)
     sheets |= {} if gaps is None else {"group gaps": group_gaps_table(gaps)}
     table.write(scores_table(scores, classes), screen, **sheets)
@@ -81,7 +82,8 @@ def evaluate(
         found |= {"positive": label, "curve": curve and curve.to_json()}
         found |= {"group_gaps": gaps and gaps.to_json()}
         out = table.out and str(table.out)
-        screen.json(found | {"openings": accesses, "training_rows": trained, "out": out})
+        found |= {"openings": accesses, "training_rows": trained, "learned_from": learned}
+        screen.json(found | {"out": out})
         return
     show_scores(scores, classes, screen.out, label)
     _show_more(predictions, curve, check.words, gaps)
@@ -276,24 +278,44 @@ def _count_training_rows(
 ) -> int | None:
     """Warn of texts that the model's run trained on; return their number, None if unknown."""
     from finetext.core.types import Finding
-    from finetext.runs.stored_splits import stored_splits
+    from finetext.core.wording import part_in_words
+    from finetext.runs.run import Run
 
-    run, _ = _run_and_method(model)
+    run, method = _run_and_method(model)
     if run is None:
         return None
     try:
-        trained = set(stored_splits(run).train.texts)
+        trained = set(Run.open(run).rows(method, "train").texts)
     except FinetextError as error:
         screen.say(f"{data} was not compared with the training rows of {run}: {error}")
         return None
     count = sum(text in trained for text in texts)
     if count:
+        scored = part_in_words("test", Run.open(run).folds)
         message = (
             f"{data}: {count:,} of {len(texts):,} texts are training rows of {run}, so the scores "
-            f"are better than on new texts. Leave them out; test scores: finetext show {run}"
+            f"are better than on new texts. Leave them out; {scored} scores: finetext show {run}"
         )
         screen.findings([Finding("warning", "trained-on", message)])
     return count
+
+
+def _say_learned(model: Path, screen: Screen) -> int | None:
+    """Say how many rows the model learned from; return the number, None if unknown."""
+    from finetext.core.wording import counted, learned_in_words
+    from finetext.models.folder import best_model, record_of
+    from finetext.models.hub import model_folder
+
+    try:
+        record = record_of(best_model(model_folder(model)))
+    except FinetextError:  # a model that finetext did not write
+        return None
+    learned: int | None = record.get("learned_from")
+    if learned is not None and record.get("folds"):
+        screen.say(f"the model {learned_in_words(learned, record.get('chosen_on', 0))}")
+    elif learned is not None:
+        screen.say(f"the model learned from {counted(learned, 'row')}")
+    return learned
 
 
 def _run_and_method(model: Path) -> tuple[Path | None, str | None]:
@@ -312,12 +334,18 @@ def _run_and_method(model: Path) -> tuple[Path | None, str | None]:
 def _keep_for_report(
     predicted: Predicted, part: SplitName, kind: str, find: Callable[[], Any], screen: Screen
 ) -> None:
-    """Keep what `find` gives for the report, if it is about validation rows of the best method."""
+    """Keep what `find` gives for the report, if it is about the best method, and not about test.
+
+    In a cross-validated run both splits stand for the same rows.
+    """
     from finetext.runs.reporting import write_diagnosis
     from finetext.runs.run import Run
 
     run = predicted.run
-    if run is not None and part == "validation" and predicted.method == Run.open(run).best:
+    opened = None if run is None else Run.open(run)
+    if run is None or opened is None or predicted.method != opened.best:
+        return
+    if part == "validation" or opened.folds:
         try:
             write_diagnosis(run, kind, find())
         except RunError as error:  # the run folder may be read-only

@@ -94,6 +94,7 @@ def _important_words(explainer: Explainer, texts: Texts, seed: int, screen: Scre
 def _texts(model: Path, source: str | None, read: dict[str, Any], scheme: LabelScheme) -> Texts:
     """Return the texts of INPUT, or else the validation rows of the run."""
     from finetext.batch.inputs import read_input
+    from finetext.core.wording import rows_of
     from finetext.data.rows import Rows, Texts
     from finetext.runs.run import Run
 
@@ -107,7 +108,7 @@ def _texts(model: Path, source: str | None, read: dict[str, Any], scheme: LabelS
     ids = run.predictions(split="validation").ids
     return Texts(
         iter([Rows(ids, run.texts(split="validation"), 1.0)]),
-        description=f"the validation rows of {model}",
+        description=f"the {rows_of(None if run.folds else 'validation')} of {model}",
     )
 
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -39,7 +39,8 @@ def decide(
     output: Output,
 ) -> None:
     """Choose a decision rule for a model of RUN."""
-    from finetext.evaluation.deciding import Deciding, choose_decision
+    from finetext.core.decision import CrossFitted
+    from finetext.evaluation.deciding import Deciding, decided_by
     from finetext.models.folder import check_model_place, provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.load import load
@@ -55,14 +56,17 @@ def decide(
     if place == model.resolve() or (place.name == "model" and Run.is_at(place.parent.parent)):
         raise DataError(f"{out} is the model of a run; write the new one to another folder")
     check_model_place(out, force)
-    decision = choose_decision(predicted.predictions, wanted)
+    decided = decided_by(predicted.predictions, wanted)
+    is_crossed, decision = isinstance(decided.decision, CrossFitted), decided.decision.shipped
     classifier = load(model, "cpu").with_decision(decision).with_positive(positive)
     known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
     save_model(classifier, out, provenance(model), known)
-    decided = replace(predicted.predictions, decision=decision)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     if of_rows := [*decided_lines(decided), *threshold_lines(decided)]:
-        lines.append(f"on the {len(decided):,} validation rows that it was chosen on:")
+        where = "validation rows that it was chosen on:"
+        if is_crossed:
+            where = "cross-validated rows, each decided by a rule that was chosen without its fold:"
+        lines.append(f"on the {len(decided):,} {where}")
         lines += [f"  {line}" for line in of_rows]
     told = {"model": str(out), "decision": decision.to_json()} | decided_json(decided)
     output.show(told, [*lines, f"model: {out}"])

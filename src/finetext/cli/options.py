@@ -55,7 +55,7 @@ DataSettings = Annotated[
 ]
 Methods = Annotated[str | None, option("NAMES", "Methods, joined by commas; all by default.")]
 Part = Annotated[
-    str, option("NAME", "Rows: validation, or test (all if cross-validated).", "--split", "--part")
+    str, option("NAME", "Rows: validation, test; all if cross-validated.", "--split", "--part")
 ]
 OneMethod = Annotated[str | None, option("NAME", "Method of the run; the best by default.")]
 Encoder = Annotated[str | None, option("NAME", "Alias, Hub name or folder (finetext models).")]

@@ -64,7 +64,7 @@ def map_texts(
     place = _place(out, of_run, split, force)
     classifier = _classifier(model, run, data, method, device)
     if of_run is not None:
-        dataset = _rows_of_run(of_run, reading, settings, split or "validation")
+        dataset = _rows_of_run(of_run, reading, settings, split or "validation", method)
     else:
         dataset = _rows_of_data(data or model, reading, settings, classifier, split)
     _announce(dataset, encoder, screen)
@@ -75,6 +75,9 @@ def map_texts(
         )  # fmt: skip
     if run is not None:
         found = replace(found, method=method or run.best)
+    if of_run is not None and of_run.folds and split == "validation":
+        # The model may have learned from these texts, so what it gives them would look too good.
+        found = replace(found.with_predictions(of_run.predictions(method)), split=None)
     if found.rows > len(found.ids):
         screen.say(f"on the map: {found.drawn}")
     if said := left_out_sentence(found):
@@ -135,16 +138,21 @@ def _classifier(
 
 
 def _rows_of_run(
-    run: Run, reading: Reading, settings: list[str] | None, split: SplitName
+    run: Run,
+    reading: Reading,
+    settings: list[str] | None,
+    split: SplitName,
+    method: str | None,
 ) -> Dataset:
-    """Return the rows of a split of a run."""
+    """Return the rows of a split of a run; those of train are what the method learned from."""
     if reading.given() or settings:
         raise RecipeError(
             f"{run.folder} is a run folder, which says how its data are read; leave out the "
             "options of reading"
         )
-    dataset = run.rows(split=split)
-    said = f"{len(dataset):,} {_WORDS[split]} rows of {run.folder}"
+    dataset = run.rows(method, split)
+    kind = "out-of-fold" if run.folds and split == "validation" else _WORDS[split]
+    said = f"{len(dataset):,} {kind} rows of {run.folder}"
     return replace(dataset, description=said)
 
 

@@ -173,10 +173,13 @@ class Method(ABC):
 
     Attributes:
         trains_in_steps: whether a fit is so costly that cross-validation repeats it less often.
+        needs_validation: whether a fit looks at validation rows, as to choose a checkpoint. One
+            that does not learns from all rows of a cross-validated run, and gets no others.
     """
 
     name: ClassVar[str]
     trains_in_steps: ClassVar[bool] = False
+    needs_validation: ClassVar[bool] = True
 
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
         """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.
@@ -188,7 +191,8 @@ class Method(ABC):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> Classifier:
         """Return a classifier that learned from `train`, and predicts in the columns of its scheme.
 
-        `validation`, of the same scheme, may only choose between checkpoints.
+        `validation`, of the same scheme, may only choose between checkpoints. It has no rows if the
+        method declares that it needs none (`needs_validation`).
         """
 
 
@@ -348,16 +352,13 @@ def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
             f"predict takes labeled data, not a {type(dataset).__name__}; read them first: "
             "finetext.predict(classifier, finetext.read(data))"
         )
-    known = replace(dataset, scheme=classifier.scheme)
-    groups = dataset.groups
-    return Predictions(
-        ids=tuple(dataset.ids),
-        targets=known.targets,
-        probabilities=classifier.predict_proba(dataset.texts),
-        scheme=classifier.scheme,
-        decision=classifier.decision,
-        groups=None if groups is None else tuple(groups),
+    scheme, groups = classifier.scheme, dataset.groups
+    targets = replace(dataset, scheme=scheme).targets
+    likely, names = (
+        classifier.predict_proba(dataset.texts),
+        None if groups is None else tuple(groups),
     )
+    return Predictions(tuple(dataset.ids), targets, likely, scheme, classifier.decision, names)
 
 
 def batches_of(count: int, size: int) -> Iterator[slice]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -86,6 +86,26 @@ class Decision:
         return None if limit is None else np.asarray(probabilities >= np.array(limit))
 
     @property
+    def shipped(self) -> Decision:
+        """The rule that the model has."""
+        return Decision(**{of.name: getattr(self, of.name) for of in fields(Decision)})
+
+    def select(self, rows: Any) -> Decision:
+        """Return the rule for some of the rows: the same for all."""
+        return self
+
+    def in_order(self, order: Sequence[int]) -> Self:
+        """Return the rule for the columns in another order."""
+        limits = self.set_from
+        return replace(
+            self,
+            thresholds=self.thresholds and tuple(self.thresholds[i] for i in order),
+            costs=self.costs and tuple(tuple(self.costs[i][j] for j in order) for i in order),
+            least=self.least and tuple(self.least[i] for i in order),
+            set_from=tuple(limits[i] for i in order) if isinstance(limits, tuple) else limits,
+        )
+
+    @property
     def assurance(self) -> str:
         """Whether new rows reach the targets, in words; empty without targets."""
         if not self.assured:
@@ -108,9 +128,9 @@ class Decision:
                 raise ValueError(f"its decision rule has {len(part)} values for {labels} labels")
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is not at its default as JSON values."""
-        default = asdict(Decision())
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
+        """Return what is not at its default as JSON values, of the rule that the model has."""
+        values, default = asdict(self), asdict(Decision())
+        return {name: values[name] for name in default if values[name] != default[name]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Decision:
@@ -118,6 +138,62 @@ class Decision:
         from pydantic import TypeAdapter
 
         return TypeAdapter(cls).validate_python(dict(values))
+
+
+@dataclass(frozen=True)
+class CrossFitted(Decision):
+    """The rule of a model, and for n out-of-fold rows rules that were chosen without them.
+
+    It decides these n rows only, each by the rule of its fold, so that a rule is not judged on the
+    rows that it was chosen on. Everything else that it says is of the rule that the model has.
+
+    Attributes:
+        rules: the rule for the rows of each fold, chosen on the other folds.
+        fold: (n,) the fold of each row, from 0.
+    """
+
+    rules: tuple[Decision, ...] = ()
+    fold: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, rule: Decision, rules: Sequence[Decision], fold: Iterable[int]) -> CrossFitted:
+        """Return the rule of a model with those of its folds."""
+        known = {of.name: getattr(rule, of.name) for of in fields(Decision)}
+        return cls(**known, rules=tuple(rules), fold=tuple(map(int, fold)))
+
+    def labels(self, probabilities: Floats, multilabel: bool) -> Integers:
+        """See `Decision.labels`."""
+        given = self._by_fold(probabilities, lambda rule, of: rule.labels(of, multilabel))
+        return np.asarray(given, dtype=np.int64)
+
+    def abstains(self, probabilities: Floats) -> Booleans:
+        """See `Decision.abstains`."""
+        mute = self._by_fold(probabilities, lambda rule, of: rule.abstains(of))
+        return np.asarray(mute, dtype=np.bool_)
+
+    def sets(self, probabilities: Floats) -> Booleans | None:
+        """See `Decision.sets`."""
+        if self.set_from is None:
+            return None
+        return np.asarray(self._by_fold(probabilities, lambda rule, of: rule.sets(of)))
+
+    def select(self, rows: Any) -> CrossFitted:
+        """Return the rules of some of the rows."""
+        return replace(self, fold=tuple(np.array(self.fold, dtype=np.int64)[rows].tolist()))
+
+    def in_order(self, order: Sequence[int]) -> CrossFitted:
+        """See `Decision.in_order`."""
+        return replace(
+            super().in_order(order), rules=tuple(of.in_order(order) for of in self.rules)
+        )
+
+    def _by_fold(self, probabilities: Floats, decide: Callable[[Decision, Floats], Any]) -> Any:
+        if len(probabilities) != len(self.fold):
+            raise ValueError(f"rules for {len(self.fold)} rows cannot decide {len(probabilities)}")
+        found, fold = decide(self.rules[0], probabilities), np.array(self.fold, dtype=np.int64)
+        for number, rule in enumerate(self.rules):
+            found[fold == number] = decide(rule, probabilities[fold == number])
+        return found
 
 
 def decision_in(described: Mapping[str, Any]) -> Decision:

@@ -360,7 +360,7 @@ class Predictions:
         ids = tuple(np.array(self.ids, dtype=object)[rows].tolist())
         groups = self.groups and tuple(np.array(self.groups, dtype=object)[rows].tolist())
         targets, likely = self.targets[rows], self.probabilities[rows]
-        return replace(self, ids=ids, targets=targets, probabilities=likely, groups=groups)
+        return Predictions(ids, targets, likely, self.scheme, self.decision.select(rows), groups)
 
     def with_positive(self, label: object) -> Predictions:
         """Return the predictions with that positive class; see `LabelScheme.with_positive`."""

@@ -94,7 +94,7 @@ def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str
 
 def part_in_words(part: str | None, folds: int = 0) -> str | None:
     """Return what to call the rows of a split, of a run with so many folds, 0 for none."""
-    return CROSSED if part == "test" and folds else part
+    return CROSSED if folds and part in ("validation", "test") else part
 
 
 def first_repeat(part: str | None) -> str:
@@ -105,8 +105,18 @@ def first_repeat(part: str | None) -> str:
 def pipeline_in_words(folds: int) -> str:
     """Return what the scores of a run with so many folds are scores of."""
     share = _LEARNED_FROM.get(folds, f"{folds - 1} of {folds} parts")
-    final = "the final models have all rows, for training or validation"
-    return f"scores of the pipeline on {share} of the rows; {final}"
+    return f"scores of the pipeline on {share} of the rows; the final models have more"
+
+
+def learned_in_words(rows: int, chosen_on: int, noun: str = "row") -> str:
+    """Return how many rows a model learned from, and how many chose its checkpoint.
+
+    "learned from all 60 rows", "learned from 51 of 60 rows; 9 chose the checkpoint".
+    """
+    if not chosen_on:
+        return f"learned from all {counted(rows, noun)}"
+    whole = counted(rows + chosen_on, noun)
+    return f"learned from {rows:,} of {whole}; {chosen_on:,} chose the checkpoint"
 
 
 def with_source(message: str, source: str) -> str:

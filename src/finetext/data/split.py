@@ -161,6 +161,16 @@ def with_validation(
     return parts.train, parts.validation
 
 
+def all_train(splits: Splits, dataset: Dataset) -> Splits:
+    """Return splits without validation and test rows: all of them are train, as in the data."""
+    if "split" in dataset.table.column_names:
+        dataset = replace(dataset, table=dataset.table.remove_columns("split"))
+    row = {name: at for at, name in enumerate(name for _, of in splits.items() for name in of.ids)}
+    order = np.array([row[name] for name in dataset.ids])
+    clusters = None if splits.clusters is None else splits.clusters[order]
+    return Splits(dataset, dataset.select([]), dataset.select([]), clusters)
+
+
 def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Dataset, Dataset]:
     """Return the rows to learn from, and those to choose by: a tenth, with a row of each class."""
     if not 0 <= size < len(dataset) or (isinstance(size, float) and size >= 1):

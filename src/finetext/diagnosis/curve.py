@@ -51,8 +51,12 @@ class NestedShares:
 
     def share(self, size: int) -> Dataset:
         """Return the share of `size` rows in the order of the data, about as many if by group."""
+        return self.dataset.select(self.rows(size))
+
+    def rows(self, size: int) -> Integers:
+        """Return the positions of the rows of a share."""
         units = int(np.abs(self.ends - size).argmin())
-        return self.dataset.select(np.sort(self.order[: self.ends[units]]))
+        return np.sort(self.order[: self.ends[units]])
 
 
 def _stratified_order(counts: Integers) -> Integers:

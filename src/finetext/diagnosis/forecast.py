@@ -12,9 +12,8 @@ of lattice field theory results, 2021).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from itertools import permutations
 from typing import Final
 
@@ -32,10 +31,10 @@ from finetext.diagnosis.curve import (
     PowerLaw,
     SizeChoice,
 )
+from finetext.diagnosis.curve_series import FitsBySize, Series
 from finetext.evaluation.choice import Choice, Grounds, choose
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.estimates import SIGNIFICANT, Estimate
-from finetext.evaluation.intervals import widened
 from finetext.evaluation.metrics import Metric
 
 TIMES: Final = (1.5, 2.0, 4.0)
@@ -52,43 +51,32 @@ _LINE_POINTS: Final = 25
 _TAIL: Final = 0.025
 _RATES: Final = np.geomspace(0.01, 3.0, 60)
 _ALL_RATES: Final = np.concatenate([np.linspace(-1.0, -0.05, 20), _RATES])
-_ALL_ROWS: Final = 0.99
-"""Share of the training rows from which all trainings count as made from the same rows."""
-_LEAST: Final = 1e-12
-
-
-@dataclass(frozen=True)
-class Training:
-    """Key of a training: fingerprint of the method, size of the share, seed of both."""
-
-    method: str
-    labels: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The result of a training: method, rows of the share, score, and seconds."""
-
-    rung: str
-    rows: int
-    score: float
-    replicates: tuple[float, ...]
-    seconds: float
-
-
-FitsBySize = Sequence[Sequence[Fit]]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Metric, sizes of shares, all training rows, validation rows, and these or their groups."""
+    """Metric, sizes of shares, all training rows, validation rows, and these or their groups.
+
+    With `folds` the rows to measure on are all rows, cross-validated in so many folds, and the
+    training rows those outside a fold.
+    """
 
     metric: Metric
     sizes: tuple[int, ...]
     training_rows: int
     rows: int
     units: int
+    folds: int = 0
+
+    @property
+    def part(self) -> str:
+        """What to call the rows to measure on."""
+        return "cross-validated" if self.folds else "validation"
+
+    @property
+    def lowest(self) -> float:
+        """The worst possible score times the sign."""
+        return 0.0 if self.metric.proportion and self.metric.higher_is_better else -np.inf
 
     @property
     def sign(self) -> float:
@@ -109,104 +97,9 @@ def curve_from_fits(fits: Mapping[str, FitsBySize], measured: Measured) -> Curve
     trainings = next(iter(series.values())).scores.shape[1]
     curves = tuple(_method_curve(name, series[name], fits[name], measured) for name in fits)
     return Curve(
-        measured.metric.name, "validation", measured.rows, measured.training_rows, measured.sizes,
+        measured.metric.name, measured.part, measured.rows, measured.training_rows, measured.sizes,
         trainings, curves, tuple(_choices(series, fits, measured)), _crossings(series, measured),
     )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Series:
-    """The (m, s) scores of a method, or differences of two, on m shares in s trainings.
-
-    Rows and share (of all rows) are (m,); replicates (m, resamples) are means over trainings.
-    """
-
-    rows: Floats
-    share: Floats
-    scores: Floats
-    replicates: Floats
-
-    @classmethod
-    def of(cls, fits: FitsBySize, training_rows: int) -> Series:
-        """Return the series of the fits of one method, as many for each share."""
-        rows = np.array([np.mean([fit.rows for fit in some]) for some in fits])
-        scores = np.array([[fit.score for fit in some] for some in fits])
-        replicates = np.array([np.mean([fit.replicates for fit in some], 0) for some in fits])
-        return cls(rows, rows / training_rows, scores, replicates)
-
-    def minus(self, other: Series) -> Series:
-        """Return the paired differences: the same shares, trainings and resamples of rows."""
-        scores, replicates = self.scores - other.scores, self.replicates - other.replicates
-        return replace(self, scores=scores, replicates=replicates)
-
-    @cached_property
-    def value(self) -> Floats:
-        """(m,) means over trainings."""
-        return np.asarray(self.scores.mean(axis=1))
-
-    @cached_property
-    def row_noise(self) -> Floats:
-        """(m, resamples) deviation of each resample of the validation rows."""
-        defined = np.where(np.isfinite(self.replicates), self.replicates, np.nan)
-        mean = np.nan_to_num(np.nanmean(defined, axis=1, keepdims=True))
-        return np.asarray(np.nan_to_num(defined - mean))
-
-    @cached_property
-    def training_variance(self) -> Floats:
-        """(m,) variance of each mean by the choice of the share and by training.
-
-        It falls as 1/rows and is pooled over the shares, with the correction for finite
-        populations, since shares overlap; 0 with one training.
-        """
-        trainings = self.scores.shape[1]
-        if trainings < 2:
-            return np.zeros(len(self.rows))
-        seen = self.scores.var(axis=1, ddof=1)
-        apart = self.share < _ALL_ROWS
-        unlike = np.where(apart, 1 - self.share, 1)
-        per_row = (self.rows * seen / unlike)[apart]
-        pooled = float(per_row.mean()) / self.rows if len(per_row) else np.zeros(len(self.rows))
-        pooled = pooled * ((1 - self.share) / trainings + self.share)
-        return np.asarray(np.where(apart, pooled, np.maximum(pooled, seen / trainings)))
-
-    @cached_property
-    def standard_error(self) -> Floats:
-        """(m,) of the means, by rows and trainings."""
-        return np.asarray(np.sqrt(self.row_noise.var(axis=1) + self.training_variance))
-
-    def intervals(self, units: int, proportion: bool) -> list[Score]:
-        """Return the means with 95% intervals of Student's t, at most 0 to 1 for a proportion."""
-        from scipy.stats import t
-
-        far = np.asarray(t.ppf(0.975, self._freedom)) * self.standard_error
-        scores = []
-        for value, away in zip(self.value.tolist(), far.tolist(), strict=True):
-            low, high = value - away, value + away
-            if proportion:
-                low, high = widened(max(low, 0.0), min(high, 1.0), units)
-            scores.append(Score(value, low, high, units))
-        return scores
-
-    def estimates(self, sign: float, units: int) -> list[Estimate]:
-        """Return the means as estimates, times the sign, which is -1 where lower is better."""
-        parts = zip(self.value, self.standard_error, self._freedom, strict=True)
-        return [Estimate(sign * float(v), float(e), float(f), units) for v, e, f in parts]
-
-    def p_values(self) -> Floats:
-        """(m,) two-sided p-values of a mean of 0."""
-        from scipy.stats import t
-
-        far = np.abs(self.value) / np.maximum(self.standard_error, _LEAST)
-        return np.asarray(2 * t.sf(far, self._freedom))
-
-    @property
-    def _freedom(self) -> Floats:
-        """(m,) degrees of freedom (Satterthwaite 1946); the spread over rows counts as known."""
-        m, trainings = self.scores.shape
-        of_trainings = self.training_variance**2 / max(m * (trainings - 1), 1)
-        whole = self.standard_error**4
-        known = of_trainings <= whole * _LEAST
-        return np.asarray(np.where(known, np.inf, whole / np.where(known, 1, of_trainings)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +131,7 @@ class Forecast:
 
     def score(self, times: float, of: Measured) -> Score:
         """Return the score at a multiple of the labels now, at most the best possible one."""
-        drawn = np.minimum(self.draws.now + self.draws.gain(times), of.highest)
+        drawn = np.clip(self.draws.now + self.draws.gain(times), of.lowest, of.highest)
         best = min(float(self.best.now[0] + self.best.gain(times)[0]), of.highest)
         return _score(of.sign * drawn, of.sign * best, of.units)
 
@@ -246,7 +139,7 @@ class Forecast:
 def forecast(series: Series, sign: float, highest: float, seed: int = 0) -> Forecast:
     """Fit laws to the points of a series, four or more, times the sign, and to noisy draws."""
     random = np.random.default_rng(seed)
-    value, row_noise = sign * series.value, sign * series.row_noise
+    value, row_noise = sign * series.value, sign * series.noise
     variance = series.training_variance + LAW_ERROR**2
     noise = random.standard_normal(row_noise.shape) * np.sqrt(variance)[:, None]
     drawn = np.minimum((value[:, None] + row_noise + noise).T, highest)
@@ -331,9 +224,10 @@ def _method_curve(name: str, series: Series, fits: FitsBySize, of: Measured) -> 
     expected = []
     for times in TIMES:
         score = found.score(times, of)
-        drawn = np.minimum(found.draws.now + found.draws.gain(times), of.highest) - found.now
+        after = np.clip(found.draws.now + found.draws.gain(times), of.lowest, of.highest)
+        drawn = after - np.clip(found.now, of.lowest, of.highest)
         gain = _score(of.sign * drawn, score.value - float(series.value[-1]), of.units)
-        shown = bool(np.quantile(drawn, _TAIL) >= SHOWN)
+        shown = bool((gain.low if of.sign > 0 else -gain.high) >= SHOWN)
         expected.append(Expectation(times, round(times * series.rows[-1]), score, gain, shown))
     return MethodCurve(name, points, "told", law, tuple(expected), tuple(line))
 
@@ -371,7 +265,8 @@ def _chosen(
 
     names = [name for name in series if name != baseline]
     trainings = next(iter(series.values())).scores.shape[1]
-    grounds = Grounds(of.metric.name, "validation", of.units, seeds=trainings, baseline=baseline)
+    part = "cross-validation" if of.folds else "validation"
+    grounds = Grounds(of.metric.name, part, of.units, seeds=trainings, baseline=baseline)
     over = None if baseline is None else {name: lead(name, baseline) for name in names}
     leads = {name: lead(name, best) for name in names if name != best}
     return choose(leads, cost, best, grounds, over=over)

@@ -16,7 +16,7 @@ from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, silent
 from finetext.core.errors import DataError, MissingExtraError, RecipeError
 from finetext.core.registry import load
-from finetext.core.types import SPLIT_NAMES, Dataset, LabelScheme, SplitName
+from finetext.core.types import SPLIT_NAMES, Dataset, LabelScheme, Predictions, SplitName
 from finetext.core.wording import counted
 from finetext.data.read import read
 from finetext.encoders.catalogue import DEFAULT_ENCODER
@@ -76,6 +76,12 @@ class TextMap(Jsonable):
         """Return a number of texts with their split: "5,000 training texts"; all by default."""
         many = len(self.ids) if number is None else number
         return counted(many, f"{_OF_SPLIT[self.split]}text")
+
+    def with_predictions(self, predictions: Predictions) -> TextMap:
+        """Return the map with other predictions of its texts, such as out-of-fold ones."""
+        place = {name: row for row, name in enumerate(predictions.ids)}
+        given = predictions.decisions[[place[name] for name in self.ids]]
+        return replace(self, predictions=_names(given, predictions.scheme))
 
     @property
     def drawn(self) -> str:

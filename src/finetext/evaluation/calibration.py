@@ -7,6 +7,7 @@ the true one. In multi-label rows every probability counts, right when the row h
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +16,7 @@ import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, logits_of, probabilities_of
 from finetext.core.contracts import Classifier, predict
+from finetext.core.decision import CrossFitted, Decision
 from finetext.core.errors import DataError
 from finetext.core.settings import SplitSettings, Strategy
 from finetext.core.types import Dataset, Predictions
@@ -200,6 +202,45 @@ def calibrated_by(
         whole = decision.rows_needed * len(predictions) / len(chosen_on)
         decision = replace(decision, rows_needed=round(whole))
     return scaled.with_decision(decision), replace(predictions, decision=decision)
+
+
+def cross_calibrated(
+    folds: Sequence[Predictions], wanted: Deciding, is_scaled: bool = True
+) -> tuple[Predictions, ...]:
+    """Return out-of-fold predictions, each fold calibrated and decided without its own labels.
+
+    Temperature and decision rule of a fold are chosen on the predictions of all other folds. So
+    they are chosen as those of the final model are, which come from all folds.
+
+    Args:
+        folds: predictions of each fold by a model that did not see it, not calibrated.
+        wanted: the decision rule that was asked for.
+        is_scaled: whether the logits of the model can be divided by a temperature.
+    """
+    found = []
+    for number, fold in enumerate(folds):
+        others = joined([*folds[:number], *folds[number + 1 :]])
+        temperature = fit_temperature(others) if is_scaled else 1.0
+        scaled, mine = (with_temperature(of, temperature) for of in (others, fold))
+        unruled = replace(scaled, decision=Decision(temperature=temperature))
+        found.append(replace(mine, decision=choose_decision(unruled, wanted)))
+    return tuple(found)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of several sets of rows as one; each set keeps its decision rule."""
+    first, groups = parts[0], [of.groups for of in parts]
+    rule, rules = first.decision, [of.decision for of in parts]
+    if any(of != rule for of in rules):
+        rule = CrossFitted.of(rule, rules, np.repeat(range(len(parts)), list(map(len, parts))))
+    return replace(
+        first,
+        ids=tuple(row for of in parts for row in of.ids),
+        targets=np.concatenate([of.targets for of in parts]),
+        probabilities=np.concatenate([of.probabilities for of in parts]),
+        decision=rule,
+        groups=None if None in groups else tuple(name for of in groups for name in of or ()),
+    )
 
 
 def for_decisions(

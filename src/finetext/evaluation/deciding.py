@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, Integers
-from finetext.core.decision import Decision
+from finetext.core.decision import CrossFitted, Decision
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.targets import Threshold, for_share_found, for_share_right
@@ -171,6 +171,19 @@ def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
         chosen, assured=tuple(of.assured for of in thresholds),
         rows_needed=needed if len(known) == len(short) else None,
     )  # fmt: skip
+
+
+def decided_by(predictions: Predictions, wanted: Deciding) -> Predictions:
+    """Return predictions with the rule that is chosen on them.
+
+    Each row of out-of-fold predictions is decided by a rule that was chosen on the other folds.
+    """
+    chosen, rule = choose_decision(predictions, wanted), predictions.decision
+    if isinstance(rule, CrossFitted):
+        fold = np.array(rule.fold)
+        others = (predictions.select(fold != number) for number in range(len(rule.rules)))
+        chosen = CrossFitted.of(chosen, [choose_decision(of, wanted) for of in others], rule.fold)
+    return replace(predictions, decision=chosen)
 
 
 def _rounded_up(rows: float) -> int:

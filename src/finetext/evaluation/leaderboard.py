@@ -46,6 +46,8 @@ class LeaderboardEntry(Jsonable):
         rows_per_second: throughput on the test rows.
         bytes: size of `model`, the model folder, relative to the run folder.
         seeds: scores with each seed, the first included, if there were several.
+        learned_from: rows that the model learned from; None in runs of earlier versions.
+        chosen_on: rows that chose its checkpoint, without which it is not trained.
     """
 
     method: str
@@ -55,6 +57,8 @@ class LeaderboardEntry(Jsonable):
     bytes: int
     model: str
     seeds: tuple[SeedScores, ...] = ()
+    learned_from: int | None = None
+    chosen_on: int = 0
 
     def __post_init__(self) -> None:
         metrics = ScoresBySplit((part, Scores(of)) for part, of in self.metrics.items())

@@ -261,13 +261,7 @@ def _in_label_order(wanted: Predictions, given: Predictions, names: tuple[str, s
             + _only_in(names, ours, theirs, "label")
         )
     order = [given.scheme.index[name] for name in ours]
-    old = given.decision
-    decision = replace(
-        old,
-        thresholds=old.thresholds and tuple(old.thresholds[i] for i in order),
-        costs=old.costs and tuple(tuple(old.costs[i][j] for j in order) for i in order),
-        least=old.least and tuple(old.least[i] for i in order),
-    )
+    decision = given.decision.in_order(order)
     likely, targets = given.probabilities[:, order], given.targets
     targets = targets[:, order] if targets.ndim == 2 else np.argsort(order)[targets]
     return replace(

@@ -26,6 +26,7 @@ class Majority(Method):
     """
 
     name: ClassVar[str] = "majority"
+    needs_validation: ClassVar[bool] = False
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> MajorityClassifier:
         """Count the classes of `train`; see `Method.fit`."""

@@ -39,6 +39,7 @@ class Probe(Method):
     """
 
     name: ClassVar[str] = "probe"
+    needs_validation: ClassVar[bool] = False
     encoder: str = "minilm"
     max_length: Tokens | None = None
     inverse_regularisation: Positive | None = None

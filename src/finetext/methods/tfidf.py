@@ -37,6 +37,7 @@ class Tfidf(Method):
     """
 
     name: ClassVar[str] = "tfidf"
+    needs_validation: ClassVar[bool] = False
     longest_ngram: Count | None = None
     minimum_documents: Count = 2
     most_features: Count = 200_000

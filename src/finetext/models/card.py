@@ -131,7 +131,14 @@ def _environment() -> Environment:
         "metric_title": _metric_title,
         **{
             name: getattr(wording, name)
-            for name in ("counted", "duration", "pipeline_in_words", "speed", "size")
+            for name in (
+                "counted",
+                "duration",
+                "learned_in_words",
+                "pipeline_in_words",
+                "speed",
+                "size",
+            )
         },
     }
     return environment
@@ -291,7 +298,7 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
         said.append(
             f"On {scored} it decides {_shown(decided, 'decided')} and is right on "
             f"{_shown(decided, 'accuracy')} of these."
-            + (" The rule was chosen on the same rows, so new ones may do worse." if folds else "")
+            + (" Each row was decided by a rule that was chosen without it." if folds else "")
         )
     if decided.get("covered") is not None:
         said.append(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext.core.errors import DataError, RunError
 from finetext.core.registry import load
 from finetext.core.types import Score
-from finetext.core.wording import counted, ends, number, short, signed
+from finetext.core.wording import counted, ends, number, rows_of, short, signed
 from finetext.diagnosis.curve import Curve, Expectation
 from finetext.report.plots import INK, LIGHT_SERIES, SERIES, panels_of, svg, write_picture
 from finetext.report.rendering import aligned, evenly, metric_title
@@ -98,10 +98,22 @@ def sentences(curve: Curve) -> list[str]:
             f"{crossing.after} overtakes {crossing.before} at about {crossing.labels:,} labels."
             for crossing in curve.crossings
         ),
-        f"Scores are means over {counted(curve.trainings, 'training')} per size, on "
-        f"{curve.measured_rows:,} validation rows, with 95% intervals; no test row was used.",
+        _basis(curve),
         *_reliability(curve),
     ]
+
+
+def _basis(curve: Curve) -> str:
+    """Return what the scores rest on."""
+    rows, begin = f"{curve.measured_rows:,}", "Scores are means over"
+    if curve.part == "cross-validated":
+        return (
+            f"{begin} {counted(curve.trainings, 'cross-validation')} per size, with 95% intervals: "
+            f"each of the {rows} rows is predicted by models that learned from so many of the "
+            f"{curve.training_rows:,} rows outside its fold."
+        )
+    basis = f"{counted(curve.trainings, 'training')} per size, on {rows} validation rows"
+    return f"{begin} {basis}, with 95% intervals; no test row was used."
 
 
 def _outlook(curve: Curve, title: str) -> str:
@@ -117,13 +129,12 @@ def _outlook(curve: Curve, title: str) -> str:
             f" from {title} with {before.labels:,}): more labels are probably worth it, but it is "
             "too early to forecast how much they would gain."
         )
-    if not any(expected.shown for expected in best.expected):
+    if not (shown := [expected for expected in best.expected if expected.shown]):
         return f". {curve_headline(curve)}."
-    gains = (
-        f"{_gain(each)} with {each.labels:,}{'' if each.shown else ' (not significant)'}"
-        for each in best.expected
-    )
-    return f"; more labels should gain: {', '.join(gains)}."
+    gains = ", ".join(f"{_gain(each)} with {each.labels:,}" for each in shown)
+    others = [f"{each.labels:,}" for each in best.expected if not each.shown]
+    unshown = f" No gain is shown with {' or '.join(others)}." if others else ""
+    return f"; more labels should gain: {gains}.{unshown}"
 
 
 def _gain(expected: Expectation) -> str:
@@ -136,7 +147,7 @@ def curve_headline(curve: Curve) -> str:
     "Hardly help" is said where the upper end of the gain is below 0.01: a gain that is not shown
     may be there all the same.
     """
-    best, title = curve.best, metric_title(curve.metric)
+    best, title, rows = curve.best, metric_title(curve.metric), rows_of(curve.part)
     if best.outlook == "too few":
         return "Too few sizes to forecast the value of more labels"
     if best.outlook == "steepening":
@@ -145,7 +156,7 @@ def curve_headline(curve: Curve) -> str:
             "steeper"
         )
     if best.outlook == "perfect":
-        return "All validation rows are right already: they cannot show a gain from more labels"
+        return f"All {rows} are right already: they cannot show a gain from more labels"
     twice = next(expected for expected in best.expected if expected.times == 2)
     if twice.shown:
         return f"Twice as many labels should gain {_gain(twice)} {title}"

@@ -104,6 +104,18 @@ def majority_line(entries: Sequence[LeaderboardEntry], verdict: Verdict | None) 
     )
 
 
+def learned_line(entries: Sequence[LeaderboardEntry], folds: int) -> str:
+    """Return how many rows the models of a cross-validated run learned from; "" if unknown."""
+    known = [entry for entry in entries if folds and entry.learned_from is not None]
+    methods: dict[str, list[str]] = {}
+    for entry in known:
+        words = wording.learned_in_words(entry.learned_from or 0, entry.chosen_on)
+        methods.setdefault(words, []).append(entry.method)
+    if len(methods) == 1:
+        return f"The final models {next(iter(methods))}."
+    return "; ".join(f"{', '.join(of)}: {words}" for words, of in methods.items())
+
+
 def choice_lines(choice: Choice | None, is_better: bool = True) -> list[str]:
     """Return a blank line and what the choice rests on; nothing without one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from finetext.core.registry import table
@@ -11,6 +11,7 @@ from finetext.core.wording import (
     counted,
     duration,
     ends,
+    learned_in_words,
     number,
     p_value,
     part_in_words,
@@ -66,13 +67,21 @@ def model_lines(about: About) -> list[str]:
         # A sentence of the card has the escapes of Markdown.
         "decision": " ".join(sentences).replace("\\", "").replace("`", ""),
         "data": data.get("hub") or data.get("name"),
-        "rows": ", ".join(f"{part} {count:,}" for part, count in data.get("rows", {}).items()),
+        "rows": _rows(record),
         "content": known.get("content_hash"),
         "training": seconds is not None and duration(seconds) + (f" on {device}" if device else ""),
         "made by": "created" in described and version,
     }
     width = max(map(len, facts))
     return [f"{name:<{width}}  {value}" for name, value in facts.items() if value]
+
+
+def _rows(record: Mapping[str, Any]) -> str:
+    """Return how many rows the model learned from, and how many were held out."""
+    learned, data = record.get("learned_from"), record.get("data", {})
+    if record.get("folds") and learned is not None:
+        return learned_in_words(int(learned), int(record.get("chosen_on", 0)))
+    return ", ".join(f"{part} {count:,}" for part, count in data.get("rows", {}).items())
 
 
 def score_lines(about: About) -> list[str]:

@@ -34,6 +34,7 @@ from finetext.report.exploration import findings_headline, headline, lengths_sho
 from finetext.report.leaderboard import (
     gain_headline,
     gain_sentence,
+    learned_line,
     majority_line,
     seed_lines,
     seeds_sentence,
@@ -144,6 +145,7 @@ def render(data: ReportData) -> str:
         "plots": plots,
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
         **_board(data, metrics, None if trusted is None else trusted.scheme.positive_class),
+        "learned": learned_line(data.entries, data.folds),
         "people": data.agreement and people_line(data.agreement, len(trusted or ())),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,
@@ -163,7 +165,7 @@ def render(data: ReportData) -> str:
         "class_table": class_table(by_label, {part: rows[part] for part in counts}),
         "lengths": lengths_shown(data.lengths),
         **vars(found),
-        "map": _map_of_validation(found.map),
+        "map": _map_of_unseen(found.map, data.folds),
         **{of.__name__: of for of in _FUNCTIONS},
         "learning_curve_plot": learning_curve_plot,
     }
@@ -200,10 +202,14 @@ def _named(metric: str, positive: str | None) -> Metric:
     return replace(named, title=metric_title(metric, positive))
 
 
-def _map_of_validation(found: TextMap | None) -> MapView | None:
-    """Return the map as the report shows it; None if it is of other rows or without predictions."""
-    is_shown = found and found.ids and found.predictions and found.split == "validation"
-    return map_view(found, MOST_DOTS) if found and is_shown else None
+def _map_of_unseen(found: TextMap | None, folds: int) -> MapView | None:
+    """Return the map as the report shows it; None if it is of other rows or without predictions.
+
+    It shows validation rows, or all rows of a cross-validated run, which have no split.
+    """
+    if found is None or not found.ids or not found.predictions:
+        return None
+    return map_view(found, MOST_DOTS) if found.split == (None if folds else "validation") else None
 
 
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -244,9 +250,14 @@ def about_sentence(data: ReportData, scored: int, is_recommended: bool = True) -
     of = f"About {data.recommended}, {chosen} of {counted(len(data.entries), 'method')}"
     labels = counted(len(next(iter(data.class_counts.values()))), "label")
     if data.folds:
+        [entry] = (entry for entry in data.entries if entry.method == data.recommended)
+        learned = ""  # runs of earlier versions do not say it
+        if entry.learned_from is not None:
+            learned = f", {wording.learned_in_words(entry.learned_from, entry.chosen_on, 'text')}"
         return (
-            f"{of}: fitted on {scored:,} texts with {labels}, and scored by {data.folds}-fold "
-            "cross-validation on all of them."
+            f"{of}{learned}. It knows {labels}. The scores are of {data.folds}-fold "
+            f"cross-validation: each of the {scored:,} texts was predicted by a model that had not "
+            "seen it."
         )
     return (
         f"{of}: fitted on {data.rows.get('train', 0):,} texts with {labels}, and scored on "

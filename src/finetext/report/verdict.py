@@ -16,7 +16,7 @@ import numpy as np
 
 from finetext.core.display import html_text
 from finetext.core.types import Predictions, Score
-from finetext.core.wording import capitalize_first, counted
+from finetext.core.wording import capitalize_first, counted, learned_in_words
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import compare, is_right
 from finetext.evaluation.estimates import DiscordantRows, Estimate
@@ -85,6 +85,7 @@ class Verdict(Jsonable):
         positive: the positive class of two, if it was named.
         next: what to do next.
         doubt: what the choice of the method does not show, in a sentence.
+        learned: how many texts the model of a cross-validated run learned from, in a sentence.
     """
 
     method: str
@@ -99,6 +100,7 @@ class Verdict(Jsonable):
     positive: str | None
     next: NextStep
     doubt: str = ""
+    learned: str = ""
 
     @property
     def is_better(self) -> bool:
@@ -191,7 +193,7 @@ class Verdict(Jsonable):
                 lines = [f"{said}. {unsure}."]
         if self.is_better and self.doubt:
             lines.append(self.doubt)
-        return lines + self._of_positive()
+        return [*lines, *self._of_positive(), *filter(None, [self.learned])]
 
     def _usable(self) -> str:
         by: dict[ClassStatus, list[ClassVerdict]] = {"usable": [], "weak": [], "unknown": []}
@@ -306,7 +308,10 @@ def verdict_on(
     )  # fmt: skip
     is_crossed = choice is not None and choice.grounds.part == "cross-validation"
     rows = len(whole) if is_crossed else judged.rows.get("train", 0)
-    return replace(said, next=_next(said, judged, rows, is_crossed))
+    if is_crossed and entry.learned_from is not None:
+        words = learned_in_words(entry.learned_from, entry.chosen_on, "text")
+        said = replace(said, learned=f"The model {words}.")
+    return replace(said, next=_next(said, judged, rows))
 
 
 def _doubt(choice: Choice | None) -> str:
@@ -320,7 +325,7 @@ def _doubt(choice: Choice | None) -> str:
     )
 
 
-def _next(of: Verdict, judged: Judged, rows: int, is_crossed: bool) -> NextStep:
+def _next(of: Verdict, judged: Judged, rows: int) -> NextStep:
     """Return the next step after training on so many rows.
 
     It rests on stored facts alone, so that terminal and report agree.
@@ -331,8 +336,7 @@ def _next(of: Verdict, judged: Judged, rows: int, is_crossed: bool) -> NextStep:
     if of.is_better and weak:
         name = min(weak, key=_least).name
         named = f" --method {shlex.quote(of.method)}" if is_named else ""
-        part = " --split test" if is_crossed else ""  # all rows, by models that did not see them
-        command = f"finetext errors {run}{named}{part}"
+        command = f"finetext errors {run}{named}"
         return NextStep(f"read what it gets wrong about “{name}”", command)
     if of.status == "usable":
         model = shlex.quote(str(place / of.method)) if is_named else run

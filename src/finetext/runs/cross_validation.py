@@ -1,9 +1,11 @@
 """Cross-validated runs: on few rows, methods are scored by repeated cross-validation on all rows.
 
 A test split of a few dozen rows tells little: 15% of 150 rows give an interval twice as wide as
-cross-validation on all of them. So nothing is held out from the final model, and each method is
-fitted again for every fold, by the whole pipeline: validation rows for checkpoint, C, temperature
-and thresholds come from the rows outside the fold.
+cross-validation on all of them. So no test rows are held out, and each method is fitted again for
+every fold, by the whole pipeline. What chooses C or a checkpoint comes from the rows outside the
+fold; temperature and decision rule of a fold are chosen on the predictions of the other folds. The
+final model learns from all rows, or all but those that choose its checkpoint, and has temperature
+and rule from the predictions of all folds.
 """
 
 from __future__ import annotations
@@ -27,19 +29,15 @@ from finetext.core.contracts import (
     hyperparameters,
     predict,
 )
-from finetext.core.decision import Decision
+from finetext.core.decision import AS_LIKELY, CrossFitted, Decision
 from finetext.core.errors import DataError, FinetextError, RunError
 from finetext.core.settings import DEFAULT_SHARE, LARGEST_SEED, SplitSettings
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
 from finetext.core.wording import counted
 from finetext.data.near_duplicates import near_duplicates
 from finetext.data.split import fold_rows, with_validation, without_class
-from finetext.evaluation.calibration import (
-    calibrated,
-    fit_temperature,
-    for_decisions,
-    with_temperature,
-)
+from finetext.diagnosis.curve import NestedShares
+from finetext.evaluation.calibration import cross_calibrated, joined, with_temperature
 from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.runs.predictions import write_table
@@ -56,6 +54,8 @@ MOST_ROWS_WITH_RARE: Final = 5_000
 """Rows up to which a class with too few test rows asks for cross-validation."""
 FEWEST_TEST_ROWS: Final = 10
 """Test rows that each class needs."""
+_RULES: Final = "cross-fitted"
+"""How the decision rules of folds are chosen; folds of earlier versions are fitted again."""
 
 
 def wants_folds(dataset: Dataset, settings: SplitSettings, adapts: bool) -> bool:
@@ -88,6 +88,7 @@ class FoldPlan:
         held: (repeats, folds) positions of the rows that are held out.
         clusters: (n,) the cluster of near-duplicates of each row; None to keep them apart.
         findings: why there are fewer folds than usual.
+        share: rows to learn from outside each fold, for a learning curve; None for all.
     """
 
     dataset: Dataset
@@ -96,6 +97,7 @@ class FoldPlan:
     held: tuple[tuple[Integers, ...], ...]
     clusters: Integers | None
     findings: tuple[Finding, ...] = ()
+    share: int | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, settings: SplitSettings, seed: int) -> FoldPlan:
@@ -157,6 +159,17 @@ class FoldPlan:
         each = ", ".join(f"{name} {number}" for name, number in planned.items())
         return f"fits: {each}, and one of each for the final models"
 
+    def final(self, methods: Mapping[str, Method], validation: int) -> str:
+        """Return in one line how many rows the final models learn from."""
+        rows = len(self.dataset)
+        some = [name for name, of in methods.items() if of.needs_validation]
+        every = [name for name in methods if name not in some]
+        parts = [f"{', '.join(every)} from all {counted(rows, 'row')}"] if every else []
+        if some:
+            left = f"from {rows - validation:,}, and {validation:,} choose the checkpoint"
+            parts.append(f"{', '.join(some)} {left}")
+        return f"the final models learn: {'; '.join(parts)}"
+
 
 def cross_validate(
     name: str, method: Method, plan: FoldPlan, folder: Path, context: FitContext, decide: Deciding
@@ -171,7 +184,7 @@ def cross_validate(
         described = _described(method, plan, repeat)
         known = read_folds(path, described, plan, repeat)
         if known is None:
-            known = _repeat(name, method, plan, repeat, context, decide)
+            known = fit_repeat(name, method, plan, repeat, context, decide)
             write_folds(path, *known, described)
         found.append(known[0])
         findings |= dict.fromkeys(known[1])
@@ -194,35 +207,26 @@ def _described(method: Method, plan: FoldPlan, repeat: int) -> dict[str, Any]:
     settings = {name: str(of) for name, of in hyperparameters(method).items()}
     return {
         "method": method.name, "hyperparameters": settings, "seed": _seed(plan.seed, repeat),
-        "rows": plan.dataset.content_hash,
+        "rows": plan.dataset.content_hash, "rules": _RULES,
     }  # fmt: skip
 
 
-def out_of_fold(folds: Sequence[Predictions], plan: FoldPlan) -> Predictions:
-    """Return the uncalibrated predictions of the folds of one repeat, in the order of the data."""
-    raw = [with_temperature(fold, 1 / fold.decision.temperature) for fold in folds]
-    order = np.argsort(np.concatenate(plan.held[0]))
-    groups = plan.dataset.groups
-    return Predictions(
-        ids=tuple(plan.dataset.ids),
-        targets=plan.dataset.targets,
-        probabilities=np.concatenate([fold.probabilities for fold in raw])[order],
-        scheme=folds[0].scheme,
-        groups=None if groups is None else tuple(groups),
-    )
+def out_of_fold(folds: Sequence[Predictions]) -> Predictions:
+    """Return the predictions of the folds of one repeat, without calibration and decision rule."""
+    raw = (with_temperature(fold, 1 / fold.decision.temperature) for fold in folds)
+    return joined([replace(fold, decision=AS_LIKELY) for fold in raw])
 
 
-def scaled_out_of_fold(raw: Predictions, plan: FoldPlan, decision: Decision) -> Predictions:
-    """Return the predictions by the final decision rule, each fold scaled without its own labels.
+def cross_fitted(folds: Sequence[Predictions], plan: FoldPlan, decision: Decision) -> Predictions:
+    """Return the predictions of the folds of one repeat, in the order of the data.
 
-    The temperature of a fold is fitted on the other folds, so that calibration is not measured on
-    the rows that it was fitted on.
+    Each row has the temperature and the rule of its fold, which were chosen without it; `decision`
+    is the rule of the final model.
     """
-    likely, rows = raw.probabilities.copy(), np.arange(len(raw))
-    for held in plan.held[0] if decision.temperature != 1 else ():
-        others = fit_temperature(raw.select(np.setdiff1d(rows, held)))
-        likely[held] = with_temperature(raw.select(held), others).probabilities
-    return replace(raw, probabilities=likely, decision=decision)
+    order = np.argsort(np.concatenate(plan.held[0]))
+    fold = np.repeat(np.arange(len(folds)), [len(of) for of in folds])
+    rule = CrossFitted.of(decision, [of.decision for of in folds], fold)
+    return replace(joined(folds), decision=rule).select(order)
 
 
 def write_folds(
@@ -282,7 +286,7 @@ def read_folds(
     return tuple(folds), findings
 
 
-def _repeat(
+def fit_repeat(
     name: str,
     method: Method,
     plan: FoldPlan,
@@ -290,31 +294,42 @@ def _repeat(
     context: FitContext,
     decide: Deciding,
 ) -> tuple[tuple[Predictions, ...], tuple[Finding, ...]]:
-    """Fit and predict every fold of a repeat."""
-    rows, found, findings = np.arange(len(plan.dataset)), list[Predictions](), list[Finding]()
-    seed, total = _seed(plan.seed, repeat), plan.repeats(method) * plan.count
-    for number, held in enumerate(plan.held[repeat]):
-        done = repeat * plan.count + number
-        stage = f"{name}: fold {done + 1} of {total}"
-        context.progress(ProgressEvent(stage, done, total))
+    """Fit and predict every fold of a repeat; return predictions, and what training noticed."""
+    found, findings, is_scaled = list[Predictions](), list[Finding](), True
+    before, total = repeat * plan.count, plan.repeats(method) * plan.count
+    if plan.share is not None:
+        before, total = 0, plan.count
+    for number, held in enumerate(plan.held[repeat % len(plan.held)]):
+        stage = f"{name}: fold {before + number + 1} of {total}"
+        context.progress(ProgressEvent(stage, before + number, total))
 
         def listen(event: ProgressEvent, stage: str = stage) -> None:
             if method.trains_in_steps:
                 context.progress(replace(event, stage=f"{stage}, {event.stage}"))
 
         of_fold = FitContext(
-            seed=seed, device=context.device, metric=context.metric, cache=context.cache,
-            progress=listen, find=findings.append, shared=plan.shared,
+            seed=_seed(plan.seed, repeat), device=context.device, metric=context.metric,
+            cache=context.cache, progress=listen, find=findings.append,
+            shared=context.shared or plan.shared,
         )  # fmt: skip
-        outside = np.setdiff1d(rows, held)
-        clusters = None if plan.clusters is None else plan.clusters[outside]
-        seen = plan.dataset.select(outside)
-        train, validation = with_validation(seen, plan.settings, seed, clusters)
-        to_fit_on, kept = for_decisions(validation, decide, plan.settings)
-        fitted = method.fit(train, to_fit_on, of_fold)
-        classifier = calibrated(fitted, validation, decide, kept)[0]
-        found.append(predict(classifier, plan.dataset.select(held)))
-    return tuple(found), tuple(dict.fromkeys(findings))
+        fitted = method.fit(*_rows_outside(method, plan, held, of_fold.seed), of_fold)
+        is_scaled = is_scaled and fitted.with_temperature(2.0) is not fitted
+        found.append(replace(predict(fitted, plan.dataset.select(held)), decision=AS_LIKELY))
+    return cross_calibrated(found, decide, is_scaled), tuple(dict.fromkeys(findings))
+
+
+def _rows_outside(
+    method: Method, plan: FoldPlan, held: Integers, seed: int
+) -> tuple[Dataset, Dataset]:
+    """Return the rows outside a fold to learn from, and those to choose a checkpoint by."""
+    outside = np.setdiff1d(np.arange(len(plan.dataset)), held)
+    if plan.share is not None:
+        outside = outside[NestedShares.of(plan.dataset.select(outside), seed).rows(plan.share)]
+    seen = plan.dataset.select(outside)
+    if not method.needs_validation:
+        return seen, seen.select([])
+    clusters = None if plan.clusters is None else plan.clusters[outside]
+    return with_validation(seen, plan.settings, seed, clusters)
 
 
 def _predictions(part: Dataset, probabilities: Floats, decision: Decision) -> Predictions:

@@ -11,17 +11,21 @@ from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from finetext.core.contracts import FitContext, Listener, Method, ProgressEvent, hyperparameters
 from finetext.core.environment import cache_folder
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import LARGEST_SEED
-from finetext.core.types import Dataset, Splits
+from finetext.core.types import Dataset, Predictions, Splits
 from finetext.core.wording import duration
 from finetext.diagnosis.curve import NestedShares
-from finetext.diagnosis.forecast import Fit, Training
-from finetext.evaluation.calibration import calibrated
+from finetext.diagnosis.curve_series import Fit, Training
+from finetext.evaluation.calibration import calibrated, joined
+from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import resample
 from finetext.evaluation.metrics import metric_for
+from finetext.runs.cross_validation import FoldPlan, fit_repeat
 from finetext.runs.recipe import Recipe
 from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
@@ -31,8 +35,8 @@ ADDED_LATER: Final = frozenset({"best_by", "stages"})
 """Hyperparameters that earlier logs do not have: at their default they are left out of the hash."""
 RESAMPLES: Final = 1000
 _DIGITS: Final = 6
-_RESULTS: Final = ("rung", "rows", "score", "replicates", "seconds")
-"""The keys of a result in the log, in the order of the fields of `Fit`."""
+_RESULTS: Final = ("rung", "rows", "score", "replicates", "seconds", "folds")
+"""The keys of a result in the log, in the order of the fields of `Fit`; folds only if any."""
 
 
 class FitLog:
@@ -49,7 +53,8 @@ class FitLog:
                 training = Training(step["method"], step["labels"], step["seed"])
                 rows, seconds = int(step["rows"]), float(step["seconds"])
                 score, *replicates = map(_number, (step["score"], *step["replicates"]))
-                fit = Fit(str(step["rung"]), rows, score, tuple(replicates), seconds)
+                folds = tuple(map(_number, step.get("folds", ())))
+                fit = Fit(str(step["rung"]), rows, score, tuple(replicates), seconds, folds)
                 self._fits[training] = fit
 
     def get(self, training: Training) -> Fit | None:
@@ -58,7 +63,10 @@ class FitLog:
 
     def add(self, training: Training, fit: Fit) -> None:
         """Keep the result of a training; raises a RunError."""
-        self._log.add(asdict(training) | dict(zip(_RESULTS, astuple(fit), strict=True)))
+        values = dict(zip(_RESULTS, astuple(fit), strict=True))
+        if not fit.folds:
+            values.pop("folds")
+        self._log.add(asdict(training) | values)
         self._fits[training] = fit
 
 
@@ -92,13 +100,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Growing:
-    """What is to be trained."""
+    """What is to be trained; with `folds`, each training is a repeat of cross-validation."""
 
     recipe: Recipe
     splits: Splits
     sizes: tuple[int, ...]
     trainings: int
     listener: Listener
+    folds: FoldPlan | None = None
 
     def fits(self, log: FitLog) -> dict[str, list[list[Fit]]]:
         """Return the results of each method for each size; what the log has is not done again."""
@@ -110,11 +119,13 @@ class Growing:
         shares: dict[int, NestedShares] = {}
         for task in tasks:
             if log.get(task.training) is None:
-                seed = task.training.seed
-                shares[seed] = shares.get(seed) or NestedShares.of(self.splits.train, seed)
-                share = shares[seed].share(task.training.labels)
+                seed, place = task.training.seed, f"{clock.done + 1} of {len(tasks)}"
                 try:
-                    fit = self._fit(task, share, f"{clock.done + 1} of {len(tasks)}")
+                    if self.folds is not None:
+                        fit = self._fit_folds(task, self.folds, place)
+                    else:
+                        shares[seed] = shares.get(seed) or NestedShares.of(self.splits.train, seed)
+                        fit = self._fit(task, shares[seed].share(task.training.labels), place)
                 except (FinetextError, KeyboardInterrupt) as error:
                     kept = (
                         f"{clock.done} of {len(tasks)} trainings are kept in {log.folder}; "
@@ -147,24 +158,58 @@ class Growing:
                     yield Task(name, method, Training(mark, size, seed))
 
     def _fit(self, task: Task, share: Dataset, place: str) -> Fit:
-        """Train, calibrate and measure."""
+        """Train, calibrate and measure on validation rows."""
+        context, validation = self._context(task, place), self.splits.validation
+        started = time.perf_counter()
+        classifier = task.method.fit(share, validation, context)
+        seconds = time.perf_counter() - started
+        predictions = calibrated(classifier, validation, self.recipe.decide)[1]
+        score = metric_for(self.recipe.metric, self.splits.scheme)(predictions)
+        replicates = self._replicates(predictions)
+        return Fit(task.name, len(share), score, replicates, round(seconds, 3))
+
+    def _fit_folds(self, task: Task, plan: FoldPlan, place: str) -> Fit:
+        """Train on a share of the rows outside each fold, and measure on all rows."""
+        context, size = self._context(task, place), task.training.labels
+        plan = replace(plan, share=size)
+        repeat = (task.training.seed - self.recipe.seed) % (LARGEST_SEED + 1)
+        started = time.perf_counter()
+        folds, findings = fit_repeat(
+            f"{place} {task.name} on {size:,} rows", task.method, plan, repeat, context,
+            self.recipe.decide,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        for finding in findings:
+            context.find(finding)
+        found, metric = FoldPredictions((folds,)), self.recipe.metric
+        score, each = float(found.estimate(metric).value), found.by_fold(metric)[0]
+        order = np.argsort(np.concatenate(plan.held[repeat % len(plan.held)]))
+        replicates = self._replicates(joined(folds).select(order))
+        adds = tuple(round(value, _DIGITS) for value in each.tolist())
+        return Fit(task.name, size, score, replicates, round(seconds, 3), adds)
+
+    def _context(self, task: Task, place: str) -> FitContext:
+        """Return the context of a training, whose progress and findings name it."""
         recipe, hears = self.recipe, self.listener
         prefix = f"{place} {task.name} on {task.training.labels:,} rows"
-        context = FitContext(
-            seed=task.training.seed, device=recipe.device, metric=recipe.metric,
-            cache=cache_folder(),
-            progress=lambda of: hears.progress(replace(of, stage=f"{prefix}: {of.stage}")),
-            find=lambda of: hears.finding(replace(of, message=f"{task}: {of.message}")),
-        )  # fmt: skip
         hears.progress(ProgressEvent(prefix, 0, 1))
-        started = time.perf_counter()
-        classifier = task.method.fit(share, self.splits.validation, context)
-        seconds = time.perf_counter() - started
-        predictions = calibrated(classifier, self.splits.validation, recipe.decide)[1]
-        metric = metric_for(recipe.metric, self.splits.scheme)
-        drawn = metric.replicates(predictions, resample(predictions, RESAMPLES, recipe.seed))
-        replicates = tuple(round(value, _DIGITS) for value in drawn.tolist())
-        return Fit(task.name, len(share), metric(predictions), replicates, round(seconds, 3))
+
+        def progress(of: ProgressEvent) -> None:
+            told = of.stage if of.stage.startswith(prefix) else f"{prefix}: {of.stage}"
+            hears.progress(replace(of, stage=told))
+
+        return FitContext(
+            seed=task.training.seed, device=recipe.device, metric=recipe.metric,
+            cache=cache_folder(), progress=progress,
+            find=lambda of: hears.finding(replace(of, message=f"{task}: {of.message}")),
+            shared=None if self.folds is None else self.folds.shared,
+        )  # fmt: skip
+
+    def _replicates(self, predictions: Predictions) -> tuple[float, ...]:
+        """Return the metric on resamples of the rows, the same for all trainings."""
+        metric = metric_for(self.recipe.metric, self.splits.scheme)
+        drawn = metric.replicates(predictions, resample(predictions, RESAMPLES, self.recipe.seed))
+        return tuple(round(value, _DIGITS) for value in drawn.tolist())
 
 
 @dataclass

@@ -15,7 +15,7 @@ from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier, Listener, ProgressEvent, silent
 from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
-from finetext.core.types import Dataset
+from finetext.core.types import Dataset, Splits
 from finetext.data.read import read as read_data
 from finetext.models.exporters import (
     EXPORTS,
@@ -48,7 +48,10 @@ from finetext.storage.unfinished import recover
 
 COMPARISON: Final = "export.json"
 _MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
-_RECORDED: Final = ("title", "data", "base", "base_rates", "findings", "folds", "machine")
+_LEARNED: Final = ("learned_from", "chosen_on")
+_RECORDED: Final = (
+    *("title", "data", "base", "base_rates", "findings", "folds", "machine"), *_LEARNED,
+)  # fmt: skip
 """What the record of the original says that holds for an export, too; scores do not."""
 
 
@@ -88,10 +91,11 @@ class Origin:
     def rows(self) -> Dataset | None:
         """The rows to compare on: the data given, else the validation rows of the run.
 
-        Data without labels are read without. Labels are those of the model.
+        Data without labels are read without. Labels are those of the model. If the model learned
+        from all rows of its run, these are without labels, too: it is not scored on them.
         """
         if self.data is None:
-            return None if self.run is None else self.run.rows(self.method)
+            return None if self.run is None else self._rows_of_run(self.run)
         scheme = self.classifier.scheme
         if isinstance(self.data, Dataset):
             return self.data if self.data.scheme is None else replace(self.data, scheme=scheme)
@@ -103,6 +107,21 @@ class Origin:
             if how.label is not None:
                 raise
             return read_data(self.data, settings=replace(how, labelled=False))
+
+    def _rows_of_run(self, run: Run) -> Dataset:
+        if not run.folds:
+            return run.rows(self.method)
+        if self.learned_from_all:
+            return replace(run.rows(self.method), scheme=None)
+        return self._stored(run).validation
+
+    @property
+    def learned_from_all(self) -> bool:
+        """Whether the model learned from all rows of its run, so that it can be scored on none."""
+        if self.run is None or not self.run.folds:
+            return False
+        entry = self.run.entry(self.method)
+        return entry.learned_from is not None and not entry.chosen_on
 
     @property
     def original(self) -> Original:
@@ -118,10 +137,20 @@ class Origin:
         """Return the rows of the run, or a split of the data, to fit a new head on."""
         from finetext.data.split import split
 
-        if self.run is not None:
+        if self.run is not None and not self.learned_from_all:
             remark = "temperature and decision rule of both were chosen on these rows"
-            validation = self.run.rows(self.method)
+            validation = self._rows_of_run(self.run)
             return HeadRows(self.training_rows(), validation, None, "" if self.data else remark)
+        if self.run is not None:
+            splits = split(self.run.rows(self.method), seed=self.seed)
+            if self.data is not None:
+                return HeadRows(splits.train, splits.validation)
+            unlabeled = replace(splits.validation, scheme=None)
+            return HeadRows(
+                splits.train, splits.validation, unlabeled,
+                "the head was fitted on the other rows of the run; neither is scored, as the "
+                "original learned from all rows: --data compares their scores on rows of yours",
+            )  # fmt: skip
         given = self.rows
         if given is None or given.scheme is None:
             raise UnlabeledError(
@@ -138,16 +167,19 @@ class Origin:
     def training_rows(self) -> Dataset:
         """Return the training rows of the run; raises a RunError if its data have changed."""
         assert self.run is not None
-        try:
-            train = stored_splits(self.run.folder).train
-        except RunError as error:
-            raise RunError(f"{error}; or give a labeled table with --data") from None
+        train = self._stored(self.run).train
         if train.scheme != self.classifier.scheme:
             raise RunError(
                 f"the labels in the data of the run in {self.run.folder} are not those of its "
                 "model; give a labeled table with --data"
             )
         return train
+
+    def _stored(self, run: Run) -> Splits:
+        try:
+            return stored_splits(run.folder)
+        except RunError as error:
+            raise RunError(f"{error}; or give a labeled table with --data") from None
 
 
 def open_origin(
@@ -325,6 +357,8 @@ def _compared(origin: Origin, new: Made) -> Compared | None:
         models.append(save_model(new.classifier, Path(temporary) / "export"))
         sizes = bytes_of(models[0]), bytes_of(models[1])
     where, data = "validation rows of the run", origin.data  # no folder of this machine
+    if origin.learned_from_all:
+        where = "rows of the run, which the original learned from"
     if data is not None:
         named = isinstance(data, str | Path)
         where = f"rows of {Path(data).name}" if named else "rows that were given"
@@ -340,7 +374,8 @@ def _save(
         known, before = provenance(origin.model), record_of(origin.model)
         record = {name: before[name] for name in _RECORDED if name in before}
         if isinstance(classifier, StaticClassifier):
-            record.pop("base_rates", None)  # its probabilities are others
+            for name in ("base_rates", *_LEARNED):  # its probabilities and its rows are others
+                record.pop(name, None)
     if found is not None:
         record["export"] = found.to_json()
         if isinstance(classifier, StaticClassifier):

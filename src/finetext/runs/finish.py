@@ -117,14 +117,12 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     noticed = [*unfinished, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
     of_best, methods = fitted[best].predictions, len(_without_majority(started, fitted)) or 1
-    gap = validation_test_gap(best, of_best["validation"], of_best["test"], recipe.metric, methods)
-    if gap is not None and not folds:
-        started.context.find(gap)
-        noticed.append(gap)
-    if folds and (optimistic := _chosen_where_scored(started)) is not None:
-        started.context.say(optimistic.message)
-        started.context.find(optimistic)
-        noticed.append(optimistic)
+    if not folds:  # whose rows are all out-of-fold, so there is no gap between two splits
+        both = of_best["validation"], of_best["test"]
+        gap = validation_test_gap(best, *both, recipe.metric, methods)
+        if gap is not None:
+            started.context.find(gap)
+            noticed.append(gap)
     return Run(
         folder,
         Leaderboard(entries.values()),
@@ -147,20 +145,6 @@ def _over_seeds(metric: Metric, mean: Estimate, rows: int) -> Score:
     if metric.proportion:
         ends = widened(*ends, mean.units)
     return Score(mean.value, *ends, rows)
-
-
-def _chosen_where_scored(started: Started) -> Finding | None:
-    """Return that the rule of a cross-validated run was chosen on the rows that it is shown on."""
-    decide, scheme = started.recipe.decide, started.run.splits.scheme
-    if not (decide.is_chosen_on_rows or scheme.multilabel):
-        return None
-    rule = f"decision rule ({decide.words})" if decide.words else "threshold of each label"
-    return Finding("note", "chosen-where-scored", (
-        f"The {rule} was chosen on the same out-of-fold predictions that verdict and report show, "
-        "so shares of each class, of texts decided and of prediction sets look better than on new "
-        "texts. The scores of the leaderboard do not: each fold has its own rule there, chosen "
-        "without its rows."
-    ))  # fmt: skip
 
 
 def _best(started: Started, fitted: Fitted) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters, predict
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import LARGEST_SEED
-from finetext.core.types import Finding, Predictions, SplitName
+from finetext.core.types import Dataset, Finding, Predictions, SplitName
 from finetext.core.wording import duration
 from finetext.evaluation.calibration import calibrated, calibrated_by, for_decisions
 from finetext.evaluation.fold_scores import FoldPredictions
@@ -25,10 +25,10 @@ from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import origin_of, uses_adapted
 from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
 from finetext.runs.cross_validation import (
+    cross_fitted,
     cross_validate,
     out_of_fold,
     read_repeats,
-    scaled_out_of_fold,
 )
 from finetext.runs.predictions import FOLDER, read_predictions, write_predictions
 from finetext.runs.recipe import ADAPTED, Recipe
@@ -42,6 +42,8 @@ ENTRY: Final = "entry.json"  # written last: with it a method is finished
 _RESULTS: Final = ("predictions.parquet", "scores.json", "model")
 _CLEARED: Final = (*_RESULTS, CHECKPOINTS, "predictions.part", ENTRY)
 _WRITTEN_LATER: Final = (DESCRIPTION, CARD)  # again, when the run is finished
+_EACH_TIMED: Final = 7
+"""One in so many texts of a cross-validated run is predicted again, to measure the speed."""
 _NOTICED: Final = "noticed.json"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError)
 
@@ -69,8 +71,8 @@ class Started:
 class FittedMethod:
     """A fitted method: its leaderboard entry, predictions, and what training noticed.
 
-    In a cross-validated run it has the predictions of all `folds`; those of "test" are
-    out-of-fold, of the first repeat.
+    In a cross-validated run it has the predictions of all `folds`, and of the first repeat those
+    of all rows as "test"; there are none of "validation", as the model may have learned from them.
     """
 
     entry: LeaderboardEntry
@@ -151,6 +153,8 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
             rows_per_second=speed,
             bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
             model=f"{name}/model",
+            learned_from=len(_rows_for(method, started)[0]),
+            chosen_on=len(splits.validation) if method.needs_validation else 0,
         )
         findings = tuple(dict.fromkeys([*noticed, *attempts.findings]))
         found, sizes = to_json(findings), _sizes(place)
@@ -172,7 +176,7 @@ def finished_method(name: str, method: Method, started: Started) -> FittedMethod
         read_description(place / "model")
         entry = from_json(LeaderboardEntry, values["entry"], ENTRY)
         findings = from_json(tuple[Finding, ...], values["findings"], ENTRY)
-        parts: tuple[SplitName, ...] = ("validation", "test")
+        parts: tuple[SplitName, ...] = ("test",) if plan else ("validation", "test")
         predictions = {
             part: read_predictions(place / "predictions.parquet", part) for part in parts
         }
@@ -296,10 +300,10 @@ def _cross_validated(
 def _metrics(
     predictions: Mapping[SplitName, Predictions], seed: int, folds: FoldPredictions | None
 ) -> dict[str, Scores]:
-    """Return the scores of each split; in place of test those of all folds, if there are any."""
-    scored = {part: of for part, of in predictions.items() if folds is None or part != "test"}
-    metrics = {str(part): evaluate(of, seed) for part, of in scored.items()}
-    return metrics if folds is None else metrics | {"test": folds.scores()}
+    """Return the scores of each split; of a cross-validated run as "test" those of all folds."""
+    if folds is not None:
+        return {"test": folds.scores()}
+    return {str(part): evaluate(of, seed) for part, of in predictions.items()}
 
 
 def _fit(
@@ -322,37 +326,50 @@ def _fit(
         say=lambda line: say(named(line)),
         find=lambda finding: find(replace(finding, message=named(finding.message))),
     )
-    decide = started.recipe.decide
-    to_fit_on, kept = for_decisions(splits.validation, decide, started.recipe.split)
+    decide, plan = started.recipe.decide, started.run.folds
+    train, validation = _rows_for(method, started)
+    to_fit_on, kept = validation, None
+    if plan is None:
+        to_fit_on, kept = for_decisions(validation, decide, started.recipe.split)
     try:
-        classifier = method.fit(splits.train, to_fit_on, context)
+        classifier = method.fit(train, to_fit_on, context)
     except BaseException:
         attempts.keep()
         raise
     seconds = attempts.seconds
-    plan, test = started.run.folds, splits.test
     if folds is None or plan is None:
-        classifier, on_validation = calibrated(classifier, splits.validation, decide, kept)
+        classifier, on_validation = calibrated(classifier, validation, decide, kept)
         start = time.perf_counter()
-        on_test = predict(classifier, test)
-        speed = len(test) / (time.perf_counter() - start)
+        on_test = predict(classifier, splits.test)
+        speed = len(splits.test) / (time.perf_counter() - start)
+        predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
     else:
-        test, raw = plan.dataset, out_of_fold(folds.repeats[0], plan)
-        classifier, scaled = calibrated_by(classifier, raw, decide)
-        on_test = scaled_out_of_fold(raw, plan, scaled.decision)
+        classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
+        predictions = {"test": cross_fitted(folds.repeats[0], plan, classifier.decision)}
+        some = plan.dataset.texts[::_EACH_TIMED]
         start = time.perf_counter()
-        on_validation = predict(classifier, splits.validation)
-        speed = len(splits.validation) / (time.perf_counter() - start)
+        classifier.predict_proba(some)  # for the time it takes: it has learned from most of them
+        speed = len(some) / (time.perf_counter() - start)
     if assurance := classifier.decision.assurance:
         message = f"{name}: the target of the decision rule is {assurance}"
         context.say(message)
         context.find(Finding("note", "target", message))
-    predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
-    texts: dict[SplitName, list[str]] = {
-        "validation": splits.validation.texts, "test": test.texts,
-    }  # fmt: skip
+    tested = splits.test if plan is None else plan.dataset
+    texts: dict[SplitName, list[str]] = {"validation": validation.texts, "test": tested.texts}
     write_predictions(place / "predictions.parquet", predictions, texts)
     return classifier, predictions, seconds, speed
+
+
+def _rows_for(method: Method, started: Started) -> tuple[Dataset, Dataset]:
+    """Return the rows that the final model learns from, and those that choose its checkpoint.
+
+    In a cross-validated run other folds' predictions calibrate it, so only a method that needs
+    validation rows gets some, and another one learns from all rows.
+    """
+    splits, plan = started.run.splits, started.run.folds
+    if plan is None or method.needs_validation:
+        return splits.train, splits.validation
+    return plan.dataset, plan.dataset.select([])
 
 
 def _values(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:

@@ -141,7 +141,9 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             "title": f"{folder.resolve().name}: {name}",
             "metric": recipe.metric,
             "scores": to_json(dict(one.entry.metrics["test"])),
-            "validation_scores": to_json(dict(one.entry.metrics["validation"])),
+            "validation_scores": to_json(dict(one.entry.metrics.get("validation", {}))),
+            "learned_from": one.entry.learned_from,
+            "chosen_on": one.entry.chosen_on,
             "baselines": {of: to_json(dict(o.entry.metrics["test"])) for of, o in others.items()},
             "verdict": verdict_on(
                 run.leaderboard, tested, Judged(name, run.best, folder), run.choice, one.folds
@@ -149,11 +151,12 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             "decided": decided_json(tested[name]),
             "calibration": consistency(tested[name]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),
-            "data": _data(recorded(recipe.source), described),
+            "data": _data(recorded(recipe.source), described, one),
             **({} if one.folds is None else {"folds": len(one.folds.repeats[0])}),
             "findings": codes,
         }
-        if len(held_out := one.predictions["validation"]) > 1:
+        held_out = one.predictions["test" if one.folds is not None else "validation"]
+        if len(held_out) > 1:
             record["base_rates"] = BaseRates.of(held_out).to_json()
         if (slices := diagnoses.slices) is not None and slices.method == name:
             worse = sum(each.worse for each in slices.slices)
@@ -195,9 +198,12 @@ def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
     return base | ({"name": place.resolve().name} if place.is_dir() else {"model": source.name})
 
 
-def _data(source: Any, described: Mapping[str, Any]) -> dict[str, Any]:
+def _data(source: Any, described: Mapping[str, Any], fitted: FittedMethod) -> dict[str, Any]:
     first = next(iter(source.values())) if isinstance(source, Mapping) else source
-    known = {"rows": described["rows"], "labels": described["labels_by_split"]["train"]}
+    labels = Counter(described["labels_by_split"]["train"])
+    if fitted.folds is not None and not fitted.entry.chosen_on:  # it learned from all rows
+        labels.update(described["labels_by_split"].get("validation", {}))
+    known = {"rows": described["rows"], "labels": dict(labels)}
     if not isinstance(first, str) or first == DATA_COPY:
         return known
     if first.startswith("hub:"):

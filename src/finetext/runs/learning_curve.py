@@ -11,24 +11,30 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Listener, encoder_of, hyperparameters
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, ReadSettings, SplitSettings, made
 from finetext.core.types import Dataset, Splits
+from finetext.core.wording import counted
+from finetext.data.split import all_train
 from finetext.diagnosis.curve import Curve, checked_sizes, default_sizes
 from finetext.diagnosis.forecast import Measured, curve_from_fits
 from finetext.evaluation.metrics import metric_for
+from finetext.runs.cross_validation import FoldPlan, wants_folds
 from finetext.runs.curve_fits import FitLog, Growing
 from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
 from finetext.runs.resolve import (
     Methods,
     check_data,
     data_changed,
-    read_and_split,
+    read_dataset,
     recipe_for,
     run_name,
+    split_dataset,
 )
 from finetext.storage.locks import (
     CURVE_LOG,
@@ -87,9 +93,12 @@ def learning_curve(
 
     The data are checked and split as `finetext.train` does it. Each method learns from nested
     shares of the training rows that keep the proportions of the classes and whole groups; the
-    score is measured on all validation rows. No test row is used. A power law (see
-    `finetext.diagnosis.forecast`) says what up to four times the labels would bring. Choices made
-    on validation rows, such as a checkpoint or thresholds, raise the scores a little, alike for
+    score is measured on all validation rows. No test row is used. Few rows, which a run would
+    cross-validate, are cross-validated here, too: shares are of the rows outside each fold, and
+    the score is that of all rows; not so if a method trains step by step, which would take long.
+    A power law (see `finetext.diagnosis.forecast`) says what up to four times the labels would
+    bring. Choices made on validation rows, such as a checkpoint or thresholds, raise the scores a
+    little, alike for
     every size.
 
     Args:
@@ -147,6 +156,12 @@ class Place:
             )
 
     @property
+    def is_held_out(self) -> bool:
+        """Whether the curve to resume in `out` was begun on validation rows."""
+        begun = read_header(self.out / CURVE_LOG) if self.resume and self.out else None
+        return begun is not None and "folds" not in begun
+
+    @property
     def is_early(self) -> bool:
         """Whether the curve to resume in `out` was begun when splits always kept duplicates."""
         begun = read_header(self.out / CURVE_LOG) if self.resume and self.out else None
@@ -193,34 +208,74 @@ def grow(
     recipe = replace(recipe, adapt=None, track=())
     if is_early := place.is_early:
         recipe = replace(recipe, split=replace(recipe.split, keep_duplicates=True))
-    dataset, splits = read_and_split(recipe, what, hears)
-    check_data(recipe, splits, hears, data_changed(recipe, dataset))
-    measured = _measured(recipe, settings, splits)
-    hears.say(
-        f"{measured.rows:,} validation rows to measure on; {len(splits.test):,} test rows stay "
-        f"unused; shares of {', '.join(f'{size:,}' for size in measured.sizes)} of "
-        f"{measured.training_rows:,} training rows"
-    )
+    dataset = read_dataset(recipe, what, hears)
+    folds = None if place.is_held_out else _folds(recipe, dataset, hears)
+    if folds is not None:
+        recipe = replace(recipe, split=replace(recipe.split, cross_validate=True))
+    splits = split_dataset(recipe, dataset, hears)
+    splits = splits if folds is None else all_train(splits, dataset)
+    findings = [] if folds is None else list(folds.findings)
+    check_data(recipe, splits, hears, [*data_changed(recipe, dataset), *findings])
+    measured = _measured(recipe, settings, splits, folds)
+    hears.say(_announced(measured, len(splits.test), settings.trainings))
     header = _header(recipe, dataset, splits)
     if not is_early:
         header["keep_duplicates"] = recipe.split.keep_duplicates
+    if folds is not None:
+        header["folds"] = folds.count
     with place.claimed(f"{run_name(recipe)}-curve", header, hears) as folder:
         log = FitLog(folder, header)
-        fits = Growing(recipe, splits, measured.sizes, settings.trainings, hears).fits(log)
+        growing = Growing(recipe, splits, measured.sizes, settings.trainings, hears, folds)
+        fits = growing.fits(log)
         positive = measured.metric.class_of(splits.scheme)
         curve = replace(curve_from_fits(fits, measured), positive=positive)
         write_curve(curve, folder)
         return folder, curve
 
 
-def _measured(recipe: Recipe, settings: CurveSettings, splits: Splits) -> Measured:
-    train, validation = splits.train, splits.validation
+def _folds(recipe: Recipe, dataset: Dataset, hears: Listener) -> FoldPlan | None:
+    """Return the folds of a curve on few rows; None where it is measured on validation rows."""
+    if not wants_folds(dataset, recipe.split, adapts=False):
+        return None
+    slow = [name for name, method in recipe.methods.items() if method.trains_in_steps]
+    if slow:
+        hears.say(
+            f"{', '.join(slow)} would take too long to cross-validate at every size, so the curve "
+            "is measured on validation rows. On few rows that says little; for a cross-validated "
+            "curve leave it out: --methods tfidf"
+        )
+        return None
+    return FoldPlan.of(dataset, recipe.split, recipe.seed)
+
+
+def _announced(measured: Measured, test: int, trainings: int) -> str:
+    """Return in one line what is measured, and on which rows."""
+    sizes = ", ".join(f"{size:,}" for size in measured.sizes)
+    if measured.folds:
+        return (
+            f"{measured.rows:,} rows to measure on, by {measured.folds}-fold cross-validation, "
+            f"{counted(trainings, 'time')}; shares of {sizes} of the {measured.training_rows:,} "
+            "rows outside a fold"
+        )
+    return (
+        f"{measured.rows:,} validation rows to measure on; {test:,} test rows stay unused; shares "
+        f"of {sizes} of {measured.training_rows:,} training rows"
+    )
+
+
+def _measured(
+    recipe: Recipe, settings: CurveSettings, splits: Splits, folds: FoldPlan | None
+) -> Measured:
+    train, tested, count = splits.train, splits.validation, 0
+    if folds is not None:
+        largest = max((held for repeat in folds.held for held in repeat), key=len)
+        outside = np.setdiff1d(np.arange(len(folds.dataset)), largest)
+        train, tested, count = folds.dataset.select(outside), folds.dataset, folds.count
     asked = settings.sizes
     sizes = checked_sizes(train, asked) if asked else default_sizes(train, settings.steps)
-    groups = validation.groups
-    units = len(validation) if groups is None else len(set(groups))
+    units = len(tested) if tested.groups is None else len(set(tested.groups))
     metric = metric_for(recipe.metric, splits.scheme)
-    return Measured(metric, sizes, len(train), len(validation), units)
+    return Measured(metric, sizes, len(train), len(tested), units, count)
 
 
 def _header(recipe: Recipe, dataset: Dataset, splits: Splits) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from finetext.core.decision import Decision, decision_in
+from finetext.core.decision import CrossFitted, Decision, decision_in
 from finetext.core.errors import DataError, FinetextError, RunError
 from finetext.core.types import LabelScheme, Predicted, Predictions, SplitName
 from finetext.core.wording import CROSSED
@@ -28,7 +28,10 @@ FOLDER: Final = "folds"
 def write_predictions(
     path: Path, by_split: Mapping[SplitName, Predictions], texts: Mapping[SplitName, list[str]]
 ) -> None:
-    """Write the predictions of several splits into one Parquet file."""
+    """Write the predictions of several splits into one Parquet file.
+
+    Out-of-fold predictions are of one split, with the fold of each row and the rules of all folds.
+    """
     parts = by_split.items()
     first = next(iter(by_split.values()))
     columns: dict[str, Any] = {
@@ -47,7 +50,15 @@ def write_predictions(
         **first.scheme.to_json(),
         "decision": first.decision.to_json(),
     }
+    if isinstance(first.decision, CrossFitted):
+        columns["fold"] = [number + 1 for number in first.decision.fold]
+        described["rules"] = [rule.to_json() for rule in first.decision.rules]
     write_table(path, columns, described)
+
+
+def kept_as(split: SplitName, folds: int) -> SplitName:
+    """Return the split whose predictions a run keeps: with folds, those of all rows are "test"."""
+    return "test" if folds and split == "validation" else split
 
 
 def read_predictions(path: Path, split: SplitName) -> Predictions:
@@ -56,12 +67,16 @@ def read_predictions(path: Path, split: SplitName) -> Predictions:
     described = json.loads(table.schema.metadata[b"finetext"])
     scheme = LabelScheme.from_json(described)
     probabilities = [table[f"probability:{name}"].to_numpy() for name in scheme.names]
+    decision = decision_in(described)
+    if "rules" in described:
+        rules = [Decision.from_json(rule) for rule in described["rules"]]
+        decision = CrossFitted.of(decision, rules, table["fold"].to_numpy() - 1)
     return Predictions(
         ids=tuple(table["id"].to_pylist()),
         targets=scheme.encode(table["truth"].to_pylist()),
         probabilities=np.stack(probabilities, axis=1),
         scheme=scheme,
-        decision=decision_in(described),
+        decision=decision,
         groups=tuple(table["group"].to_pylist()) if "group" in table.column_names else None,
     )
 

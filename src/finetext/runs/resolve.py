@@ -19,6 +19,7 @@ from finetext.core.wording import counted
 from finetext.data.column_roles import role_lines
 from finetext.data.read import read as read_data
 from finetext.data.sources import sample_recipe
+from finetext.data.split import all_train
 from finetext.data.split import split as split_rows
 from finetext.data.units import duplicate_lines
 from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
@@ -112,11 +113,12 @@ def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
 
 def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset, Splits]:
     """Return the data and their splits, once the recipe is known to suit both."""
-    dataset = _read(recipe, what, hears)
-    return dataset, _split(recipe, dataset, hears)
+    dataset = read_dataset(recipe, what, hears)
+    return dataset, split_dataset(recipe, dataset, hears)
 
 
-def _read(recipe: Recipe, what: Any, hears: Listener) -> Dataset:
+def read_dataset(recipe: Recipe, what: Any, hears: Listener) -> Dataset:
+    """Return the data, once the recipe is known to be possible; say what they are."""
     check_possible(recipe)
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)
     hears.say(dataset.description)
@@ -125,7 +127,8 @@ def _read(recipe: Recipe, what: Any, hears: Listener) -> Dataset:
     return dataset
 
 
-def _split(recipe: Recipe, dataset: Dataset, hears: Listener) -> Splits:
+def split_dataset(recipe: Recipe, dataset: Dataset, hears: Listener) -> Splits:
+    """Return the splits of the data, once the recipe is known to suit the labels."""
     splits = split_rows(dataset, recipe.split, recipe.seed)
     for line in duplicate_lines(splits):
         hears.say(line)
@@ -138,7 +141,7 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     recipe = _with_absolute_paths(recipe)
     methods, findings = with_ablation_baselines(recipe)
     recipe = replace(recipe, methods=methods)
-    dataset, asked = _read(recipe, what, hears), recipe
+    dataset, asked = read_dataset(recipe, what, hears), recipe
     # The recipe of a run says how it was scored, unless an earlier version wrote it.
     is_old = recipe.content_hash is not None and recipe.split.cross_validate is None
     folds = not is_old and wants_folds(dataset, recipe.split, uses_adapted(recipe))
@@ -148,10 +151,13 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     )  # fmt: skip
     if is_old:  # it took the second label
         dataset = with_affirmative(dataset, None)
-    splits = _split(recipe, dataset, hears)
+    splits = split_dataset(recipe, dataset, hears)
+    if folds and not any(method.needs_validation for method in recipe.methods.values()):
+        splits = all_train(splits, dataset)
     metric_for(recipe.metric, splits.scheme)
     rows = ", ".join(f"{name} {len(part):,}" for name, part in splits.items() if len(part))
-    hears.say(f"splits: {rows} rows, {counted(len(splits.scheme), 'label')}")
+    rows = f"{len(dataset):,}" if folds else rows
+    hears.say(f"{'' if folds else 'splits: '}{rows} rows, {counted(len(splits.scheme), 'label')}")
     for line in shares_of(splits).lines(LABELS_SHOWN):
         hears.say(f"  {line}")
     corpus, noticed = _corpus(recipe, splits)
@@ -192,6 +198,7 @@ def _cross_validated(run: ResolvedRun, asked: Recipe, hears: Listener) -> Resolv
     assert run.folds is not None
     hears.say(run.folds.words(automatic=asked.split.cross_validate is None))
     hears.say(run.folds.fits(run.recipe.methods))
+    hears.say(run.folds.final(run.recipe.methods, len(run.splits.validation)))
     findings = [*run.findings, *run.folds.findings]
     if asked.seeds > 1:
         hears.say(f"seeds = {asked.seeds} adds nothing: each repeat has a seed of its own")

@@ -29,8 +29,14 @@ from finetext.evaluation.ranking import PositiveCurve, precision_recall
 from finetext.models.folder import load_model, model_in_run
 from finetext.runs.accesses import record_python_access
 from finetext.runs.checkpoints import Checkpoint, checkpoints_in
-from finetext.runs.predictions import folds_of, read_predictions, read_rows, stored_folds
-from finetext.runs.stored_splits import stored_splits
+from finetext.runs.predictions import (
+    folds_of,
+    kept_as,
+    read_predictions,
+    read_rows,
+    stored_folds,
+)
+from finetext.runs.stored_splits import stored_splits, training_rows
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
 from finetext.storage.received import check_inner_names, read_received_text, refuse_links
@@ -66,7 +72,7 @@ class Run:
         unfinished: methods that failed, were stopped or not reached, or lack further seeds.
         findings: what training noticed, and why methods are unfinished.
         paid: methods with an adapted or pretrained encoder, compared with their ablation baseline.
-        folds: number of folds if "test" stands for all rows, cross-validated; else 0.
+        folds: number of folds if "test" and "validation" are all rows, cross-validated; else 0.
     """
 
     folder: Path
@@ -201,26 +207,22 @@ class Run:
     def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
         """Return the texts of the rows of `predictions`, in the same order; raises the same."""
         path = self.folder / self.entry(method).method / PREDICTIONS
-        texts: list[str] = read_rows(path, split)["text"].to_pylist()
+        texts: list[str] = read_rows(path, kept_as(split, self.folds))["text"].to_pylist()
         return texts
 
     def rows(self, method: str | None = None, split: SplitName = "validation") -> Dataset:
         """Return the rows of `predictions` as labeled data; records and raises the same.
 
-        Training rows are those of the stored splits, read from the data of the run again; raises a
-        RunError if the data changed since.
+        Training rows are those that the model of the method learned from, read from the data of the
+        run again; raises a RunError if the data changed since.
         """
         import datasets
 
         if split == "train":
-            self.entry(method)
-            return stored_splits(self.folder).train
+            return training_rows(stored_splits(self.folder), self.entry(method).learned_from)
         predictions = self.predictions(method, split)
-        columns = {
-            "id": list(predictions.ids),
-            "text": self.texts(method, split),
-            "label": predictions.scheme.decode(predictions.targets),
-        }
+        labels = predictions.scheme.decode(predictions.targets)
+        columns = {"id": list(predictions.ids), "text": self.texts(method, split), "label": labels}
         if predictions.groups is not None:
             columns["group"] = list(predictions.groups)
         return Dataset(datasets.Dataset.from_dict(columns), predictions.scheme)
@@ -389,7 +391,8 @@ def resume_command(folder: Path) -> str:
 
 def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predictions:
     """Return the same as `Run.predictions`, for finetext itself: nothing is recorded."""
-    return read_predictions(run.folder / run.entry(method).method / PREDICTIONS, split)
+    path = run.folder / run.entry(method).method / PREDICTIONS
+    return read_predictions(path, kept_as(split, run.folds))
 
 
 def predicted_of(run: Run, method: str, part: SplitName) -> Predicted:

@@ -56,6 +56,16 @@ def stored_splits(folder: Path) -> Splits:
     return Splits(train, validation, test)
 
 
+def training_rows(splits: Splits, learned_from: int | None) -> Dataset:
+    """Return the rows that a method with so many of them learned from: train, or validation too."""
+    import datasets
+
+    train, validation = splits.train, splits.validation
+    if learned_from is None or learned_from <= len(train) or not len(validation):
+        return train
+    return replace(train, table=datasets.concatenate_datasets([train.table, validation.table]))
+
+
 def stored_agreement(folder: Path) -> Agreement | None:
     """Return how far the annotators of the data of a run agree; None if no text has two.
 
