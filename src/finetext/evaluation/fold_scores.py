@@ -99,7 +99,7 @@ class FoldPredictions:
 
     def by_fold(self, metric: str) -> Floats:
         """Return what each fold adds to a metric, (repeats, folds); raises as `estimate`."""
-        return self._by_fold(metric, len(self.repeats)).folds
+        return self._by_fold(metric_for(metric, self.scheme), len(self.repeats)).folds
 
     def minus(self, other: FoldPredictions, metric: str) -> Estimate:
         """Return the difference from another method on the same folds; raises as `estimate`.
