@@ -40,6 +40,7 @@ def decide(
 ) -> None:
     """Choose a decision rule for a model of RUN."""
     from finetext.core.decision import CrossFitted
+    from finetext.core.wording import rows_of
     from finetext.evaluation.deciding import Deciding, decided_by
     from finetext.models.folder import check_model_place, provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
@@ -63,7 +64,7 @@ def decide(
     save_model(classifier, out, provenance(model), known)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     if of_rows := [*decided_lines(decided), *threshold_lines(decided)]:
-        where = "validation rows that it was chosen on:"
+        where = f"{rows_of(predicted.part)} that it was chosen on:"
         if is_crossed:
             where = "cross-validated rows, each decided by a rule that was chosen without its fold:"
         lines.append(f"on the {len(decided):,} {where}")
