@@ -29,13 +29,7 @@ from finetext.evaluation.ranking import PositiveCurve, precision_recall
 from finetext.models.folder import load_model, model_in_run
 from finetext.runs.accesses import record_python_access
 from finetext.runs.checkpoints import Checkpoint, checkpoints_in
-from finetext.runs.predictions import (
-    folds_of,
-    kept_as,
-    read_predictions,
-    read_rows,
-    stored_folds,
-)
+from finetext.runs.predictions import folds_of, kept_as, read_predictions, read_rows, stored_folds
 from finetext.runs.stored_splits import stored_splits, training_rows
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.locks import is_started
@@ -207,8 +201,7 @@ class Run:
     def texts(self, method: str | None = None, split: SplitName = "test") -> list[str]:
         """Return the texts of the rows of `predictions`, in the same order; raises the same."""
         path = self.folder / self.entry(method).method / PREDICTIONS
-        texts: list[str] = read_rows(path, kept_as(split, self.folds))["text"].to_pylist()
-        return texts
+        return list(read_rows(path, kept_as(split, self.folds))["text"].to_pylist())
 
     def rows(self, method: str | None = None, split: SplitName = "validation") -> Dataset:
         """Return the rows of `predictions` as labeled data; records and raises the same.
@@ -265,10 +258,9 @@ class Run:
         normalize: Normalize = "true",
         out: str | Path | None = None,
     ) -> Figure:
-        """Draw the confusion matrix with counts and shares.
+        """Draw the confusion matrix; for the numbers see `finetext.confusion`.
 
-        For the numbers see `finetext.confusion`. A program that reads test rows is recorded in the
-        run, once.
+        A program that reads test rows is recorded in the run, once.
 
         Args:
             method: the method; the best one on validation rows by default.
@@ -284,8 +276,8 @@ class Run:
         """
         from finetext.report.confusion import confusion_matrix
 
-        predicted = self._predicted(method, split)
-        return confusion_matrix(predicted, normalize, folds_of(predicted)).plot(out)
+        found = self._predicted(method, split)
+        return confusion_matrix(found, normalize, folds_of(found)).plot(out)
 
     def plot_precision_recall(
         self,
