@@ -80,10 +80,9 @@ def evaluate(
         found = scores_json(scores, classes) | decided_json(predictions)
         found |= {"calibration": check.to_json()}
         found |= {"positive": label, "curve": curve and curve.to_json()}
-        found |= {"group_gaps": gaps and gaps.to_json()}
-        out = table.out and str(table.out)
-        found |= {"openings": accesses, "training_rows": trained, "learned_from": learned}
-        screen.json(found | {"out": out})
+        found |= {"group_gaps": gaps and gaps.to_json(), "out": table.out and str(table.out)}
+        known = {"openings": accesses, "training_rows": trained, "learned_from": learned}
+        screen.json(found | known)
         return
     show_scores(scores, classes, screen.out, label)
     _show_more(predictions, curve, check.words, gaps)

@@ -73,11 +73,8 @@ def map_texts(
             classifier or str(encoder), dataset, encoder if classifier else None, seed or 0,
             screen.progress, split=split, device=device or "auto",
         )  # fmt: skip
-    if run is not None:
-        found = replace(found, method=method or run.best)
-    if of_run is not None and of_run.folds and split == "validation":
-        # The model may have learned from these texts, so what it gives them would look too good.
-        found = replace(found.with_predictions(of_run.predictions(method)), split=None)
+    found = found if run is None else replace(found, method=method or run.best)
+    found = _by_unseen(found, of_run, method)
     if found.rows > len(found.ids):
         screen.say(f"on the map: {found.drawn}")
     if said := left_out_sentence(found):
@@ -87,6 +84,16 @@ def map_texts(
     output.show(told | {"files": [str(path) for path in written.values()]}, [
         f"{what} of {found.counted()}: {path}" for what, path in written.items()
     ])  # fmt: skip
+
+
+def _by_unseen(found: TextMap, run: Run | None, method: str | None) -> TextMap:
+    """Return a map of a cross-validated run with out-of-fold predictions: its model saw the texts.
+
+    Maps of data or of training rows stay as they are.
+    """
+    if run is None or not run.folds or found.split != "validation":
+        return found
+    return replace(found.with_predictions(run.predictions(method)), split=None)
 
 
 def _announce(dataset: Dataset, encoder: str | None, screen: Screen) -> None:
