@@ -47,7 +47,7 @@ RETIRED: Final = (
 """Keys of what is computed in another way now; see `still_expected`."""
 WIDENED: Final = ("macro_f1", "balanced_accuracy", "compare/scores")
 ENDS: Final = ("/1", "/2", "/low", "/high")
-"""Where scores have wider intervals now, and the ends of these; see `differences`."""
+"""Where scores have wider intervals now, and the ends of these."""
 _SCORE_FIGURES: Final = 4
 """Figures of a line of the leaderboard: validation, and test with its interval."""
 MODELS: Final = {
@@ -183,14 +183,10 @@ def still_expected(values: Any) -> Any:
 
 
 def differences(found: Any, expected: Any, within: float, where: str = "") -> list[str]:
-    """Return where two values in the types of JSON differ; `found` may have further keys.
-
-    Scores that are means over classes have wider intervals now, and check finds more copies of
-    short texts.
-    """
+    """Return where two values in the types of JSON differ; `found` may have further keys."""
     if any(f"/{name}/" in where for name in WIDENED) and where.endswith(ENDS):
         return []
-    if where == "/findings":
+    if where == "/findings":  # more copies of short texts are found
         found = [of for of in found if of != "near-duplicates"]
     if isinstance(expected, Mapping):
         if not isinstance(found, Mapping):
