@@ -165,8 +165,7 @@ def can_resume() -> bool:
 def still_expected(values: Any) -> Any:
     """Return what was recorded, without what later versions compute in another way.
 
-    Differences of methods have other intervals and p-values since they come from one estimate, and
-    the calibration error has no interval.
+    Differences have other intervals and p-values, and the calibration error has no interval.
     """
     if isinstance(values, list):
         return [still_expected(of) for of in values]
