@@ -350,17 +350,13 @@ def put(part: str, sample: Sample, data: bytes, scratch: Path, place: Path) -> P
 def attempt(part: str, path: Path, budget: int) -> None:
     """Open an input as a user would; raises what the user would see."""
     if part == "readers":
-        finetext.read(path, **_budgeted(budget))
+        finetext.read(path, settings=finetext.ReadSettings(most_bytes=budget * 2**20))
     elif part == "recipes":
         finetext.Recipe.from_file(path)
     else:
         with suppress(FinetextError):
             finetext.info(path)
         finetext.load(path, "cpu").predict_proba(["a text", ""])
-
-
-def _budgeted(budget: int) -> dict[str, Any]:
-    return {}
 
 
 def outcome_of(part: str, path: Path, budget: int) -> Outcome:
