@@ -37,6 +37,15 @@ def test_indicator_columns_must_hold_0_and_1() -> None:
         read([{"text": "a b", "toxic": 0, "insult": 3}, *TOXIC], label=("toxic", "insult"))
 
 
+def test_numbers_of_thousands_of_digits_are_names() -> None:
+    longest = "9" * 5_000
+    data = read(rows("1", longest, "-2", "1"))
+    assert data.scheme is not None
+    assert data.scheme.names == ("-2", "1", longest)
+    with pytest.raises(DataError, match="no column"):
+        read(rows("1", "2"), text=longest)
+
+
 @pytest.mark.parametrize(
     "labels",
     [[["a", "b"], ["b"], []], ["['a', 'b']", "['b']", "[]"], ['["a", "b"]', '["b"]', "[]"]],

@@ -7,15 +7,18 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import finetext
 from finetext.core.decision import Decision
-from finetext.core.errors import ModelError
+from finetext.core.errors import FinetextError, ModelError
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
@@ -166,6 +169,26 @@ def test_a_description_with_a_wrong_value_is_damaged(tmp_path: Path, name: str, 
     rewrite(folder, **{name: value})
     with pytest.raises(ModelError):
         load_model(folder)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_description_is_read_or_refused_in_words(tmp_path: Path, data: st.DataObject) -> None:
+    folder = save_model(classifier(), tmp_path / "m")
+    described = json.loads((folder / "finetext.json").read_text())
+    names = data.draw(st.lists(st.sampled_from(sorted(described)), min_size=1, max_size=2))
+    rewrite(folder, **{name: data.draw(JSON) for name in names})
+    with suppress(FinetextError):
+        info(folder)
+    with suppress(FinetextError):
+        load_model(folder).predict_proba(["a text"])
 
 
 def test_a_newer_format_is_refused_with_advice(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetext.core import registry
-from finetext.core.errors import RecipeError, UnknownNameError
+from finetext.core.errors import FinetextError, RecipeError, UnknownNameError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.methods.finetune import Finetune
 from finetext.methods.tfidf import Tfidf
@@ -120,6 +121,31 @@ def test_toml_round_trip_of_any_name(source: str, text: str, name: str, seed: in
 def test_errors_name_the_wrong_setting(values: dict[str, Any], said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         Recipe.from_values(values)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+SETTINGS = {
+    "data": ["source", "text", "label", "most_bytes", "header", "missing", "download_seconds"],
+    "split": ["test", "validation", "strategy", "group", "cross_validate"],
+    "decide": ["aim", "abstain", "coverage", "precision", "thresholds"],
+    "adapt": ["corpus", "epochs", "encoder"],
+    "methods": ["tfidf", "finetune", "x"],
+}
+SECTIONS = st.one_of(
+    st.fixed_dictionaries({section: st.dictionaries(st.sampled_from(names), VALUES)})
+    for section, names in SETTINGS.items()
+)
+
+
+@settings(max_examples=200)
+@given(values=st.one_of(SECTIONS, st.dictionaries(st.sampled_from([*SETTINGS, "seed"]), VALUES)))
+def test_any_value_is_taken_or_refused_in_words(values: dict[str, Any]) -> None:
+    with suppress(FinetextError):
+        Recipe.from_values(values).to_toml()
 
 
 def test_unknown_names_suggest_the_nearest() -> None:

@@ -264,7 +264,7 @@ def named(batch: Batch, name: str) -> str:
     alike = [column for column in known if plain_name(column) == plain_name(name)]
     if len(alike) == 1:
         return alike[0]
-    if name.isdecimal() and 1 <= int(name) <= len(known):
+    if name.isdecimal() and len(name) < 10 and 1 <= int(name) <= len(known):
         return known[int(name) - 1]
     offer = nearest(name, known)
     there = "" if "there are" in offer else f"; the columns are: {', '.join(known[:30])}"

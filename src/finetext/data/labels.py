@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -383,4 +384,4 @@ def _renamed(rows: Labels, names: Mapping[str, str], origin: str) -> tuple[Label
 
 
 def _are_numbers(ids: Iterable[str]) -> bool:
-    return all(one.removeprefix("-").isdecimal() and one.isascii() for one in ids)
+    return all(re.fullmatch(r"-?[0-9]{1,18}", one) for one in ids)

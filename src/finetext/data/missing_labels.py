@@ -75,7 +75,7 @@ def code_findings(labels: Labels, classes: Sequence[str]) -> list[Finding]:
 
 def _numeric_codes(names: Sequence[str]) -> list[str]:
     """The names of numbers that are codes beside the others."""
-    numbers = {name: int(name) for name in names if re.fullmatch(r"-?\d+", name)}
+    numbers = {name: int(name) for name in names if re.fullmatch(r"-?\d{1,18}", name)}
     if not numbers or len(numbers) < len(names):
         return []
     below = {name for name, number in numbers.items() if number in _NEGATIVE}
