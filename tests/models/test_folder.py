@@ -178,7 +178,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_description_is_read_or_refused_in_words(tmp_path: Path, data: st.DataObject) -> None:
     folder = save_model(classifier(), tmp_path / "m")

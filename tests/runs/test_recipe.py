@@ -141,7 +141,7 @@ SECTIONS = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(values=st.one_of(SECTIONS, st.dictionaries(st.sampled_from([*SETTINGS, "seed"]), VALUES)))
 def test_any_value_is_taken_or_refused_in_words(values: dict[str, Any]) -> None:
     with suppress(FinetextError):
