@@ -44,3 +44,9 @@ def test_the_budget_of_reading_is_an_option_everywhere(command: Command, tmp_pat
         "is not a size" in command("explore", str(path), "--set", "data.most_bytes=x", status=2).err
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_message_with_a_long_name_is_cut_in_its_middle(command: Command) -> None:
+    seen = command("explore", "x" * 200 + "/" + "y/" * 50_000, status=2)
+    assert len(seen.err) < 6_000
+    assert "…" in seen.err

@@ -28,6 +28,10 @@ def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
     assert str(DataError(f"'{url}' is gone")) == f"'{shown}' is gone"
 
 
+def test_a_long_word_before_an_address_takes_no_time() -> None:
+    assert without_secrets("a" * 1_000_000 + " x://h?y") == "a" * 1_000_000 + " x://h"
+
+
 def test_a_recorded_address_says_that_it_is_not_whole() -> None:
     sources = {"train": "https://h/x?s=1", "test": "https://h/y", "validation": "z.csv"}
     assert recorded(sources) == {

@@ -156,6 +156,8 @@ def webanno() -> bytes:
     return f"#FORMAT=WebAnno TSV 3.3\n#T_SP=layer|{features}\n{sentences}".encode()
 
 
+ATTRIBUTES = " ".join(f'a{n:x}=""' for n in range(1_000_000))
+FEWER = ATTRIBUTES[: ATTRIBUTES.index(" a1000")]
 BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "lines.csv.gz": (lambda: packed(b"a text,x\n" * (LARGE // 9)), "most_bytes"),
     "cell.csv.gz": (lambda: packed(b"text,label\n", b"a" * LARGE, b",x\n"), "most_bytes"),
@@ -211,6 +213,16 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "styles.xlsx": (lambda: workbook("", styles=b"<a>" + b"<b/>" * 1_000_000), "most_bytes"),
     "zeros.xlsx": (lambda: workbook(PLAIN_ROWS, strings=b"<a>" + bytes(LARGE)), "Excel file|most_"),
     "cells.xlsx": (lambda: workbook(f"<row>{'<c/>' * 1_100_000}</row>"), "too many cells|most_"),
+    "attributes.xlsx": (lambda: workbook(f"<row {ATTRIBUTES}/>"), "more than 1 MB"),
+    "styles-attributes.xlsx": (
+        lambda: workbook("", styles=f"<a>{f'<b {FEWER}/>' * 1_500}</a>".encode()),
+        "most_bytes",
+    ),
+    "comment.xlsx": (lambda: workbook(f"<!-- <? ?>{'<' * 30_000_000}-->"), "more than 1 MB"),
+    "runs.xlsx": (
+        lambda: workbook(row(1, ("A", "</t></is></c>" + "<c><is>" + "<r><t>a</t></r>" * 400_000))),
+        "too many cells",
+    ),
     "dictionary.parquet": (lambda: parquet(dictionary), "most_bytes"),
     "numbers.parquet": (lambda: parquet(lambda pa: pa.repeat(7, 10_000_000)), "most_bytes"),
     "list.parquet": (

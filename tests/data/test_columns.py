@@ -277,3 +277,11 @@ def test_a_question_about_the_text_column_names_how_to_join_two() -> None:
     frame = pandas.DataFrame(rows, columns=["sentence1", "sentence2", "label"])
     with pytest.raises(DataError, match="--text sentence1,sentence2"):
         read(frame)
+
+
+def test_an_error_names_some_of_many_columns() -> None:
+    columns: dict[str, list[Any]] = {f"column {n}": [n, n + 1] for n in range(2_000)}
+    with pytest.raises(DataError) as caught:
+        read(columns, text="column 7")
+    assert "and 1,970 more; name another one with --text" in str(caught.value)
+    assert len(str(caught.value)) < 1_000

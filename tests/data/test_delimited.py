@@ -81,3 +81,9 @@ def test_quotes_alone_can_make_a_beginning_even() -> None:
 def test_rows_of_delimiters_only_are_no_odd_rows() -> None:
     assert sniff(",,\n" + "good,5\n" * 1_000 + ",\n", ";") == (",", 1.0)
     assert sniff(";;\n ; \n" + "good;5,0\n" * 1_000, None) == (";", 1.0)
+
+
+def test_a_long_run_of_returns_is_read_at_once() -> None:
+    returns = "\r" * 200_000
+    kept = split_quoted(f'text,label\n"a{returns}b",good\r\r\nx,"bad"\n', ",", complete=True)
+    assert kept.records == [["text", "label"], [f"a{returns}b", "good"], ["x", "bad"]]

@@ -163,6 +163,16 @@ def test_only_http_and_https_are_followed(place: str) -> None:
         read(f"{url}/x.csv", settings=PRIVATE)
 
 
+@pytest.mark.parametrize("secret", ["secret\u2100@", "u:secret/x@", "u:secret@[::1"])
+def test_the_error_of_an_invalid_address_holds_no_secret(secret: str) -> None:
+    address = f"http://{secret}127.0.0.1:9/x.csv"
+    with serving(redirect(address.encode().decode("latin-1"))) as (url, _):
+        for place in (address, f"{url}/x.csv"):
+            with pytest.raises(DataError, match="cannot fetch") as caught:
+                read(place, settings=PRIVATE)
+            assert "secret" not in str(caught.value)
+
+
 def test_redirects_in_a_circle_end() -> None:
     with serving(redirect("/again")) as (url, asked):
         with pytest.raises(DataError, match="more than 5 redirects"):

@@ -381,3 +381,10 @@ def test_the_labels_of_a_model_say_whether_a_comma_is_decimal(
 ) -> None:
     path = table(tmp_path, ["1,0", "2,0", "2,5"] * 4, delimiter)
     assert read(path, settings=ReadSettings(classes=known)).labels == read_as * 4
+
+
+def test_labels_of_many_digits_are_names() -> None:
+    names = ["1" * 5_000, "2"]
+    scheme = read(rows(*names * 10)).scheme
+    assert scheme is not None
+    assert set(scheme.names) == set(names)

@@ -28,6 +28,8 @@ from finetext.core.terminal import escaping_output
 
 _BROKEN_PIPE: Final = 141
 """The status if standard output is closed early, as by `head`; shells expect it."""
+_LONGEST: Final = 5_000
+"""Characters of a message; names and texts of data in it may be longer."""
 _OF_USERS: Final = (FinetextError, OSError)
 """What a user can mend; an OSError that got here is the system's, such as a full disk."""
 
@@ -125,5 +127,11 @@ def _run(words: list[str]) -> None:
                 f"{first_line} -- this is a bug in finetext: please report it with the output of "
                 "the same command with --debug"
             )
-        print(f"finetext: {without_secrets(message)}", file=sys.stderr)
+        print(f"finetext: {_cut(without_secrets(message))}", file=sys.stderr)
         raise SystemExit(1 if is_bug else 2) from None
+
+
+def _cut(message: str) -> str:
+    """Return a message without its middle if it is long; advice is at its end."""
+    half = _LONGEST // 2
+    return message if len(message) <= _LONGEST else f"{message[:half]} … {message[-half:]}"

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 REMOVED: Final = "?..."
 """The end of a recorded address of which something was left out."""
-_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>`]+", re.I)
+_ADDRESS: Final = re.compile(r"://[^\s'\"<>`]+")
+"""An address from the end of its scheme on."""
 
 
 def public_address(url: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
+from itertools import islice
 from shlex import quote
 from typing import Final
 
@@ -80,6 +82,12 @@ def short(text: str, longest: int = 24) -> str:
     """Return one escaped line of at most `longest` characters, with an ellipsis if truncated."""
     line = "".join(c if c.isprintable() else " " for c in " ".join(escaped(text).split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def listed(names: Collection[str], most: int = 30) -> str:
+    """Return the first of some names, each cut if it is long, and how many more there are."""
+    shown = ", ".join(short(name, 80) for name in islice(names, most))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def start_and_rest(text: str, longest: int = 220, most: int = 2000) -> tuple[str, str]:

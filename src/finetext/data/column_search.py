@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from finetext.core.errors import UnclearError
 from finetext.core.settings import ReadSettings
+from finetext.core.wording import listed
 from finetext.data.column_traits import (
     Traits,
     is_number,
@@ -176,7 +177,7 @@ def _longest(look: Look, free: Sequence[str]) -> str:
             lengths[name] = sum(map(len, strings)) / len(strings)
     own = {name: of for name, of in lengths.items() if says(name).other is None} or lengths
     if not own:
-        known = ", ".join(look.batch.columns)
+        known = listed(look.batch.columns)
         raise UnclearError(
             f"{look.batch.name} has no column of texts; the columns are: {known}",
             "; name one with --text", "text",

@@ -10,7 +10,7 @@ from typing import Any, Final
 from finetext.core.errors import DataError, UnclearError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
-from finetext.core.wording import short
+from finetext.core.wording import listed, short
 from finetext.data.column_search import Look, find_text
 from finetext.data.column_traits import Traits, at_least, distinct, is_number, traits_of
 from finetext.data.column_words import (
@@ -267,7 +267,7 @@ def named(batch: Batch, name: str) -> str:
     if name.isdecimal() and len(name) < 10 and 1 <= int(name) <= len(known):
         return known[int(name) - 1]
     offer = nearest(name, known)
-    there = "" if "there are" in offer else f"; the columns are: {', '.join(known[:30])}"
+    there = "" if "there are" in offer else f"; the columns are: {listed(known)}"
     if all(map(str.isdecimal, known)):
         there += ". Columns without a header are numbered: name one by its number"
     raise DataError(f"{batch.name} has no column {name!r}{offer}{there}")
@@ -284,7 +284,7 @@ def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:
     """Check that a column holds texts, not numbers or identifiers."""
     values = [text for text in texts[: 10 * _SAMPLE] if text not in ("", None)]
     shown = f"{batch.name}: the text column {column!r} holds"
-    others = f"; the columns are: {', '.join(batch.columns)}; name another one with --text"
+    others = f"; the columns are: {listed(batch.columns)}; name another one with --text"
     if not values:
         raise UnclearError(f"{shown} nothing", others, "text", _examples(batch))
     strings = [str(value) for value in values]

@@ -21,7 +21,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.data.columns import KNOWN_NAMES, plain_name
 from finetext.data.delimited_records import (
-    LONE_RETURN,
+    LONE_RETURNS,
     Records,
     returns_end_lines,
     split_quoted,
@@ -80,13 +80,13 @@ def _settles(rows: Records, sample: str) -> bool:
     """Whether no other way of reading has a better rank, or another first record."""
     if rows.consistency < 1.0 or '"' in "".join(rows.records[0]):
         return False
-    return "\r" not in sample or LONE_RETURN.search(sample) is None
+    return "\r" not in sample or LONE_RETURNS.search(sample) is None
 
 
 def _ways(sample: str, part: str, delimiter: str, whole: bool) -> Iterator[Records]:
     """Yield part of a sample, read in all ways that the sample allows."""
     yield split_unquoted(part, delimiter)
-    if '"' in sample or LONE_RETURN.search(sample):  # else quotes do not change the records
+    if '"' in sample or LONE_RETURNS.search(sample):  # else quotes do not change the records
         with suppress(csv.Error):
             yield split_quoted(part, delimiter, complete=whole)
     with suppress(csv.Error):

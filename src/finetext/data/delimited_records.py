@@ -18,8 +18,8 @@ from finetext.data.rows import BadRow, Reject
 
 _LONGEST_RECORD: Final = 1 << 22
 _MOST_LINES: Final = 100
-LONE_RETURN: Final = re.compile(r"\r(?!\r*\n)")
-"""A carriage return that ends no line."""
+LONE_RETURNS: Final = re.compile(r"(?<!\r)\r+(?![\r\n])")
+"""Carriage returns that end no line."""
 
 
 def count_lines(text: str) -> int:
@@ -116,9 +116,9 @@ def split_quoted(
     """
     mark = ""
     # Some writers leave returns inside a line unquoted, and the csv module would end a row there.
-    if LONE_RETURN.search(text) and (first > 1 or not returns_end_lines(text)):
+    if LONE_RETURNS.search(text) and (first > 1 or not returns_end_lines(text)):
         mark = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
-        text = LONE_RETURN.sub(mark, text)
+        text = LONE_RETURNS.sub(lambda found: mark * len(found[0]), text)
     lines = _ended_lines(text)
     records: list[list[str]] = []
     places: list[int] = []
@@ -170,5 +170,5 @@ def _ended_lines(text: str) -> list[str]:
 
 def returns_end_lines(text: str) -> bool:
     """Whether there are as many carriage returns that stand alone as line feeds."""
-    alone = len(LONE_RETURN.findall(text)) if "\r" in text else 0
+    alone = sum(map(len, LONE_RETURNS.findall(text))) if "\r" in text else 0
     return alone > 0 and alone >= text.count("\n")

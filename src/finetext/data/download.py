@@ -29,6 +29,8 @@ from finetext.data.rows import File
 _STALLED: Final = 60.0
 """Seconds without a byte after which a server counts as gone."""
 _MOST_REDIRECTS: Final = 5
+_MOST_ADDRESSES: Final = 5
+"""Addresses of a host that are tried, each of which may take the time of a stalled one."""
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
@@ -59,6 +61,8 @@ def download(url: str, settings: ReadSettings) -> File:
         if time.monotonic() >= end:
             raise DataError(_too_slow(shown, settings)) from None
         said = without_secrets(str(error)) or type(error).__name__
+        if isinstance(error, ValueError):  # it may quote a password
+            said = "it is, leads to, or sends what is not valid"
         raise DataError(f"cannot fetch {shown}: {said}") from None
     raise DataError(
         f"cannot fetch {shown}: more than {_MOST_REDIRECTS} redirects; give the last one"
@@ -161,9 +165,8 @@ class _Checked(HTTPConnection):
     def connect(self) -> None:
         """Connect to the first address of the host that answers."""
         problem: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self.host, self.port, type=socket.SOCK_STREAM
-        ):
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found[:_MOST_ADDRESSES]:
             if not self.may_be_private:
                 _check_address(self.host, str(address[0]))
             sock = socket.socket(family, kind, protocol)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from finetext.core.budget import take
+from finetext.core.budget import take, take_cells
 from finetext.core.errors import (
     DataError,
     FinetextError,
@@ -23,7 +23,7 @@ from finetext.core.errors import (
 )
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
-from finetext.core.wording import counted
+from finetext.core.wording import counted, short
 from finetext.data.excel_package import Package, opened_book
 from finetext.data.formulas import with_formulas
 from finetext.data.headers import find_header, title_rows
@@ -68,7 +68,7 @@ def parse_excel(data: bytes, name: str, settings: ReadSettings) -> Batch:
     except (MemoryError, FinetextError):
         raise
     except Exception as error:  # openpyxl lets errors of zipfile, XML and its own through
-        raise DataError(f"{name} is not a readable Excel file: {error}") from None
+        raise DataError(f"{name} is not a readable Excel file: {short(str(error), 200)}") from None
     full = [sheet for sheet in sheets if sheet.rows]
     if settings.sheet is not None:
         sheet = _named(sheets, settings.sheet, name)
@@ -121,6 +121,7 @@ def _read_sheet(sheet: Any, archive: Package, name: str) -> _Sheet:
     for line, cells in archive.rows(sheet, merged):
         row: list[Any] = []
         last = max(last, line)
+        take_cells(0, max((cell["column"] for cell in cells), default=0), name)
         for cell in cells:
             row += [None] * (cell["column"] - len(row))
             is_error = cell["data_type"] == "e"

@@ -21,13 +21,20 @@ _TREE: Final = 500
 """Bytes of memory for a tag of a part that becomes objects, such as the styles."""
 _TABLE: Final = 32
 """Bytes of memory for a tag of the table of texts, the texts aside."""
+_QUOTE: Final = 64
+"""Bytes of memory for a quote in such parts; an attribute has two."""
 _ENTITIES: Final = (b"<!DOCTYPE", b"<!ENTITY")
 _UTF_16: Final = (b"\xfe\xff", b"\xff\xfe", b"<\0", b"\0<")
 _ENCODING: Final = re.compile(rb"<\?xml[^>]*encoding\s*=\s*[\"']([^\"']*)")
 _ENCODINGS: Final = {b"utf-8", b"utf8", b"us-ascii", b"ascii"}
 _STEP: Final = 1 << 20
-_MOST_TAGS: Final = 1 << 20
-"""Tags in a row of a sheet, which has 16,384 cells at most."""
+_MOST_TAGS: Final = 1 << 18
+"""Tags and attributes in a row of a sheet, which has 16,384 cells at most."""
+_LONGEST: Final = 1 << 20
+"""Bytes of a tag, text or comment, which the parser looks through again with every piece of it."""
+_PIECE: Final = 1 << 18
+_MARK: Final = re.compile(rb"<!--|<\?|-->|\?>")
+_CLOSING: Final = {b"<!--": b"-->", b"<?": b"?>"}
 _MERGED: Final = re.compile(r"\$?([A-Z]{1,3})\$?(\d{1,7}):\$?[A-Z]{1,3}\$?(\d{1,7})")
 _PLAIN: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -110,7 +117,7 @@ def _parts_of(stream: _Checked, name: str) -> Iterator[Element]:
     for event, element in iterparse(stream, ("start", "end")):
         if event == "start":
             parents.append(element)
-            tags += 1
+            tags += 1 + len(element.attrib)
             if tags > _MOST_TAGS:
                 raise DataError(f"{name} is not a readable Excel file: a row has too many cells")
             continue
@@ -130,6 +137,8 @@ class _Checked(io.RawIOBase):
     def __init__(self, stream: IO[bytes], name: str, tag: int) -> None:
         self._stream, self._name, self._tag = stream, name, tag
         self._end: bytes | None = None
+        self._closing: bytes | None = None
+        self._length = 0
 
     def readable(self) -> bool:
         """It can be read."""
@@ -143,7 +152,7 @@ class _Checked(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, all of them by default."""
         if size is not None and size >= 0:
-            return self._next(size)
+            return self._next(max(size, _PIECE) if size else 0)  # parsers take more than they ask
         found = io.BytesIO()
         while data := self._next(_STEP):
             found.write(data)
@@ -156,9 +165,26 @@ class _Checked(io.RawIOBase):
         seen = (self._end or b"") + data
         if any(mark in seen for mark in _ENTITIES):
             self._refuse("defines entities")
+        self._measure(seen, data)
         self._end = seen[-16:]
-        take(len(data) + self._tag * data.count(b"<"), self._name)
+        quotes = data.count(b'"') + data.count(b"'") if self._tag else 0
+        take(len(data) + self._tag * data.count(b"<") + _QUOTE * quotes, self._name)
         return data
+
+    def _measure(self, seen: bytes, data: bytes) -> None:
+        """Refuse a tag, text, comment or instruction that is longer than in any workbook."""
+        if self._closing or any(mark in seen for mark in _CLOSING):
+            for found in _MARK.finditer(seen):
+                if found.end() <= len(seen) - len(data):
+                    continue
+                if self._closing is None:
+                    self._closing = _CLOSING.get(found[0])
+                elif found[0] == self._closing:
+                    self._closing = None
+        goes_on = self._closing is not None or b"<" not in data
+        self._length = self._length + len(data) if goes_on else 0
+        if self._length > _LONGEST:
+            self._refuse("has a tag, text or comment of more than 1 MB")
 
     def _check_encoding(self, beginning: bytes) -> None:
         found = _ENCODING.match(beginning.removeprefix(b"\xef\xbb\xbf"))

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Final
 
 from finetext.core.errors import DataError, UnlabeledError
+from finetext.core.wording import listed
 from finetext.data.column_search import BLANK, FULL, Look
 from finetext.data.column_traits import (
     distinct,
@@ -68,7 +69,7 @@ def find_labels(look: Look, free: Sequence[str], text: str) -> tuple[str, ...]:
     hint = f"; {people[0]!r} says who labeled a text, so it is not a label" if people else ""
     raise UnlabeledError(
         f"{look.batch.name} has no column that looks like labels; the columns are: "
-        f"{', '.join(look.batch.columns)}{hint}; name one with --label"
+        f"{listed(look.batch.columns)}{hint}; name one with --label"
     )
 
 
