@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from finetext.core import budget
-from finetext.core.errors import RecipeError, TooLargeError
+from finetext.core.errors import ModelError, RecipeError, TooLargeError
 from finetext.core.settings import ReadSettings
 from finetext.data.read import read
 
@@ -101,3 +101,31 @@ def test_reading_in_python_raises_an_error_of_finetext(
     monkeypatch.setattr("finetext.data.folders.parse_table", exhausted)
     with pytest.raises(TooLargeError, match=r"a\.csv: there is not enough memory"):
         read(tmp_path / "a.csv")
+
+
+class PanicException(BaseException):
+    """As pyo3 raises it where code in Rust panics."""
+
+
+def test_a_panic_is_an_error_of_finetext() -> None:
+    @budget.within_memory
+    def fail() -> None:
+        raise PanicException("chunk size must be non-zero")
+
+    with pytest.raises(ModelError, match=r"gave up: chunk size must be non-zero"):
+        fail()
+
+
+@pytest.mark.parametrize("error", [PanicException("odd"), IndexError("odd"), Exception("odd")])
+def test_what_native_code_raises_is_the_fault_of_the_model(error: BaseException) -> None:
+    with (
+        pytest.raises(ModelError, match=r"tokenizer\.json fails, .*damaged: .*odd"),
+        budget.native("tokenizer.json"),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), RecipeError("no")])
+def test_errors_of_others_are_no_fault_of_the_model(error: BaseException) -> None:
+    with pytest.raises(type(error)), budget.native("tokenizer.json"):
+        raise error

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -97,3 +100,25 @@ def test_results_are_printed_to_standard_output_between_bars(
     with screen.watching(), screen.printing():
         print("result")
     assert capsys.readouterr().out == "result\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are other ones there")
+def test_native_code_that_does_not_return_is_ended_by_the_next_signal() -> None:
+    program = (
+        "import hashlib, threading\n"
+        "from finetext.core.console import stopping\n"
+        "with stopping(130):\n"
+        "    threading.Timer(0.5, print, ['begun'], {'flush': True}).start()\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        for _ in range(100):
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+                break
+        else:
+            process.kill()
+        assert process.returncode == 130

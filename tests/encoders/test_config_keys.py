@@ -36,6 +36,13 @@ REFUSED: dict[str, Any] = {
     "tokenizer_class": "own.Tokenizer",
     "num_hidden_layers": 10**9,
     "encoder_layers": 10**9,
+    "r_layers": 10**9,
+    "num_layers": 1e9,
+    "inner_group_num": 10**9,
+    "max_depth": 10**9,
+    "num_self_attends_per_block": 10**9,
+    "attention_types": [[["global", "local"], 10**9]],
+    "num_labels": 10**9,
 }
 
 

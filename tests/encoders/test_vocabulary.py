@@ -175,3 +175,31 @@ def test_model_folders_notice_it_too(
         )  # fmt: skip
         with pytest.raises(ModelError, match="its tokenizer is not the one"):
             Classifier.load(folder, "cpu")
+
+
+def test_numbers_of_tokens_beyond_the_embedding_are_refused(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path / "far"))
+    described = json.loads((folder / "tokenizer.json").read_text())
+    known = described["model"]["vocab"]
+    known[max(known, key=known.get)] += 10_000
+    (folder / "tokenizer.json").write_text(json.dumps(described))
+    with pytest.raises(ModelError, match="belong to different models"):
+        loads(folder)
+
+
+def test_a_model_with_a_token_that_was_added_later_predicts(
+    tiny_encoder: Path, topics: Dataset, tmp_path: Path
+) -> None:
+    fitted = Finetune(encoder=str(tiny_encoder), epochs=1).fit(
+        topics, topics, FitContext(device="cpu")
+    )
+    folder = fitted.save(tmp_path / "m")
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": "<new>"}))
+    described = json.loads((folder / "finetext.json").read_text())
+    del described["files"]
+    (folder / "finetext.json").write_text(json.dumps(described))
+    texts = ["bread", "bread and soup", "<new>"]
+    assert Classifier.load(folder, "cpu").predict_proba(texts).shape == (3, 3)

@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
+from finetext.core.arrays import Floats
 from finetext.core.contracts import FitContext
 from finetext.core.types import LabelScheme
 from finetext.methods import linear
@@ -114,12 +115,34 @@ def test_c_can_be_chosen_on_very_few_rows(targets: list[int]) -> None:
 
 def test_it_is_equal_after_saving(tmp_path: Path) -> None:
     head = fit_head(FEATURES, classes_of(3), scheme(3), 0.3, CONTEXT)
-    head.save(tmp_path / "head.safetensors", mean=np.arange(4.0))
+    mean = np.arange(float(FEATURES.shape[1]))
+    head.save(tmp_path / "head.safetensors", mean=mean)
     loaded, extra = LinearHead.load(tmp_path / "head.safetensors", scheme(3))
     np.testing.assert_array_equal(loaded.weights, head.weights)
     np.testing.assert_array_equal(loaded.bias, head.bias)
     assert loaded.inverse_regularisation == 0.3
-    assert extra["mean"].tolist() == [0, 1, 2, 3]
+    np.testing.assert_array_equal(extra["mean"], mean)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("weights", np.zeros((3, 2, 2))),
+        ("weights", np.zeros(3)),
+        ("weights", np.full((3, FEATURES.shape[1]), np.nan)),
+        ("bias", np.zeros(4)),
+        ("bias", np.zeros((3, 3))),
+        ("bias", np.full(3, np.inf)),
+        ("mean", np.zeros(FEATURES.shape[1] + 1)),
+        ("inverse_regularisation", np.zeros(0)),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, name: str, array: Floats) -> None:
+    head = fit_head(FEATURES, classes_of(3), scheme(3), 0.3, CONTEXT)
+    path = tmp_path / "head.safetensors"
+    head.save(path, **{"mean": np.zeros(FEATURES.shape[1]), name: array})
+    with pytest.raises(ValueError, match=r"head|size|array"):
+        LinearHead.load(path, scheme(3))
 
 
 @pytest.mark.parametrize("multilabel", [False, True])

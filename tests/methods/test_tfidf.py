@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from finetext.core.contracts import Classifier, FitContext
-from finetext.core.errors import RecipeError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import Dataset
 from finetext.methods.tfidf import TOKENS, Tfidf
 from finetext.runs.recipe import Recipe
@@ -89,3 +91,37 @@ def test_it_says_what_it_chose(topics: Dataset) -> None:
 def test_settings_out_of_range_are_refused(setting: str) -> None:
     with pytest.raises(RecipeError, match=rf"\[methods.tfidf\]: {setting} = 0"):
         Recipe.from_values({"methods": {"tfidf": {setting: 0}}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vocabulary": "abc"}, {"vocabulary": [["a"]]}, {"vocabulary": []},
+        {"longest_ngram": "x"}, {"longest_ngram": 10**9}, {"longest_ngram": 0},
+        {"longest_ngram": 1},
+    ],
+)  # fmt: skip
+def test_a_vocabulary_that_does_not_fit_is_damaged(
+    topics: Dataset, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    folder = METHOD.fit(topics, topics, CONTEXT).save(tmp_path / "m")
+    rewrite_vocabulary(folder, change)
+    with pytest.raises(ModelError, match="damaged"):
+        Classifier.load(folder)
+
+
+def test_an_ngram_of_millions_of_words_is_refused(topics: Dataset, tmp_path: Path) -> None:
+    folder = METHOD.fit(topics, topics, CONTEXT).save(tmp_path / "m")
+    terms = json.loads((folder / "vocabulary.json").read_text())["vocabulary"]
+    rewrite_vocabulary(folder, {"vocabulary": ["a " * 3_000_000 + "a", *terms[1:]]})
+    with pytest.raises(ModelError, match=r"has 3,000,001 words, more than 2"):
+        Classifier.load(folder)
+
+
+def rewrite_vocabulary(folder: Path, change: dict[str, Any]) -> None:
+    """Change `vocabulary.json`, and leave out the list of files with its size."""
+    path = folder / "vocabulary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    described = json.loads((folder / "finetext.json").read_text())
+    del described["files"]
+    (folder / "finetext.json").write_text(json.dumps(described))

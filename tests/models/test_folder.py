@@ -27,6 +27,7 @@ from finetext.models.folder import (
     load_model,
     read_description,
     save_model,
+    write_description,
     write_record,
 )
 from finetext.models.info import info
@@ -146,7 +147,17 @@ def test_other_folders_are_refused_as_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", "{}", '{"format_version": "one"}', "\udcff"]
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"format_version": "one"}',
+        '{"format_version": 1e999}',
+        "\udcff",
+    ],
 )
 def test_a_damaged_description_is_named(tmp_path: Path, text: str) -> None:
     folder = save_model(classifier(), tmp_path / "m")
@@ -358,3 +369,20 @@ def test_models_and_report_hold_no_path_of_the_machine(
     assert provenance["hyperparameters"]["encoder"] == tiny_encoder.name
     weights = hashlib.sha256((tiny_encoder / "model.safetensors").read_bytes()).hexdigest()
     assert provenance["encoder_sha256"] == weights
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("record", {"scores": {"macro_f1": 1.5}}),
+        ("record", {"scores": {"macro_f1": {"value": {"a": 1}}}}),
+        ("record", {"costs": {"energy": {"watt_hours": []}}}),
+        ("provenance", {"hyperparameters": [[]]}),
+    ],
+)
+def test_a_damaged_record_makes_no_card(tmp_path: Path, name: str, value: Any) -> None:
+    folder = save_model(classifier(), tmp_path / "m")
+    rewrite(folder, **{name: value})
+    described = json.loads((folder / "finetext.json").read_text())
+    with pytest.raises(ModelError, match=r"no model card .* damaged"):
+        write_description(folder, described)

@@ -324,3 +324,21 @@ def test_labels_and_probabilities_are_those_of_torch(
     np.testing.assert_allclose(alone, wanted, atol=1e-4)
     assert exported.predict(texts) == original.predict(texts)
     assert (exportable.empty_as == "<end>") == (build is gpt2)
+
+
+@pytest.mark.parametrize("vocabulary", [10**4, 2**32 - 1, None])
+def test_a_tokenizer_that_does_not_fit_the_graph_is_an_error_of_the_model(
+    onnx_model: Path, tmp_path: Path, vocabulary: int | None
+) -> None:
+    folder = shutil.copytree(onnx_model, tmp_path / "m")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    known = tokenizer["model"]["vocab"]
+    known = {} if vocabulary is None else dict.fromkeys(known, vocabulary)
+    tokenizer["model"]["vocab"] = known
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    described = json.loads((folder / "finetext.json").read_text())
+    del described["files"]
+    (folder / "finetext.json").write_text(json.dumps(described))
+    loaded = finetext.load(folder)
+    with pytest.raises(ModelError, match=r"(tokenizer\.json|model\.onnx) fails"):
+        loaded.predict_proba(["bread"])

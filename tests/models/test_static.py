@@ -113,3 +113,15 @@ def test_a_damaged_file_is_named(static_model: Path, tmp_path: Path, file: str) 
     (folder / file).write_bytes(b"\x00" * (folder / file).stat().st_size)
     with pytest.raises(ModelError, match="damaged"):
         finetext.load(folder)
+
+
+def test_tokens_beyond_the_vectors_are_damage(static_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(static_model, tmp_path / "m")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["bread"] = 10**6
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    described = json.loads((folder / "finetext.json").read_text())
+    del described["files"]
+    (folder / "finetext.json").write_text(json.dumps(described))
+    with pytest.raises(ModelError, match="fewer vectors"):
+        finetext.load(folder)

@@ -21,7 +21,7 @@ from finetext.cli.text_map import map_texts
 from finetext.cli.train import demo, find_lr, learning_curve, show, train
 from finetext.core import __version__
 from finetext.core.addresses import without_secrets
-from finetext.core.budget import in_words
+from finetext.core.budget import in_words, is_panic
 from finetext.core.console import stopping, whole_output
 from finetext.core.errors import FinetextError
 from finetext.core.terminal import escaping_output
@@ -108,7 +108,7 @@ def main(words: list[str] | None = None) -> None:
 
 def _run(words: list[str]) -> None:
     try:
-        with stopping(), whole_output():
+        with stopping(STOPPED), whole_output():
             app(words, prog_name="finetext")
     except BrokenPipeError:
         raise SystemExit(_BROKEN_PIPE) from None
@@ -116,8 +116,8 @@ def _run(words: list[str]) -> None:
         if end.code == STOPPED:
             print("finetext: stopped", file=sys.stderr)
         raise
-    except Exception as error:
-        if "--debug" in words:
+    except BaseException as error:
+        if "--debug" in words or not (isinstance(error, Exception) or is_panic(error)):
             raise
         error = in_words(error) or error
         message, is_bug = str(error), not isinstance(error, _OF_USERS)

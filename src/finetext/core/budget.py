@@ -18,8 +18,8 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import Final, ParamSpec, Protocol, TypeVar
 
-from finetext.core.errors import FinetextError, RecipeError, TooLargeError
-from finetext.core.wording import size
+from finetext.core.errors import FinetextError, ModelError, RecipeError, TooLargeError
+from finetext.core.wording import short, size
 
 LIMITS: Final = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -206,7 +206,7 @@ def _doubled(most: int) -> str:
 
 
 def in_words(error: BaseException, what: object = None) -> FinetextError | None:
-    """Return an error of memory or nesting as one for people; None for any other error.
+    """Return an error of memory or nesting, or a panic, as one for people; None for any other.
 
     `what` is named if it is a path.
     """
@@ -218,7 +218,15 @@ def in_words(error: BaseException, what: object = None) -> FinetextError | None:
     if isinstance(error, RecursionError):
         problem = f"{where}lists or objects lie inside each other too deeply to be read"
         return TooLargeError(problem, "; write the data as a flat table")
+    if is_panic(error):
+        reason = short(str(error), 200)
+        return ModelError(f"{where}a native library, such as a tokenizer, gave up: {reason}")
     return None
+
+
+def is_panic(error: BaseException) -> bool:
+    """Return whether native code in Rust gave up, which is no `Exception` in Python."""
+    return type(error).__name__ == "PanicException"
 
 
 def _is_allocation(error: BaseException) -> bool:
@@ -229,17 +237,31 @@ def _is_allocation(error: BaseException) -> bool:
 
 @contextmanager
 def explained(what: object = None) -> Iterator[None]:
-    """Turn errors of memory and nesting in the body into a TooLargeError."""
+    """Turn errors of memory and nesting in the body, and panics, into a FinetextError."""
     try:
         yield
-    except (MemoryError, RecursionError, RuntimeError) as error:
+    except BaseException as error:
         if (told := in_words(error, what)) is None:
             raise
         raise told from None
 
 
+@contextmanager
+def native(what: str) -> Iterator[None]:
+    """Turn whatever native code raises in the body, also a panic, into a ModelError."""
+    try:
+        yield
+    except (FinetextError, MemoryError):
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        reason = short(f"{type(error).__name__}: {error}", 200)
+        raise ModelError(f"{what} fails, so the model is damaged: {reason}") from error
+
+
 def within_memory(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Return a public function that raises a TooLargeError if memory ends or nesting is deep."""
+    """Return a public function that raises a FinetextError if memory ends or nesting is deep."""
 
     @wraps(function)
     def run(*values: Given.args, **named: Given.kwargs) -> Result:

@@ -6,13 +6,15 @@ import json
 import math
 import os
 import signal
+import socket
 import sys
 import time
 from _thread import interrupt_main
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from threading import Timer
+from threading import Thread, Timer
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from finetext.core.addresses import recorded, without_secrets
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from finetext.core.types import Finding
 
 _STYLES: Final = {"error": "bold red", "warning": "yellow"}
+_ONE_PRESS: Final = 0.5
+"""Seconds in which signals are one and the same, and in which Python sees one if it ever does."""
 _SECONDS_A_LINE: Final = 60.0
 """Time between two lines of progress where there are no bars, as in a file."""
 
@@ -197,9 +201,40 @@ def whole_output() -> Iterator[None]:
 
 
 @contextmanager
-def stopping() -> Iterator[None]:
-    """While the body runs, treat SIGTERM like Ctrl-C, and lose no Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def stopping(status: int) -> Iterator[None]:
+    """While the body runs, treat SIGTERM like Ctrl-C, and lose no Ctrl-C.
+
+    Native code that does not return, such as that of a hostile tokenizer, keeps Python from seeing
+    a signal; a second one then ends the process with a status.
+    """
+    seen = -math.inf
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        seen = time.monotonic()
+        signal.default_int_handler(number, frame)
+
+    def end_unseen() -> None:
+        first = None
+        with arriving:
+            while numbers := arriving.recv(64):
+                came = time.monotonic()
+                time.sleep(_ONE_PRESS)
+                if seen > came - _ONE_PRESS or signal.getsignal(numbers[-1]) is not stop:
+                    first = None
+                elif first is None:
+                    first = came
+                elif came - first > 2 * _ONE_PRESS:  # not the same one, told by several processes
+                    os.write(2, b"finetext: stopped\n")
+                    os._exit(status)
+
+    ours = [signal.SIGTERM]
+    ours += [signal.SIGINT] * (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    before = {number: signal.signal(number, stop) for number in ours}
+    arriving, telling = socket.socketpair()
+    telling.setblocking(False)
+    wakened = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
+    Thread(target=end_unseen, name="finetext-signals", daemon=True).start()
     unraisable = sys.unraisablehook
 
     def stop_again(lost: sys.UnraisableHookArgs) -> None:
@@ -213,7 +248,10 @@ def stopping() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakened)
+        telling.close()
         sys.unraisablehook = unraisable
 
 

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from finetext.core.budget import is_panic
 from finetext.core.errors import FinetextError, MissingExtraError, ModelError
 from finetext.data.records import hub_answers
 from finetext.encoders.catalogue import (
@@ -101,7 +102,7 @@ def loading(name: str, with_weights: bool = False) -> Iterator[str]:
     except (FinetextError, MemoryError):
         raise
     except BaseException as error:  # libraries raise anything on damaged files, Rust even panics
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+        if isinstance(error, Exception) or is_panic(error):
             raise _explained(source, error, place) from error
         raise
 

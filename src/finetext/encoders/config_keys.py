@@ -28,6 +28,12 @@ _ATTENTION: Final = (None, "eager", "sdpa", "")
 _EXPERTS: Final = (None, "eager", "grouped_mm", "batched_mm", "")
 _DTYPES: Final = (None, "auto", "float32", "float16", "bfloat16", "float64", "half", "float")
 _MOST_LAYERS: Final = 1_000
+_MOST_LABELS: Final = 1_000_000
+_COUNTS: Final = (
+    r"\w*(layers?|blocks?|depths?|stacks?|networks)|\w*_per_(block|stack|layer)|inner_group_num"
+    r"|num_(hidden_groups|hash_functions)|attention_types"
+)
+"""Keys that say how many parts transformers builds one after the other."""
 _DEEPEST: Final = 50
 _WORD: Final = re.compile(r"[A-Za-z][\w-]{0,99}")
 _TOKENIZER_CLASS: Final = re.compile(
@@ -60,8 +66,14 @@ def _is_architecture(value: Any) -> bool:
     return isinstance(value, str) and value in _architectures()
 
 
-def _is_short(value: Any) -> bool:
-    return not isinstance(value, int) or value <= _MOST_LAYERS
+def _is_at_most(most: int) -> Callable[[Any], bool]:
+    """Return a check that no number of a value, also of lists inside it, is larger."""
+
+    def check(value: Any) -> bool:
+        values = value if isinstance(value, list) else ()
+        return all(map(check, values)) and not (isinstance(value, int | float) and value > most)
+
+    return check
 
 
 def _is_tokenizer(value: Any) -> bool:
@@ -83,8 +95,8 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[Any], bool], str], ...]] = 
         (r"distributed_config|sub_configs\w*|__\w+", _is_empty, "changes how code runs"),
         (r"(torch_)?dtype", _is_among(*_DTYPES), "is no format of numbers"),
         (r"model_type", _is_architecture, _UNKNOWN),
-        (r"(num|n)(_\w+)?_layers?|(en|de)coder_layers", _is_short,
-         f"is more than {_MOST_LAYERS:,} layers"),
+        (_COUNTS, _is_at_most(_MOST_LAYERS), f"is more than {_MOST_LAYERS:,} layers or parts"),
+        (r"_?num_labels", _is_at_most(_MOST_LABELS), f"is more than {_MOST_LABELS:,} labels"),
         (r"tokenizer_class", _is_tokenizer, "is no class of tokenizers in transformers"),
     )
 )  # fmt: skip

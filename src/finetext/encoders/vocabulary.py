@@ -52,7 +52,9 @@ def check_vocabulary(encoder: str, model: Any, tokenizer: Any) -> None:
     rows, tokens = model.get_input_embeddings().num_embeddings, len(tokenizer)
     added = set(tokenizer.get_added_vocab().values())
     is_exact = model.config.model_type in _EXACT
-    if not added.issuperset(range(rows, tokens)) or (is_exact and tokens < rows):
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    is_other = highest >= max(rows, tokens) or not added.issuperset(range(rows, tokens))
+    if is_other or (is_exact and tokens < rows):
         raise ModelError(
             f"{encoder}: its tokenizer has {tokens:,} tokens and its embedding {rows:,} rows, so "
             f"they belong to different models; {_PUT_BACK}"

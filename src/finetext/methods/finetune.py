@@ -39,7 +39,7 @@ from finetext.encoders.load import (
     restore_dropout,
 )
 from finetext.encoders.scratch import initialized
-from finetext.encoders.vocabulary import check_vocabulary, record_vocabulary
+from finetext.encoders.vocabulary import extend_embedding, record_vocabulary
 from finetext.training import plan
 from finetext.training.batches import resampled
 from finetext.training.classification import (
@@ -378,7 +378,7 @@ class TransformerClassifier(Classifier):
         """Read a folder in the layout of transformers."""
         tokenizer = load_tokenizer(str(folder))
         model = load_classifier(str(folder), scheme).eval()
-        check_vocabulary(str(folder), model, tokenizer)
+        extend_embedding(str(folder), model, tokenizer)
         prepare_tokenizer(tokenizer, model)
         length = int(tokenizer.model_max_length)
         return cls(scheme, decision, model.to(choose_device(device)), tokenizer, length)

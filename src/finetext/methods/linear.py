@@ -48,16 +48,20 @@ class LinearHead:
 
     @classmethod
     def load(cls, path: Path, scheme: LabelScheme) -> tuple[LinearHead, dict[str, Any]]:
-        """Return the head and the further arrays by name; a ValueError if labels do not match."""
+        """Return the head and further arrays (d,) by name; a ValueError if one does not fit."""
         from safetensors.numpy import load_file
 
         arrays = load_file(path)
-        chosen = float(arrays.pop("inverse_regularisation")[0])
+        chosen = float(arrays.pop("inverse_regularisation").item())
         head = cls(arrays.pop("weights"), arrays.pop("bias"), chosen)
-        if len(head.weights) != len(scheme):
-            raise ValueError(
-                f"{path.name} has {len(head.weights)} outputs for {len(scheme)} labels"
-            )
+        if len(head.bias) != len(scheme):
+            raise ValueError(f"{path.name} has {len(head.bias)} outputs for {len(scheme)} labels")
+        width = head.weights.shape[-1]
+        shapes = {"weights": (len(scheme), width), "bias": (len(scheme),)}
+        for name, array in {"weights": head.weights, "bias": head.bias, **arrays}.items():
+            wanted = shapes.get(name, (width,))
+            if array.shape != wanted or not np.isfinite(array).all():
+                raise ValueError(f"{path.name}: {name} is not {wanted} numbers")
         return head, arrays
 
 

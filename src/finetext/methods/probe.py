@@ -131,7 +131,7 @@ class ProbeClassifier(Classifier):
         """Read what `save_weights` wrote."""
         where = choose_device(device)
         path = str(folder / "encoder")
-        length = json.loads(read_received_text(folder, "probe.json"))["max_length"]
+        length = int(json.loads(read_received_text(folder, "probe.json"))["max_length"])
         tokenizer = load_tokenizer(path)
         encoder = FrozenEncoder(load_encoder(path, tokenizer).to(where), tokenizer, length, where)
         head, extra = LinearHead.load(folder / "head.safetensors", scheme)

@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
 from finetext.core.arrays import Floats
+from finetext.core.budget import take
 from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.settings import Count, Positive
@@ -21,6 +22,10 @@ from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularizatio
 from finetext.methods.ngrams import NgramFeatures
 from finetext.storage.received import read_received_text
 
+LONGEST_NGRAM: Final = 1_000
+"""Words of the longest n-gram of a model that is loaded: time grows with it."""
+_NODE: Final = 256
+"""Bytes that each word of an n-gram after the first takes in the tables of features."""
 TOKENS = r"(?u)\b\w+\b|[^\w\s]"
 
 
@@ -122,8 +127,9 @@ class TfidfClassifier(Classifier):
         """Read what `save_weights` wrote."""
         described = json.loads(read_received_text(folder, "vocabulary.json"))
         head, extra = LinearHead.load(folder / "model.safetensors", scheme)
-        vectorizer = _vectorizer(described["longest_ngram"])
-        terms = described["vocabulary"]
+        terms, longest = described["vocabulary"], described["longest_ngram"]
+        _check_vocabulary(terms, longest, len(extra["idf"]))
+        vectorizer = _vectorizer(longest)
         vectorizer.set_params(vocabulary={term: column for column, term in enumerate(terms)})
         vectorizer.idf_ = extra["idf"]
         return cls(scheme, decision, vectorizer, head)
@@ -134,6 +140,20 @@ class TfidfClassifier(Classifier):
             "inverse_regularisation": self.head.inverse_regularisation,
             "features": len(self.vectorizer.vocabulary_),
         }
+
+
+def _check_vocabulary(terms: Any, longest: Any, size: int) -> None:
+    """Raise a ValueError if a file has no n-grams for `size` features, a TooLargeError for many."""
+    if not isinstance(terms, list) or not all(isinstance(term, str) for term in terms):
+        raise ValueError("its vocabulary is no list of words")
+    if not len(terms) == len(set(terms)) == size:
+        raise ValueError(f"it has {len(set(terms)):,} different n-grams for {size:,} features")
+    if not isinstance(longest, int) or not 1 <= longest <= LONGEST_NGRAM:
+        raise ValueError(f"its longest n-gram has {longest!r} words; at most {LONGEST_NGRAM:,}")
+    spaces = [term.count(" ") for term in terms]
+    if max(spaces, default=0) >= longest:
+        raise ValueError(f"an n-gram has {max(spaces) + 1:,} words, more than {longest:,}")
+    take(_NODE * sum(spaces), "its vocabulary")
 
 
 def _vectorizer(longest_ngram: int) -> Any:

@@ -169,10 +169,25 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_description(folder: Path, described: Mapping[str, Any], name: str = "") -> None:
-    """Write `finetext.json`, and the model card unless there is a handwritten one."""
+    """Write `finetext.json`, and the model card unless there is a handwritten one.
+
+    Raises a ModelError if the description is damaged, an OSError if it cannot be written.
+    """
     write_json(folder / DESCRIPTION, files.sealed(described))
     if not is_handwritten(folder):
-        write_text(folder / CARD, model_card(described, name))
+        write_text(folder / CARD, _card(folder, described, name))
+
+
+def _card(folder: Path, described: Mapping[str, Any], name: str) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return model_card(described, name)
+    except (*_UNREADABLE, ArithmeticError, LookupError, TemplateError) as error:
+        raise ModelError(
+            f"no model card can be made of {folder / DESCRIPTION}: its provenance or its record is "
+            f"damaged ({type(error).__name__}: {error})"
+        ) from error
 
 
 def is_handwritten(folder: Path) -> bool:
@@ -211,7 +226,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         for name, kind in (("labels", list), ("provenance", dict), ("record", dict)):
             if not isinstance(described.get(name, kind()), kind):
                 raise TypeError(f"{name} is {described[name]!r}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: {error}") from None
     if version > FORMAT_VERSION:
         known = f"this finetext reads up to {FORMAT_VERSION}; upgrade finetext"
@@ -277,7 +292,7 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
     """Return a text classifier of transformers; raises a ModelError, also for any pickle."""
     from finetext.encoders.auto import context_of
     from finetext.encoders.load import load_classifier, load_tokenizer
-    from finetext.encoders.vocabulary import check_vocabulary
+    from finetext.encoders.vocabulary import extend_embedding
     from finetext.methods.finetune import TransformerClassifier
     from finetext.training.precision import choose_device
 
@@ -287,7 +302,7 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
     scheme = scheme_of(folder)
     place = str(folder.absolute())
     model, tokenizer = load_classifier(place, scheme).eval(), load_tokenizer(place)
-    check_vocabulary(place, model, tokenizer)
+    extend_embedding(place, model, tokenizer)
     model = model.to(choose_device(device))
     return TransformerClassifier(scheme, AS_LIKELY, model, tokenizer, context_of(place))
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats, probabilities_of
+from finetext.core.budget import is_panic, native
 from finetext.core.contracts import Classifier, batches_of
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError
@@ -57,12 +58,14 @@ class OnnxClassifier(Classifier):
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.logits`."""
-        table = self._tokenize(texts)
+        with native(TOKENIZER):
+            table = self._tokenize(texts)
         names = [of.name for of in self.session.get_inputs()]
         logits = np.zeros((len(table), len(self.scheme)))
         for rows in prediction_batches(table.lengths, MOST_POSITIONS):
             arrays = table.arrays(rows)
-            logits[rows] = self.session.run([LOGITS], {name: arrays[name] for name in names})[0]
+            with native(GRAPH):
+                logits[rows] = self.session.run([LOGITS], {name: arrays[name] for name in names})[0]
         return np.asarray(logits / self.temperature)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
@@ -153,5 +156,7 @@ def open_tokenizer(path: Path) -> Any:
 
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise ValueError(f"{path.name}: {error}") from None
+    except BaseException as error:  # tokenizers raises bare exceptions, and panics
+        if isinstance(error, Exception) or is_panic(error):
+            raise ValueError(f"{path.name}: {error}") from None
+        raise

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
+from finetext.core.budget import native
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent, batches_of, silent
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError, RecipeError
@@ -49,7 +50,8 @@ class StaticEmbeddings:
         states = np.zeros((len(texts), self.vectors.shape[1]))
         for part in batches_of(len(texts), _BATCH):
             batch = [encodable(text) for text in texts[part]]
-            rows = self.tokenizer.encode_batch(batch, add_special_tokens=False)
+            with native(TOKENIZER):
+                rows = self.tokenizer.encode_batch(batch, add_special_tokens=False)
             for number, row in enumerate(rows, part.start):
                 known = [token for token in row.ids if token != self.unknown]
                 if known:
@@ -119,7 +121,7 @@ class StaticClassifier(Classifier):
         compared = json.loads(read_received_text(folder, COMPARISON)) if has_compared else {}
         tokenizer = open_tokenizer(folder / TOKENIZER)
         embeddings = StaticEmbeddings(tokenizer, vectors, about.pop("unknown"))
-        if len(vectors) < tokenizer.get_vocab_size():
+        if vectors.ndim != 2 or len(vectors) <= max(tokenizer.get_vocab().values(), default=-1):
             raise ValueError(f"{VECTORS} has fewer vectors than {TOKENIZER} has tokens")
         if head.weights.shape[1] != vectors.shape[1]:
             raise ValueError(f"{HEAD} does not fit {VECTORS}")

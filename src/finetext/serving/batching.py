@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, final
 import numpy as np
 
 from finetext.core.arrays import Floats
-from finetext.core.errors import FinetextError
+from finetext.core.errors import UnknownNameError
 from finetext.core.settings import ServeSettings
 from finetext.serving.model_thread import Failed, ModelThread, Outcome, contained
 from finetext.serving.requests import Refusal
@@ -320,7 +320,7 @@ class Batcher:
     async def _do(self, work: Callable[[], Any], _: float, answer: asyncio.Future[Any]) -> None:
         found = await self._outcome(work)
         _settle(answer, found.error if isinstance(found, Failed) else found)
-        if isinstance(found, Failed) and not isinstance(found.error, FinetextError):
+        if isinstance(found, Failed) and not isinstance(found.error, UnknownNameError):
             await self._check_model()
 
     async def _check_model(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.core.arrays import Integers
+from finetext.core.budget import native
 from finetext.core.contracts import batches_of
 from finetext.core.text_columns import SEPARATOR, as_one, texts_in
 from finetext.storage.cache import Arrays, kept
@@ -87,18 +88,19 @@ def _tokens(tokenizer: Any, texts: Sequence[str], max_length: int) -> Arrays:
     kinds: list[np.ndarray[Any, Any]] = [np.zeros(0, np.int8)]
     lengths: list[int] = []
     for part in batches_of(len(texts), TEXTS_AT_A_TIME):
-        encoded = tokenizer(
-            given_texts(tokenizer, texts[part]),
-            truncation=True,
-            max_length=max_length,
-            padding=False,
-            return_attention_mask=False,
-        )
-        rows = [row or [tokenizer.pad_token_id] for row in encoded["input_ids"]]
-        types = encoded.get("token_type_ids") or [[0]] * len(rows)
-        lengths += map(len, rows)
-        ids.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
-        kinds.append(np.concatenate([np.asarray(row or [0], dtype=np.int8) for row in types]))
+        with native("the tokenizer"):
+            encoded = tokenizer(
+                given_texts(tokenizer, texts[part]),
+                truncation=True,
+                max_length=max_length,
+                padding=False,
+                return_attention_mask=False,
+            )
+            rows = [row or [tokenizer.pad_token_id] for row in encoded["input_ids"]]
+            types = encoded.get("token_type_ids") or [[0]] * len(rows)
+            lengths += map(len, rows)
+            ids.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
+            kinds.append(np.concatenate([np.asarray(row or [0], dtype=np.int8) for row in types]))
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     arrays: Arrays = {"ids": np.concatenate(ids), "starts": starts}
     all_kinds = np.concatenate(kinds)
