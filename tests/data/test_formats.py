@@ -206,3 +206,10 @@ def test_missing_texts_are_reported_and_lists_refused() -> None:
         odd = "\n".join([*lines, f'{{"text": {value}}}'])
         with pytest.raises(DataError, match=f"line 17: the text is {what}, not a string"):
             read_text(odd, ".jsonl", labelled=False)
+
+
+def test_any_number_of_fasttext_labels_is_read_at_once() -> None:
+    many = "__label__a, __label__b " * 100_000
+    data = read_text(f"{many}, the text\n__label__c more text\n" * 3, ".txt")
+    assert data.labels[:2] == [["a", "b"], ["c"]]
+    assert data.texts[:2] == ["the text", "more text"]

@@ -388,3 +388,9 @@ def test_labels_of_many_digits_are_names() -> None:
     scheme = read(rows(*names * 10)).scheme
     assert scheme is not None
     assert set(scheme.names) == set(names)
+
+
+@pytest.mark.parametrize("labels", [["good", "\ud800"], [["good"], ["good", "\ud800"]]])
+def test_half_a_surrogate_pair_in_a_label_is_an_error(labels: list[Any]) -> None:
+    with pytest.raises(DataError, match=r"ud800' has half a surrogate pair"):
+        read(rows(*labels * 10))

@@ -5,6 +5,7 @@ Line formats have one text per line, with its label before or after it, or witho
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ TEXT_A_LINE: Final = "one text a line"
 LABEL_TAKEN_OFF: Final = "label-taken-off"
 WHOLE_LINES: Final = "whole-lines"
 _FASTTEXT: Final = "__label__"
+_LABELED: Final = re.compile(rf"{_FASTTEXT}(\S*)\s*(?:, )?")
 _SAMPLE: Final = 1 << 18
 _MOST_LABELS: Final = 200
 _EDGES: Final = (("\t", "first", 3), ("\t", "last", 3), (";", "last", 3), (" ", "first", 10))
@@ -248,11 +250,11 @@ def _parse_fasttext(text: str, name: str, first: int = 1, reject: Reject | None 
 
     def split(line: str) -> tuple[list[str], str]:
         own, rest = [], line.strip()
-        while rest.startswith(_FASTTEXT):
-            head, *tail = rest.split(None, 1)
-            own.append(head.removeprefix(_FASTTEXT).removesuffix(","))
-            rest = (tail[0] if tail else "").removeprefix(", ")
-        return own, rest
+        end = 0
+        while found := _LABELED.match(rest, end):
+            own.append(found[1].removesuffix(","))
+            end = found.end()
+        return own, rest[end:]
 
     form = (name, "fastText lines", f"no {_FASTTEXT} at the beginning")
     batch = _labeled_lines(split, form, reject, text, first)

@@ -40,6 +40,7 @@ from finetext.data.rows import (
     Place,
     Source,
     TextWatch,
+    as_array,
     as_texts,
     broken_characters,
     unused_settings,
@@ -382,9 +383,9 @@ def _table(
     texts, changed = as_texts(columns["text"])
     findings += broken_characters(changed)
     values: dict[str, list[Any]] = {"id": columns["id"], "text": texts}
-    several = scheme is not None and scheme.multilabel
+    lists = {"label": pa.list_(pa.string())} if scheme and scheme.multilabel else {}
     if labels is not None:
-        values["label"] = labels if several else [own[0] if own else None for own in labels]
+        values["label"] = labels if lists else [own[0] if own else None for own in labels]
     if "group" in columns:
         groups = as_strings(columns["group"])
         pairs = list(zip(columns["id"], groups, strict=True))
@@ -395,6 +396,5 @@ def _table(
         values["group"] = [f"(row {one})" if group is None else group for one, group in pairs]
     if "split" in columns:
         values["split"] = columns["split"]
-    lists = {"label": pa.list_(pa.string())} if several else {}
-    arrays = {name: pa.array(of, lists.get(name, pa.string())) for name, of in values.items()}
+    arrays = {name: as_array(of, lists.get(name, pa.string())) for name, of in values.items()}
     return datasets.Dataset(pa.table(arrays))

@@ -12,7 +12,7 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.text_columns import join
 from finetext.core.types import Finding, SplitName
-from finetext.core.wording import counted
+from finetext.core.wording import counted, short
 from finetext.data.label_cells import missing
 
 SPLIT_WORDS: Final[dict[str, SplitName]] = {
@@ -252,6 +252,17 @@ def as_texts(values: Sequence[Any]) -> tuple[list[str], int]:
         return texts, 0
     whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
     return whole, sum(a != b for a, b in zip(texts, whole, strict=True))
+
+
+def as_array(values: Sequence[Any], kind: Any) -> Any:
+    """Return labels, ids or groups as an Arrow array; raises a DataError if one is no text."""
+    import pyarrow
+
+    try:
+        return pyarrow.array(values, kind)
+    except UnicodeEncodeError as error:
+        broken = short(error.object, 60)
+        raise DataError(f"'{broken}' has half a surrogate pair, which is no text") from None
 
 
 def broken_characters(count: int) -> list[Finding]:
