@@ -80,6 +80,23 @@ def test_the_interval_of_right_and_wrong_rows_holds_the_truth(tests: int) -> Non
     assert np.mean(held) > 0.93, "95% of 150, and exact intervals hold it more often"
 
 
+@pytest.mark.parametrize(
+    ("slice_", "rows", "right"), [(14, 24, (0.85, 1.0)), (10, 60, (0.85, 0.99))]
+)
+def test_the_interval_holds_a_true_gap_where_nearly_all_rows_are_right(
+    slice_: int, rows: int, right: tuple[float, float]
+) -> None:
+    random, chance = np.random.default_rng(0), np.where(np.arange(rows) < slice_, *right)
+    held = []
+    for _ in range(150):
+        values = (random.random(rows) < chance).astype(float)
+        found = slice_tests(values, [np.arange(slice_)])
+        if values.all():
+            continue
+        held.append(found.low[0] <= right[0] - right[1] <= found.high[0])
+    assert np.mean(held) > 0.95, "given as many right rows alone, it held 38% and 75%"
+
+
 def test_a_gap_that_is_called_detectable_is_found_in_four_of_five_cases() -> None:
     random = np.random.default_rng(2)
     values = (np.arange(300) % 20 >= 3).astype(float)

@@ -7,6 +7,7 @@ no two-sided intervals that agree with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.evaluation.estimates import POWER, SIGNIFICANT
+from finetext.evaluation.proportions import score_interval
 
 _MOST_EXACT: Final = 2_000
 """Rows of a slice up to which its interval is exact: beyond, its sum is nearly normal."""
@@ -47,10 +49,11 @@ def slice_tests(
 
     Values of 0 and 1 are tested by Fisher's exact test, on the hypergeometric distribution; the
     interval holds the odds ratios that it does not reject, as the differences that they lead to
-    where as many rows are right. For other values, the mean over all subsets of the size of the
-    slice is taken to follow Pearson's type III distribution with the same mean, variance and
-    skewness (Mielke and Berry, Permutation Methods, 2007); the interval holds the differences
-    without which the slice would not be rejected.
+    where as many rows are right. Another sample may have more or fewer right rows, so it holds the
+    score interval of the difference, too (Newcombe 1998, method 10), as far as 0. For other values,
+    the mean over all subsets of the size of the slice is taken to follow Pearson's type III
+    distribution with the same mean, variance and skewness (Mielke and Berry, Permutation Methods,
+    2007); the interval holds the differences without which the slice would not be rejected.
 
     Rows of a group, numbered by the (n,) `unit`, are alike. So numbers of rows are divided by the
     design effect, the factor by which groups widen the variance of the difference (Rao and Scott, A
@@ -80,7 +83,8 @@ def slice_tests(
         cells = _cells(values, slices, effects)
         p_values = _fisher(cells)
         for place in np.flatnonzero(cells[:2].sum(axis=0) <= _MOST_EXACT):
-            low[place], high[place] = _exact_interval(cells[:, place], level)
+            exact = _exact_interval(cells[:, place], level)
+            low[place], high[place] = _not_narrower(exact, cells[:, place], level)
         detectable = _detectable(cells, level)
     else:
         far = float(ndtri(1 - level / 2) + ndtri(POWER))
@@ -166,6 +170,33 @@ def _exact_interval(cells: Floats, level: float) -> tuple[float, float]:
     return (
         end(x >= right, right == x[0], -1.0),
         end(x <= right, right == x[-1], 1.0),
+    )
+
+
+def _not_narrower(exact: tuple[float, float], cells: Floats, level: float) -> tuple[float, float]:
+    """Return an interval that holds the score interval, too, but leaves 0 out if it did.
+
+    Where nearly all rows are right, few differences are possible with as many right rows.
+    """
+    from scipy.special import ndtri
+
+    right, wrong, right_beside, wrong_beside = map(float, cells)
+    drawn, beside, quantile = (
+        right + wrong,
+        right_beside + wrong_beside,
+        float(ndtri(1 - level / 2)),
+    )
+    if not drawn or not beside:
+        return exact
+    own, other, (low, high) = right / drawn, right_beside / beside, exact
+    (a, b), (c, d) = (score_interval(of, n, quantile) for of, n in ((own, drawn), (other, beside)))
+    wider = (
+        own - other - math.hypot(own - a, d - other),
+        own - other + math.hypot(b - own, other - c),
+    )
+    return (
+        low if low > 0 else min(low, wider[0]),
+        high if high < 0 else max(high, wider[1]),
     )
 
 
