@@ -305,5 +305,9 @@ def test_cross_validated_methods_are_compared_on_all_folds() -> None:
     assert (pair.only_a, pair.only_b) == discordant(one, other)
     assert folds["one"].same_folds(folds["other"])
     assert not folds["one"].same_folds(FoldPredictions(folds["other"].repeats[::-1]))
+    assert found.repeats_of == {"one": 3, "other": 3}
+    folds["other"] = FoldPredictions(folds["other"].repeats[:2])
+    fewer = compare_folds(folds, "accuracy")
+    assert (fewer.repeats, fewer.repeats_of) == (2, {"one": 3, "other": 2})
     with pytest.raises(UnknownNameError):
         compare_folds(folds, against="third")

@@ -185,6 +185,16 @@ def test_lines_fit_80_columns_even_with_long_names(compared: Several) -> None:
     assert any("corrected: for 3 comparisons" in line for line in lines)
 
 
+def test_methods_with_unlike_repeats_are_said_to_have_them(compared: Several) -> None:
+    alike = replace(compared, repeats=10, repeats_of={"good": 10, "poor": 10})
+    lines = comparison_lines(alike, "cross-validated")
+    assert lines[0] == "200 cross-validated rows, 10 repeats"
+    assert not any(line.startswith("difference:") for line in lines)
+    lines = comparison_lines(replace(alike, repeats=2, repeats_of={"good": 10, "poor": 2}), None)
+    assert lines[0].endswith(", 10 repeats (poor 2)")
+    assert any(line.startswith("difference: over the repeats that both have") for line in lines)
+
+
 def test_groups_and_undefined_values_are_shown() -> None:
     found = compare_all(prediction_sets(20, ("one film",) * 20))
     lines = comparison_lines(found, "test")

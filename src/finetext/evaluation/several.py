@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Final
 
@@ -51,7 +51,9 @@ class Several:
         scores: name to the metric with its 95% interval, in the order given.
         pairs: every pair, or every other set against one.
         positive: the positive class; None if there are not two classes.
-        repeats: number of repeats of cross-validation that all numbers are means over.
+        repeats: the fewest repeats of cross-validation of a method.
+        repeats_of: name to the repeats that its score is a mean over, if cross-validated; a
+            difference is a mean over those that both have.
     """
 
     metric: str
@@ -62,6 +64,7 @@ class Several:
     pairs: tuple[Pair, ...]
     positive: str | None = None
     repeats: int = 1
+    repeats_of: Mapping[str, int] = field(default_factory=dict)
 
     def better(self, pair: Pair) -> str | None:
         """The one that is significantly better after correction, or None."""
@@ -155,10 +158,11 @@ def compare_folds(
     pairs = _corrected(names, found, [_mean_discordant(folds[a], folds[b]) for a, b in names])
     scores = {name: of.score(metric) for name, of in folds.items()}
     groups = some.units if some.units < some.rows else None
-    repeats = min(len(of.repeats) for of in folds.values())
+    repeats = {name: len(of.repeats) for name, of in folds.items()}
     of = some.scheme.positive_class
     return Several(
-        metric, chosen.higher_is_better, some.rows, groups, scores, pairs, of, repeats
+        metric, chosen.higher_is_better, some.rows, groups, scores, pairs, of,
+        min(repeats.values()), repeats,
     )  # fmt: skip
 
 

@@ -235,7 +235,7 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
     corrected = f"; corrected: for {len(found.pairs)} comparisons, by Holm's method"
     positive = f"positive class: {found.positive}"
     test = f"p: {found.pairs[0].comparison.test}{corrected if len(found.pairs) > 1 else ''}"
-    repeats = f", {found.repeats} repeats" if found.repeats > 1 else wording.first_repeat(part)
+    repeats, unlike = _repeats(found, part)
     return [
         f"{counted(found.rows, row_of(part))}{groups}{repeats}{best}",
         "",
@@ -247,7 +247,20 @@ def comparison_lines(found: Several, part: str | None) -> list[str]:
         *([positive] if load("metrics", found.metric).of_positive_class else []),
         *wrapped(test, hang="  "),
         "detectable: the smallest true difference that is found with a power of 80%",
+        *(wrapped(unlike, hang="  ") if unlike else []),
     ]
+
+
+def _repeats(found: Several, part: str | None) -> tuple[str, str]:
+    """Return how many repeats the scores rest on, and what follows if methods differ in that."""
+    numbers = sorted(set(found.repeats_of.values()))
+    if len(numbers) < 2:
+        known = f", {found.repeats} repeats" if found.repeats > 1 else wording.first_repeat(part)
+        return known, ""
+    fewer = ", ".join(f"{name} {of}" for name, of in found.repeats_of.items() if of < numbers[-1])
+    return f", {numbers[-1]} repeats ({fewer})", (
+        "difference: over the repeats that both have, so it need not be that of the two scores"
+    )
 
 
 def _pair_lines(found: Several, pair: Pair) -> list[str]:
