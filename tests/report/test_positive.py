@@ -138,7 +138,7 @@ def test_the_report_has_a_legend_and_two_pictures() -> None:
     assert list(view["legend"]) == ["finetune", "majority", "tfidf"]
     assert view["plots"][0] != view["plots"][1]
     page = render(data)
-    assert page.count('<div class="pair"><svg') == 1
+    assert page.count('<div class="pair"><svg') == 2, "these, and those of the leaderboard"
     assert '<i class="c1"></i>finetune: given from 0.500</li>' in page
     assert HOSTILE not in page
     thresholds = [row[0].text for row in view["table"].rows]

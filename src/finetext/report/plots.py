@@ -265,25 +265,25 @@ def leaderboard(
     people: Agreement | None = None,
     positive: str | None = None,
 ) -> str:
-    """A panel per metric: a dot for each score, a whisker for its interval.
+    """A picture per metric, side by side where there is room: a dot for each score, with interval.
 
     A dashed line is what one annotator reaches against the others, a band its interval. `positive`
     is the class that binary metrics are about.
     """
 
-    def draw(figure: Figure) -> None:
-        for panel, name in zip(panels_of(figure, len(metrics), sharey=True), metrics, strict=True):
-            metric = load("metrics", name)
-            _dots(panel, [entry.metrics["test"].get(name) for entry in entries])
-            direction = "" if metric.higher_is_better else " (lower is better)"
-            title = metric_title(name, positive and short(positive, 16))
-            panel.set_title(title + direction, loc="left")
-            label_rows(panel, [entry.method for entry in entries])
-            if people is not None and people.metric == name:
-                panel.axvspan(people.ceiling.low, people.ceiling.high, color=SERIES[1], alpha=0.15)
-                panel.axvline(people.ceiling.value, color=SERIES[1], linewidth=1.5, linestyle="--")
+    def draw(figure: Figure, name: str) -> None:
+        [panel], metric = panels_of(figure, 1), load("metrics", name)
+        _dots(panel, [entry.metrics["test"].get(name) for entry in entries])
+        direction = "" if metric.higher_is_better else " (lower is better)"
+        title = metric_title(name, positive and short(positive, 16))
+        panel.set_title(title + direction, loc="left")
+        label_rows(panel, [entry.method for entry in entries])
+        if people is not None and people.metric == name:
+            panel.axvspan(people.ceiling.low, people.ceiling.high, color=SERIES[1], alpha=0.15)
+            panel.axvline(people.ceiling.value, color=SERIES[1], linewidth=1.5, linestyle="--")
 
-    return svg("leaderboard", (6.8, -(-len(metrics) // 2) * (0.85 + 0.24 * len(entries))), draw)
+    inches = 3.4, 0.85 + 0.24 * len(entries)
+    return "".join(svg(f"leaderboard-{name}", inches, partial(draw, name=name)) for name in metrics)
 
 
 def label_f1(rows: Sequence[LabelScores]) -> str:
