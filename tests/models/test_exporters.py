@@ -308,7 +308,8 @@ def test_multilabel_rows_agree_if_all_labels_do(
         ),
         (
             Score(44.0, 40.0, 48.0, 30), Score(5.0, 1.5, 16.0, 21),
-            "busy machine for one text (21 texts); its speed in batches was not measured: 30 rows",
+            "its speed for one text (21 texts) could not be measured on this busy machine; "
+            "its speed in batches was not measured: 30 rows are too few",
         ),
     ],
 )  # fmt: skip

@@ -164,6 +164,11 @@ class Compared:
     times: Score | None = None
     times_alone: Score | None = None
 
+    @property
+    def is_timed_in_batches(self) -> bool:
+        """Whether there were rows enough to tell how fast batches are."""
+        return self.times is not None and self.times.n >= _FEWEST_TIMED
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return dict(to_json(self))
@@ -324,19 +329,25 @@ def speed_in_words(compared: Compared) -> str:
     batched, alone = compared.times, compared.times_alone
     if batched is None or alone is None:
         return "how fast the export is was not measured in turns with the original"
-    parts = [_factor_in_words(alone, f"for one text ({counted(alone.n, 'text')})")]
-    if batched.n >= _FEWEST_TIMED:
-        parts.insert(0, _factor_in_words(batched, f"in batches ({batched.n:,} rows)"))
-    known = f"on this machine the export is {' and '.join(parts)}"
-    if batched.n < _FEWEST_TIMED:
-        known += f"; its speed in batches was not measured: {counted(batched.n, 'row')} are too few"
-    return known
+    timed, known, unknown = [(alone, f"for one text ({counted(alone.n, 'text')})")], [], []
+    if compared.is_timed_in_batches:
+        timed.insert(0, (batched, f"in batches ({batched.n:,} rows)"))
+    for times, what in timed:
+        if words := _factor_in_words(times, what):
+            known.append(words)
+        else:
+            unknown.append(f"its speed {what} could not be measured on this busy machine")
+    if not compared.is_timed_in_batches:
+        few = counted(batched.n, "row")
+        unknown.append(f"its speed in batches was not measured: {few} are too few")
+    told = [f"on this machine the export is {' and '.join(known)}"] if known else []
+    return "; ".join([*told, *unknown])
 
 
-def _factor_in_words(times: Score, what: str) -> str:
-    """Return how many times as fast the export is, if the interval is narrow enough to say so."""
+def _factor_in_words(times: Score, what: str) -> str | None:
+    """Return how many times as fast the export is; None if the interval is too wide to say so."""
     if not times.high / times.low <= _MOST_SPREAD:
-        return f"of a speed that could not be measured on this busy machine {what}"
+        return None
     if times.low <= 1 <= times.high:
         return f"about as fast as the original {what}"
     digits = ".2f" if times.value < 1 else ".1f"

@@ -125,11 +125,13 @@ def comparison_lines(compared: Compared) -> Iterator[str]:
     )
     sizes, speeds, times = compared.bytes, compared.rows_per_second, compared.milliseconds
     scores = ((metric_title(name), of) for name, of in compared.scores.items())
+    in_batches = [("rows/s", speed(speeds.original), speed(speeds.exported))]
+    in_batches = in_batches if compared.is_timed_in_batches else []
     rows = [
         ("", "original", "export"),
         *((title, str(of.original), str(of.exported)) for title, of in scores),
         ("size", size(int(sizes.original)), size(int(sizes.exported))),
-        ("rows/s", speed(speeds.original), speed(speeds.exported)),
+        *in_batches,
         ("one text", f"{times.original:.2g} ms", f"{times.exported:.2g} ms"),
     ]
     yield from ("", *(f"  {line}".rstrip() for line in aligned(rows, left=3)), "")

@@ -138,7 +138,8 @@ class Origin:
         from finetext.data.split import split
 
         if self.run is not None and not self.learned_from_all:
-            remark = "temperature and decision rule of both were chosen on these rows"
+            whose = "the export" if self.run.folds else "both"
+            remark = f"temperature and decision rule of {whose} were chosen on these rows"
             validation = self._rows_of_run(self.run)
             return HeadRows(self.training_rows(), validation, None, "" if self.data else remark)
         if self.run is not None:
@@ -374,8 +375,10 @@ def _save(
         known, before = provenance(origin.model), record_of(origin.model)
         record = {name: before[name] for name in _RECORDED if name in before}
         if isinstance(classifier, StaticClassifier):
-            for name in ("base_rates", *_LEARNED):  # its probabilities and its rows are others
+            for name in ("base_rates", "folds", *_LEARNED):  # those of its new head are others
                 record.pop(name, None)
+            if origin.learned_from_all and "data" in record:
+                record["data"] = {of: it for of, it in record["data"].items() if of != "rows"}
     if found is not None:
         record["export"] = found.to_json()
         if isinstance(classifier, StaticClassifier):
