@@ -141,7 +141,7 @@ def test_as_json(command: Command, noisy: Path) -> None:
 def test_the_data_of_a_run(command: Command, finished: Path) -> None:
     shutil.copytree(finished, "run")
     seen = command("label-errors", "run", "--method", "tfidf", "--out", "suspects.csv", status=0)
-    assert "0 of 60 labels may be wrong" in seen.out
+    assert "None of 60 labels is listed as wrong." in seen.out
     kept = json.loads(Path("run/diagnosis/suspects.json").read_text("utf-8"))
     assert (kept["rows"], kept["suspects"]) == (60, [])
     seen = command("label-errors", "run", "--apply", "suspects.csv", "--out", "same.csv")

@@ -22,7 +22,7 @@ def test_a_rule_is_chosen_anew_and_obeyed_by_every_command(
 ) -> None:
     words = ("--abstain", "probability=0.999", "--coverage", "0.8", "--out", "careful")
     seen = command("decide", finished, "--method", "majority", *words, status=0)
-    assert "least probability 0.999  good" in seen.out
+    assert "no label below a probability of 0.999" in seen.out
     assert "decides 0.000 [0.000, 0.336] of the rows" in seen.out
     again = ("decide", finished, "--method", "majority", *words, "--force", "--json")
     told = json.loads(command(*again).out)
@@ -61,7 +61,7 @@ def test_costs_of_a_spreadsheet_are_read_and_what_they_save_is_told(
 def test_a_label_that_is_never_given_is_named(command: Command, finished: Path) -> None:
     words = ("--aim", "precision=0.99", "--out", "sure")
     seen = command("decide", finished / "majority", *words)
-    assert "never given: good, as no probability is high enough" in seen.out
+    assert "no label is ever given, as no probability is high enough" in seen.out
     alone = command("decide", finished / "majority", "--aim", "f1", "--out", "other")
     assert "probability divided by" in alone.out
     assert "threshold" not in alone.out

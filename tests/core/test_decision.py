@@ -101,7 +101,7 @@ def test_set_limits_of_labels_and_assurance_are_kept() -> None:
         ((True,), None, "assured: new rows like these reach the target with 90% confidence"),
         ((True, True), None, "assured: new rows like these reach the target with 90% confidence, "
          "for each label"),
-        ((False,), 1200, "aimed at, not assured: it takes about 1,200 validation rows to show it"),
+        ((False,), 1200, "aimed at, not assured: it takes about 1,200 held-out rows to show it"),
         ((True, False, False), None, "assured for 1 of 3 labels, else aimed at, not assured: more "
          "rows like these would hardly show it"),
     ],

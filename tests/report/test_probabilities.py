@@ -103,11 +103,11 @@ def test_prediction_sets_have_their_coverage(kind: str, request: pytest.FixtureR
 def test_whether_a_target_is_assured_is_said(single: ReportData) -> None:
     rule = Decision(least=(0.8,) * 3, aim="abstain accuracy=0.9", assured=(False,), rows_needed=410)
     assert view(single, rule)["assurance"] == (
-        "The target is aimed at, not assured: it takes about 410 validation rows to show it."
+        "The target is aimed at, not assured: it takes about 410 held-out rows to show it."
     )
     of = replace(single.predictions[single.best], decision=rule)
     assert decided_lines(of)[-1] == (
-        "the target is aimed at, not assured: it takes about 410 validation rows to show it"
+        "the target is aimed at, not assured: it takes about 410 held-out rows to show it"
     )
     low, high = decided_json(of)["decided_interval"]
     assert low < decided_json(of)["decided"] < high

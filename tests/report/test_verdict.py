@@ -18,13 +18,14 @@ from made_up_run import made_up
 
 from finetext import LabelScheme, Predictions, Run
 from finetext.core.decision import Decision
+from finetext.core.types import Score
 from finetext.evaluation.compare import compare
 from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.usability import HALF
 from finetext.report.report import ReportData, render
-from finetext.report.verdict import Judged, Verdict, class_in_words, verdict_on
+from finetext.report.verdict import Judged, Verdict, as_counts, class_in_words, verdict_on
 from finetext.report.verdict_chart import verdict_chart
 
 NAMES = ("sport", "culture", "politics")
@@ -175,6 +176,18 @@ def test_a_method_that_decides_no_text_has_a_report(single: ReportData) -> None:
     assert "It decides none of these texts: not usable yet." in first
     assert "<b>None of these texts is decided</b></dd>" in first
     assert "<figure" not in first
+
+
+def test_a_mean_over_repeats_is_called_all_only_if_it_is_all() -> None:
+    assert as_counts(Score(0.975, 0.7, 1.0, 8)) == "more than 7 of 8"
+    assert as_counts(Score(0.01, 0.0, 0.3, 8)) == "fewer than 1 of 8"
+    assert as_counts(Score(1.0, 0.7, 1.0, 8)) == "8 of 8"
+
+
+def test_a_method_that_is_weak_on_all_classes_is_said_to_be() -> None:
+    of = rows({(one, two): 300 + 150 * (one == two) for one in NAMES for two in NAMES})
+    verdict = judged(of)
+    assert "weak on all 3 classes, most on “" in verdict.words()[0]
 
 
 def test_too_few_texts_are_named_only_where_nothing_is_known() -> None:

@@ -250,8 +250,11 @@ def _suspect_lines(found: Suspects, out: Path | None) -> Iterator[str]:
     """Yield the result in words, then the most suspicious labels."""
     from finetext.core.wording import counted, short
 
-    count = len(found.suspects)
-    yield f"{count:,} of {counted(found.rows, 'label')} may be wrong ({count / found.rows:.1%})."
+    count, labels = len(found.suspects), counted(found.rows, "label")
+    if count:
+        yield f"{count:,} of {labels} may be wrong ({count / found.rows:.1%})."
+    else:
+        yield f"None of {labels} is listed as wrong."
     yield from found.words()
     if not count:
         return
@@ -320,7 +323,7 @@ def _apply(
 
 def _both_scores(run: Path, done: Corrected) -> Iterator[str]:
     """Yield the scores of a run's methods with the labels before and after."""
-    from finetext.core.wording import counted, ends, number, part_in_words, row_of
+    from finetext.core.wording import counted, ends, first_repeat, number, part_in_words, row_of
     from finetext.diagnosis.corrections import before_and_after
     from finetext.evaluation.intervals import evaluate
     from finetext.report.rendering import metric_title
@@ -328,7 +331,8 @@ def _both_scores(run: Path, done: Corrected) -> Iterator[str]:
     from finetext.runs.run import Run, stored_predictions
 
     opened = Run.open(run)
-    row = row_of(part_in_words("test", opened.folds))
+    part = part_in_words("test", opened.folds)
+    row = row_of(part)
     if has_test_rows(run):
         record_access(run, "finetext label-errors --apply")
     for entry in opened.leaderboard:
@@ -340,6 +344,6 @@ def _both_scores(run: Path, done: Corrected) -> Iterator[str]:
         old, new = (f"{number(score.value)} {ends(score)}".rstrip() for score in scores)
         yield (
             f"{entry.method}, {metric_title(opened.metric)} on the same "
-            f"{counted(len(both[0]), row)}: {old} with the labels before, {new} with those "
-            "after."
+            f"{counted(len(both[0]), row)}{first_repeat(part)}: {old} with the labels before, "
+            f"{new} with those after."
         )

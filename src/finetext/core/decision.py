@@ -118,7 +118,7 @@ class Decision:
             aimed = f"assured for {sum(self.assured)} of {len(self.assured)} labels, else {aimed}"
         if self.rows_needed is None:
             return f"{aimed}: more rows like these would hardly show it"
-        return f"{aimed}: it takes about {self.rows_needed:,} validation rows to show it"
+        return f"{aimed}: it takes about {self.rows_needed:,} held-out rows to show it"
 
     def check(self, labels: int) -> None:
         """Raise a `ValueError` if the rule is not for this number of labels."""

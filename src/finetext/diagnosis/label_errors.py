@@ -94,7 +94,9 @@ class Reliability:
             f"out-of-fold; always giving the most frequent one, on {self.base_rate:.0%}."
         ]
         if not self.better_than_base_rate:
-            said.append("That is not better, so it cannot tell wrong labels from right ones.")
+            said.append(
+                "That is not shown to be better, so it cannot tell wrong labels from right ones."
+            )
         if self.changed is not None:
             low, high = exact_interval(self.found / self.changed, self.changed)
             said.append(

@@ -119,14 +119,23 @@ def lowest_coverage(predictions: Predictions) -> str:
 
 
 def threshold_lines(predictions: Predictions) -> list[str]:
-    """Return the thresholds of each label; a label with one above 1 is never given."""
+    """Return the thresholds of each label; a label with one above 1 is never given.
+
+    A least probability that is the same for all labels is one line.
+    """
     decision, scheme = predictions.decision, predictions.scheme
     if scheme.positive is not None and decision.thresholds is not None:
         threshold = decision.threshold_of(scheme.positive_column)
         return [f"{scheme.positive} is given from a probability of {threshold:.3f}"]
     first = "threshold" if scheme.multilabel else "probability divided by"
-    titles = {first: decision.thresholds, "least probability": decision.least}
-    return [
+    least, same = decision.least, list[str]()
+    if least is not None and len(set(least)) == 1:
+        same = [f"no label below a probability of {least[0]:.3f}"]
+        if least[0] > 1:
+            same = ["no label is ever given, as no probability is high enough"]
+        least = None
+    titles = {first: decision.thresholds, "least probability": least}
+    return same + [
         f"never given: {name}, as no probability is high enough"
         if value > 1 and title != "probability divided by"
         else f"{title} {value:.3f}  {name}"

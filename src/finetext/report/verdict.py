@@ -213,7 +213,10 @@ class Verdict(Jsonable):
                 f"“{of.name}” ({class_in_words(of)})" for of in weak[:MOST_EXPLAINED]
             )
             more = len(weak) - MOST_EXPLAINED
-            parts.append(f"weak on {explained}{f' and {more} more' if more > 0 else ''}")
+            if more > 0 and len(weak) == len(self.classes):
+                parts.append(f"weak on all {len(weak)} {noun}, most on {explained}")
+            else:
+                parts.append(f"weak on {explained}{f' and {more} more' if more > 0 else ''}")
         if unknown:
             which = f"about {_names(unknown)}"
             if len(unknown) == len(self.classes):
@@ -381,8 +384,8 @@ def whole_number(share: float, of: int = 100) -> str:
 
 
 def as_counts(share: Score) -> str:
-    """Return a share as "7 of 9"."""
-    return f"{round(share.value * share.n)} of {share.n:,}"
+    """Return a share as "7 of 9"; all and none only if it is all or none, over all repeats."""
+    return f"{whole_number(share.value, share.n)} of {share.n:,}"
 
 
 def whole_ends(score: Score, of: int = 100) -> str:
