@@ -7,10 +7,12 @@ import re
 from collections.abc import Collection
 from itertools import islice
 from shlex import quote
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from finetext.core.terminal import escaped
-from finetext.core.types import Score
+
+if TYPE_CHECKING:
+    from finetext.core.types import Score
 
 _LEARNED_FROM: Final = {2: "half", 3: "two thirds", 4: "three quarters", 5: "four fifths"}
 """Number of folds to the share of the rows outside a fold."""
