@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 import finetext
@@ -63,6 +64,14 @@ def test_file_equals_that_of_the_command(
     assert Path(name).read_bytes() == Path(f"c-{name}").read_bytes()
     assert quiet(finetext.load(finished), source, name, top=1, force=True) == result
     assert Path(name).read_bytes() == Path(f"c-{name}").read_bytes()
+
+
+def test_half_a_surrogate_pair_in_the_name_of_a_column_is_replaced(finished: Path) -> None:
+    rows = ({"text": f"a film of {n} parts", "\ud800c": "\udfff"} for n in range(3))
+    Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert quiet(finished, "in.jsonl", "out.parquet").rows == 3
+    table = pyarrow.parquet.read_table("out.parquet")
+    assert table["\ufffdc"].to_pylist() == ["\ufffd"] * 3
 
 
 def test_rejected_rows_equal_those_of_the_command(

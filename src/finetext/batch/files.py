@@ -154,10 +154,14 @@ class ParquetPart(Part):
             return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
 
         table = {n: arrow_values(of, self.kinds.get(n)) for n, of in self._waiting.items()}
-        schema = pyarrow.schema([(n, type_of(self.kinds.get(n, "double"))) for n in table])
+        kinds = [(encoded(n).decode(), type_of(self.kinds.get(n, "double"))) for n in table]
+        schema = pyarrow.schema(kinds)
         if self._writer is None:
             self._writer = pyarrow.parquet.ParquetWriter(self.file, schema)
-        self._writer.write_table(pyarrow.table(table, schema=schema))
+        columns = [
+            pyarrow.array(of, kind) for of, (_, kind) in zip(table.values(), kinds, strict=True)
+        ]
+        self._writer.write_table(pyarrow.table(columns, schema=schema))
         self._waiting = {}
 
     def close(self) -> None:
