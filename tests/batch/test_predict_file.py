@@ -66,7 +66,9 @@ def test_file_equals_that_of_the_command(
     assert Path(name).read_bytes() == Path(f"c-{name}").read_bytes()
 
 
-def test_half_a_surrogate_pair_in_the_name_of_a_column_is_replaced(finished: Path) -> None:
+def test_half_a_surrogate_pair_in_the_name_of_a_column_is_replaced(
+    finished: Path, workplace: Path
+) -> None:
     rows = ({"text": f"a film of {n} parts", "\ud800c": "\udfff"} for n in range(3))
     Path("in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert quiet(finished, "in.jsonl", "out.parquet").rows == 3
