@@ -284,13 +284,14 @@ def _count_training_rows(
     if run is None:
         return None
     try:
-        trained = set(Run.open(run).rows(method, "train").texts)
+        opened = Run.open(run)
+        trained = set(opened.rows(method, "train").texts)
     except FinetextError as error:
         screen.say(f"{data} was not compared with the training rows of {run}: {error}")
         return None
     count = sum(text in trained for text in texts)
     if count:
-        scored = part_in_words("test", Run.open(run).folds)
+        scored = part_in_words("test", opened.folds)
         message = (
             f"{data}: {count:,} of {len(texts):,} texts are training rows of {run}, so the scores "
             f"are better than on new texts. Leave them out; {scored} scores: finetext show {run}"
@@ -341,10 +342,10 @@ def _keep_for_report(
     from finetext.runs.run import Run
 
     run = predicted.run
-    opened = None if run is None else Run.open(run)
-    if run is None or opened is None or predicted.method != opened.best:
+    if run is None:
         return
-    if part == "validation" or opened.folds:
+    opened = Run.open(run)
+    if predicted.method == opened.best and (part == "validation" or opened.folds):
         try:
             write_diagnosis(run, kind, find())
         except RunError as error:  # the run folder may be read-only

@@ -353,11 +353,11 @@ def predict(classifier: Classifier, dataset: Dataset) -> Predictions:
             "finetext.predict(classifier, finetext.read(data))"
         )
     scheme, groups = classifier.scheme, dataset.groups
-    targets = replace(dataset, scheme=scheme).targets
-    likely, names = (
+    targets, likely = (
+        replace(dataset, scheme=scheme).targets,
         classifier.predict_proba(dataset.texts),
-        None if groups is None else tuple(groups),
     )
+    names = None if groups is None else tuple(groups)
     return Predictions(tuple(dataset.ids), targets, likely, scheme, classifier.decision, names)
 
 

@@ -50,7 +50,7 @@ COMPARISON: Final = "export.json"
 _MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
 _LEARNED: Final = ("learned_from", "chosen_on")
 _RECORDED: Final = (
-    *("title", "data", "base", "base_rates", "findings", "folds", "machine"), *_LEARNED,
+    "title", "data", "base", "base_rates", "findings", "folds", "machine", *_LEARNED,
 )  # fmt: skip
 """What the record of the original says that holds for an export, too; scores do not."""
 

@@ -98,8 +98,7 @@ def learning_curve(
     the score is that of all rows; not so if a method trains step by step, which would take long.
     A power law (see `finetext.diagnosis.forecast`) says what up to four times the labels would
     bring. Choices made on validation rows, such as a checkpoint or thresholds, raise the scores a
-    little, alike for
-    every size.
+    little, alike for every size.
 
     Args:
         what: a `Recipe`, or anything that `finetext.read` takes.
