@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from finetext.core import budget
+from finetext.core.budget import toml_values
 from finetext.core.errors import ModelError, RecipeError, TooLargeError
 from finetext.core.settings import ReadSettings
 from finetext.data.read import read
@@ -129,3 +130,11 @@ def test_what_native_code_raises_is_the_fault_of_the_model(error: BaseException)
 def test_errors_of_others_are_no_fault_of_the_model(error: BaseException) -> None:
     with pytest.raises(type(error)), budget.native("tokenizer.json"):
         raise error
+
+
+@pytest.mark.parametrize("form", ["{} = 1", "[{}]", "a = {{ {} = 1 }}", '"b".{} = 1', "[[ {} ]]"])
+def test_keys_of_thousands_of_parts_are_refused(form: str) -> None:
+    with pytest.raises(ValueError, match="more than 200 parts"):
+        toml_values(form.format(".".join("a" * 50_000)))
+    files = ", ".join(f'"part.{n}.csv"' for n in range(5_000))
+    assert len(toml_values(f"a.b.c = [{files}]")["a"]["b"]["c"]) == 5_000

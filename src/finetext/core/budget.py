@@ -11,12 +11,13 @@ import os
 import re
 import stat
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
 from pathlib import Path
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from finetext.core.errors import FinetextError, ModelError, RecipeError, TooLargeError
 from finetext.core.wording import short, size
@@ -34,6 +35,8 @@ _BINARY: Final = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.I)
 _CHUNK: Final = 1 << 20
 _MOST_COLUMNS: Final = 50_000
+_MOST_PARTS: Final = 200
+_BETWEEN_KEYS: Final = re.compile(r"[=,\n\[\]{}]")
 _LINE: Final = 160
 """Bytes of a line of a table, less those of its fields: the line, a list and a number."""
 _ROW: Final = 300
@@ -152,6 +155,17 @@ def read_all(file: Stream, name: str, chunk: int = _CHUNK) -> bytes:
         budget.take(len(data), name)
         found.write(data)
     return found.getvalue()
+
+
+def toml_values(text: str) -> dict[str, Any]:
+    """Return the values of a TOML text; raises a ValueError if it is none.
+
+    A key of thousands of parts, each a table within the one before, takes tomllib time and memory
+    by the square of their number; one of more than 200 parts is refused.
+    """
+    if any(part.count(".") > _MOST_PARTS for part in _BETWEEN_KEYS.split(text)):
+        raise ValueError(f"a key has more than {_MOST_PARTS} parts")
+    return tomllib.loads(text)
 
 
 def file_bytes(path: Path) -> bytes:

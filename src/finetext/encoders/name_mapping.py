@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import torch
 
-from finetext.core.budget import file_bytes, take_json
+from finetext.core.budget import file_bytes, take_json, toml_values
 from finetext.core.errors import RecipeError, nearest
 from finetext.core.settings import Positive, made
 from finetext.encoders.transformer import TransformerConfig, TransformerForMaskedLM
@@ -103,7 +102,7 @@ def _from_file(path: Path) -> Mapping[str, Any]:
     try:
         text = file_bytes(path).decode("utf-8")
         take_json(text, str(path))
-        found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        found = toml_values(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from None
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from finetext.core.addresses import recorded
+from finetext.core.budget import toml_values
 from finetext.core.environment import absolute
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings, made
@@ -275,7 +275,7 @@ def _rows_of_run(folder: Path) -> _Rows:
     import pyarrow.parquet
 
     try:
-        data = tomllib.loads(read_received_text(folder, "recipe.toml"))["data"]
+        data = toml_values(read_received_text(folder, "recipe.toml"))["data"]
         known = json.loads(read_received_text(folder, "data.json"))["content_hash"]
         with open_received(folder, "splits.parquet") as file:
             table = pyarrow.parquet.read_table(file).to_pydict()

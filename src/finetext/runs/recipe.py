@@ -38,7 +38,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +47,7 @@ from annotated_types import Interval
 
 from finetext.core import registry
 from finetext.core.addresses import recorded
+from finetext.core.budget import toml_values
 from finetext.core.contracts import Method, encoder_of, hyperparameters
 from finetext.core.environment import absolute
 from finetext.core.errors import RecipeError, UnknownNameError
@@ -84,7 +84,7 @@ SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Return the values in a TOML file, with absolute paths of the files that lie beside it."""
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = toml_values(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}") from None
     except (OSError, ValueError) as error:

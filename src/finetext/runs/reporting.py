@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import tomli_w
 
+from finetext.core.budget import toml_values
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.registry import load
 from finetext.core.types import ColumnRole, Finding, Predicted
@@ -162,7 +162,7 @@ def report_data(run: Run) -> ReportData:
         environment = json.loads(read_received_text(folder, "environment.json"))
         recipe = read_received_text(folder, "recipe.toml")
         known = from_json(tuple[Finding, ...], data["findings"], "data.json")
-        source = tomllib.loads(recipe).get("data", {}).get("source")
+        source = toml_values(recipe).get("data", {}).get("source")
         if isinstance(source, str) and not (folder / Path(source).name).is_file():  # no copy
             name = str(_without_machine(Path(source)))
             known = tuple(replace(of, message=with_source(of.message, name)) for of in known)
@@ -170,7 +170,7 @@ def report_data(run: Run) -> ReportData:
             description=str(data["description"]),
             rows=dict(data["rows"]),
             class_counts=dict(data["labels_by_split"]),
-            recipe=tomli_w.dumps(without_path(tomllib.loads(recipe))),
+            recipe=tomli_w.dumps(without_path(toml_values(recipe))),
             seed=int(environment["seed"]),
             folds=run.folds,
             title=folder.resolve().name,

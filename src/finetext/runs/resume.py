@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.budget import toml_values
 from finetext.core.contracts import Listener
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Finding
@@ -41,7 +41,7 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
     import pyarrow.parquet
 
     try:
-        values = tomllib.loads(read_received_text(folder, "recipe.toml"))
+        values = toml_values(read_received_text(folder, "recipe.toml"))
         recipe = _as_written(values, asked.recipe)
         described = json.loads(read_received_text(folder, "data.json"))
         findings = tuple(from_json(Finding, of, "a finding") for of in described["findings"])
@@ -57,7 +57,7 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
         raise RunError(
             f"the run in {folder} is damaged: {error}; start a new one in another folder"
         ) from None
-    was, now = _settings(values), _settings(tomllib.loads(asked.recipe.to_toml()))
+    was, now = _settings(values), _settings(toml_values(asked.recipe.to_toml()))
     if was["methods"] != now["methods"]:
         was, now = (_without(of, "methods.") for of in (was, now))
     # Where the data lie and how they are read only matters if other texts come out.
@@ -108,7 +108,7 @@ def scored_as_begun(recipe: Recipe, folder: Path) -> Recipe:
     if recipe.split.cross_validate is not None or not is_started(folder):
         return recipe
     with suppress(*_UNREADABLE):
-        begun_with = tomllib.loads(read_received_text(folder, "recipe.toml")).get("split", {})
+        begun_with = toml_values(read_received_text(folder, "recipe.toml")).get("split", {})
         chosen = bool(begun_with.get("cross_validate", False))
         return replace(recipe, split=replace(recipe.split, cross_validate=chosen))
     return recipe
@@ -137,7 +137,7 @@ def to_resume(out: Path | None, asked: ResolvedRun, hears: Listener) -> Path | N
 
 def changed_knobs(folder: Path, asked: Recipe) -> list[str]:
     """Return the settings without effect on results that are asked for and differ in the run."""
-    values = tomllib.loads(read_received_text(folder, "recipe.toml"))
+    values = toml_values(read_received_text(folder, "recipe.toml"))
     run = Recipe.from_values({name: of for name, of in values.items() if name in KNOBS})
     return [n for n in KNOBS if getattr(asked, n) not in (getattr(run, n), getattr(Recipe(), n))]
 
