@@ -8,7 +8,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetext.core.settings import ReadSettings
@@ -62,8 +62,8 @@ def read(data: bytes, suffix: str) -> dict[str, list[Any]]:
 def test_cells_and_names_are_read_back(rows: list[tuple[str, str]], suffix: str) -> None:
     ids = [f"row {n}" for n in range(len(rows))]
     texts, labels = map(list, zip(*rows, strict=True))
-    assume(not all(label.startswith(" ") for label in labels))  # read as spaces after commas
     table: dict[str, list[Any]] = {"id": ids, "=text": texts, "'+label": labels}
+    table["n"] = ids  # without which spaces after all commas are read as layout
     found = read(text_of(table, suffix, True, "en").encode(), suffix)
     plain = read(text_of(table, suffix, True, "en", keep_formulas=True).encode(), suffix)
     assert found == plain

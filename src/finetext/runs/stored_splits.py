@@ -61,7 +61,7 @@ def training_rows(splits: Splits, learned_from: int | None) -> Dataset:
     import datasets
 
     train, validation = splits.train, splits.validation
-    if learned_from is None or learned_from <= len(train) or not len(validation):
+    if learned_from != len(train) + len(validation) or not len(validation):
         return train
     return replace(train, table=datasets.concatenate_datasets([train.table, validation.table]))
 
