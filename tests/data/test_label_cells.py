@@ -87,6 +87,12 @@ def test_what_is_written_is_understood(names: list[str], data: st.DataObject) ->
     assert understood(written([names[0]], single), single) == (names[0],)
 
 
+def test_a_label_may_look_like_a_list_of_labels() -> None:
+    scheme = LabelScheme(("a", "[]", '["a"]'), multilabel=True)
+    for names in ((), ("a",), ("[]",), ("a", "[]")):
+        assert understood(written(names, scheme), scheme) == names
+
+
 def test_a_comma_in_a_cell_is_decimal_where_its_parts_are_no_labels() -> None:
     ratings, ids = LabelScheme(("1", "2.5")), LabelScheme(("0", "1", "2"), multilabel=True)
     assert labels_in("1,0", {"1", "2.5"}) == understood("1,0", ratings) == ("1",)

@@ -163,7 +163,10 @@ def written(names: Sequence[str], scheme: LabelScheme) -> str:
 def joined(names: Iterable[str], scheme: LabelScheme) -> str:
     """Return several labels as a cell, in the order given."""
     if (joiner := _review_joiner(scheme)) is None:
-        return json.dumps(list(names), ensure_ascii=False)
+        cell = json.dumps(list(names), ensure_ascii=False)
+        while label_names.find(cell, scheme.index) is not None:  # a label named like this list
+            cell = f"[ {cell[1:]}"
+        return cell
     return joiner.join(names) or f"({Word.NONE.value})"
 
 
