@@ -12,7 +12,7 @@ from finetext.core.console import printing_interrupts, stopping
 
 def test_sigterm_is_ctrl_c_while_a_command_runs() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), stopping():
+    with pytest.raises(KeyboardInterrupt), stopping(130):
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -31,7 +31,7 @@ def wait_after_the_finaliser() -> None:
 
 
 def test_a_ctrl_c_that_came_in_a_finaliser_is_not_lost() -> None:
-    with pytest.raises(KeyboardInterrupt), stopping():
+    with pytest.raises(KeyboardInterrupt), stopping(130):
         wait_after_the_finaliser()
 
 
