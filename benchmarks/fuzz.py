@@ -407,7 +407,7 @@ def in_processes(options: argparse.Namespace, part: str, number: int, scratch: P
             process = spawn.Process(target=worker, args=words, daemon=True)
             process.start()
             theirs.close()
-            patience = PATIENCE + 60  # imports
+            patience = PATIENCE + 300  # imports
         pipe.send(at)
         outcome = Outcome("hang", PATIENCE, 0.0, "killed")
         if pipe.poll(patience):
