@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 from toys import Curve, events_of, fitted
 
-from finetext.training import batches as memory
+from finetext.core import budget
 from finetext.training import state
 from finetext.training.batches import (
     BATCHES_SORTED_TOGETHER,
@@ -191,7 +191,7 @@ def test_free_memory_respects_the_container_limit(
 ) -> None:
     cpu = torch.device("cpu")
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(memory, "LIMITS", (tmp_path / "none", limit))
+    monkeypatch.setattr(budget, "LIMITS", (tmp_path / "none", limit))
     limit.write_text("max\n")
     assert free_bytes(cpu) > 1_000
     limit.write_text("1000\n")

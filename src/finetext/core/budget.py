@@ -13,7 +13,7 @@ import stat
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, wraps
 from pathlib import Path
@@ -203,15 +203,17 @@ def _machine_memory() -> int:
     """The memory of the machine, or of the container."""
     import psutil
 
-    total = int(psutil.virtual_memory().total)
+    return min([int(psutil.virtual_memory().total), *container_limits()])
+
+
+def container_limits() -> list[int]:
+    """Return the memory limits of the container in bytes; none outside of one."""
+    limits = []
     for path in LIMITS:
-        try:
+        with suppress(OSError):
             limit = path.read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if limit.isdecimal() and int(limit):
-            total = min(total, int(limit))
-    return total
+            limits += [int(limit)] if limit.isdecimal() and int(limit) else []
+    return limits
 
 
 def _doubled(most: int) -> str:

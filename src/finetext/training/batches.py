@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.core.arrays import Integers
-from finetext.core.budget import LIMITS
+from finetext.core.budget import container_limits
 
 BATCHES_SORTED_TOGETHER: Final = 50
 SHARE_TO_USE: Final = 0.8
@@ -62,14 +62,7 @@ def free_bytes(device: Any) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     free = int(psutil.virtual_memory().available)
     used = int(psutil.Process().memory_info().rss)
-    for path in LIMITS:
-        try:
-            limit = path.read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        if limit.isdecimal() and int(limit):
-            free = min(free, max(0, int(limit) - used))
-    return free
+    return min([free, *(max(0, limit - used) for limit in container_limits())])
 
 
 def activation_bytes(model: Any, loss: Callable[[], Any]) -> int:
