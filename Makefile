@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow check lint format lock audit clean
+.PHONY: help install demo test slow check lint format lock audit peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -50,8 +50,11 @@ lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the v
 audit: .venv/.tools ## look for known faults of the tested versions in the advisories of PyPI
 	.venv/tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 
-clean: ## remove .venv, caches and builds; runs/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+peers: install ## set up .peers, the libraries that benchmarks/minutes.py compares finetext with
+	$(BIN)/python benchmarks/minutes.py --set-up-peers
+
+clean: ## remove .venv, .peers, caches and builds; runs/ stays
+	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

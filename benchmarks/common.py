@@ -140,23 +140,45 @@ def served(work: Callable[[Job], Answer]) -> bool:
     return True
 
 
+class JobFailed(Exception):
+    """A process of `answer_of` failed or took too long; the message has the end of its output."""
+
+
 def alone(script: str, job: Job, threads: int) -> Answer:
     """Do a job in a fresh process of `script`, without network, and return its answer."""
+    try:
+        return answer_of(script, job, threads)
+    except JobFailed as failure:
+        raise SystemExit(f"{failure}\nthis job failed: {job}") from None
+
+
+def answer_of(
+    script: str,
+    job: Job,
+    threads: int,
+    python: str = sys.executable,
+    longest: float = LONGEST_JOB,
+    more: dict[str, str] | None = None,
+) -> Answer:
+    """Do as `alone`, with another interpreter, time limit and further variables; may raise."""
     count = str(threads)
     environment = os.environ | {
         "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "RAYON_NUM_THREADS": count,
-        "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", **(more or {}),
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         path.write_text(json.dumps(job))
-        done = subprocess.run(
-            [sys.executable, script, "--job", str(path)],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            timeout=LONGEST_JOB,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [python, script, "--job", str(path)],
+                env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                timeout=longest,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise JobFailed(f"not finished within {longest:.0f} s") from None
         if done.returncode:
-            raise SystemExit(f"{done.stderr[-3000:]}\nthis job failed: {job}")
+            raise JobFailed(done.stderr[-3000:])
         return json.loads(path.read_text())
 
 
@@ -363,10 +385,15 @@ class Ledger:
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         self._known = [json.loads(line) for line in lines]
 
-    def get(self, job: Job, work: Callable[[], Answer]) -> Answer:
-        """The answer to a job: the one that is known, or what `work` gives now."""
-        for line in self._known:
-            if line["job"] == job:
+    def get(
+        self, job: Job, work: Callable[[], Answer], again: Callable[[Answer], bool] | None = None
+    ) -> Answer:
+        """The answer to a job: the one that is known, or what `work` gives now.
+
+        A known answer for which `again` is true is found anew.
+        """
+        for line in reversed(self._known):
+            if line["job"] == job and not (again and again(line["answer"])):
                 return line["answer"]
         answer = work()
         line = {"job": job, "answer": answer, "found": f"{datetime.now(UTC):%Y-%m-%d %H:%M}"}
@@ -374,6 +401,10 @@ class Ledger:
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         return answer
+
+    def answers(self) -> list[tuple[Job, Answer]]:
+        """All jobs that are known with their answers, the newest last."""
+        return [(line["job"], line["answer"]) for line in self._known]
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 3) -> str:
