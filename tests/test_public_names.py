@@ -18,6 +18,7 @@ import finetext
 NAMES = {
     "Adaptation",
     "BaseRates",
+    "Blend",
     "Classifier",
     "Converted",
     "CurveSettings",

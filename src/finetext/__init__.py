@@ -39,6 +39,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "evaluation.intervals": ("confusion", "evaluate", "per_class"),
     "evaluation.ranking": ("precision_recall",),
     "evaluation.several": ("compare_all",),
+    "methods.blend": ("Blend",),
     "methods.finetune": ("Finetune",),
     "methods.majority": ("Majority",),
     "methods.probe": ("Probe",),

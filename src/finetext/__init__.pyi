@@ -26,6 +26,7 @@ from finetext.evaluation.compare import compare
 from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.ranking import precision_recall
 from finetext.evaluation.several import compare_all
+from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
@@ -54,6 +55,7 @@ from finetext.training.plan import Stage
 __all__ = [
     "Adaptation",
     "BaseRates",
+    "Blend",
     "Classifier",
     "Converted",
     "CurveSettings",

@@ -13,7 +13,7 @@ import pytest
 
 from finetext.core import registry
 from finetext.core.arrays import probabilities_of
-from finetext.core.contracts import Classifier, FitContext, Method, predict
+from finetext.core.contracts import Classifier, FitContext, Member, Method, predict
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset
@@ -53,6 +53,12 @@ def made(name: str, encoder: Path) -> Method:
     return method
 
 
+def members(encoder: Path, train: Dataset, context: FitContext) -> dict[str, Member]:
+    """Two methods for one that combines others."""
+    fitted = {of: made(of, encoder).fit(train, train, context) for of in ("tfidf", "probe")}
+    return {of: Member(one, predict(one, train)) for of, one in fitted.items()}
+
+
 @pytest.fixture(scope="module", params=registry.names("methods"))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -75,8 +81,10 @@ def case(
         train = make_dataset(mixed_topics.texts, odd)
 
     def fit(seed: int) -> Classifier:
-        context = FitContext(seed=seed, device="cpu")
-        return made(name, tiny_encoder).fit(train, train.select(range(9)), context)
+        method, context = made(name, tiny_encoder), FitContext(seed=seed, device="cpu")
+        if method.combines:
+            context = dataclasses.replace(context, members=members(tiny_encoder, train, context))
+        return method.fit(train, train.select(range(9)), context)
 
     return Case(fit(3), train, fit)
 

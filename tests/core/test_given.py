@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.core.contracts import texts_of
 from finetext.core.decision import AS_LIKELY
 from finetext.core.errors import DataError
+from finetext.core.text_columns import texts_of
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
 

@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.core.contracts import texts_of
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
-from finetext.core.text_columns import SEPARATOR, as_one, given_text, join, text_in_json, texts_in
+from finetext.core.text_columns import (
+    SEPARATOR,
+    as_one,
+    given_text,
+    join,
+    text_in_json,
+    texts_in,
+    texts_of,
+)
 from finetext.core.types import LabelScheme
 
 NAMES = ("title", "body")

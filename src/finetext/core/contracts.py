@@ -23,52 +23,8 @@ from finetext.core.display import (
 )
 from finetext.core.errors import DataError
 from finetext.core.settings import Precision
-from finetext.core.text_columns import given_text, shown
+from finetext.core.text_columns import texts_of
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions, Splits
-
-
-def texts_of(given: Any, columns: Sequence[str] = ()) -> list[str]:
-    """Return texts as a list of strings; those of several text columns joined.
-
-    With the text `columns` of a model, a frame with these columns, rows of as many texts and
-    mappings are taken as well; see `finetext.core.text_columns.given_text`.
-    """
-    if not columns and type(given) is list and set(map(type, given)) <= {str}:
-        return given
-    if isinstance(given, str | bytes):
-        raise DataError(
-            f"texts must be a list, not the single text {shown(given)}. Put it in brackets"
-        )
-    values = _values(given, columns)
-    for place, value in enumerate(values):
-        where = f"text {place}, counted from 0,"
-        if columns or isinstance(value, Mapping):
-            values[place] = given_text(value, columns, where)
-        elif not isinstance(value, str):
-            is_nested = isinstance(value, list | tuple) or hasattr(value, "__array__")
-            hint = ". Pass one column" if is_nested else ""
-            raise DataError(f"{where} is {shown(value)}, not a string{hint}")
-    return [str(value) for value in values]
-
-
-def _values(given: Any, columns: Sequence[str] = ()) -> list[Any]:
-    """Return the values of a column, the rows of text columns, or those of any ordered iterable."""
-    if columns and hasattr(given, "columns") and set(columns) <= set(given.columns):
-        return list(zip(*(_values(given[name]) for name in columns), strict=True))
-    if isinstance(given, Mapping | set | frozenset) or hasattr(given, "columns"):
-        kind = type(given).__name__
-        which = f"the columns {', '.join(columns)}" if columns else "one column"
-        raise DataError(f"texts must be a list or a column, not a {kind}. Pass {which} of it")
-    shape = tuple(getattr(given, "shape", (1,)))
-    if len(shape) != 1 and not (columns and shape[1:] == (len(columns),)):
-        raise DataError(f"texts must have one dimension, not the shape {shape}. Pass one column")
-    for method in ("to_pylist", "to_list", "tolist"):
-        if hasattr(given, method):
-            return list(getattr(given, method)())
-    try:
-        return list(given)
-    except TypeError:
-        raise DataError(f"texts must be a list of strings, not {shown(given)}") from None
 
 
 @dataclass(frozen=True)
@@ -152,6 +108,7 @@ class FitContext:
             asks for, in the order of steps. Its second argument makes the classifier; it works
             until the folder of the checkpoints is removed.
         shared: the texts of all folds of a cross-validation, or None.
+        members: what a method that combines others gets of them, by their names.
     """
 
     seed: int = 0
@@ -166,6 +123,20 @@ class FitContext:
     find: Callable[[Finding], None] = lambda finding: None
     keep: Callable[[Evaluated, Callable[[], Classifier]], None] = lambda evaluated, make: None
     shared: SharedTexts | None = None
+    members: Mapping[str, Member] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A fitted method that another one combines.
+
+    Attributes:
+        classifier: calibrated.
+        predictions: its calibrated predictions of rows that it did not learn from.
+    """
+
+    classifier: Classifier
+    predictions: Predictions
 
 
 class Method(ABC):
@@ -175,11 +146,14 @@ class Method(ABC):
         trains_in_steps: whether a fit is so costly that cross-validation repeats it less often.
         needs_validation: whether a fit looks at validation rows, as to choose a checkpoint. One
             that does not learns from all rows of a cross-validated run, and gets no others.
+        combines: whether it learns from no text but combines what other methods learned, which it
+            gets as `FitContext.members`. It is fitted last, and no method combines it.
     """
 
     name: ClassVar[str]
     trains_in_steps: ClassVar[bool] = False
     needs_validation: ClassVar[bool] = True
+    combines: ClassVar[bool] = False
 
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
         """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.

@@ -20,6 +20,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "tfidf": "finetext.methods.tfidf:Tfidf",
         "probe": "finetext.methods.probe:Probe",
         "finetune": "finetext.methods.finetune:Finetune",
+        "blend": "finetext.methods.blend:Blend",
     },
     "classifiers": {
         "majority": "finetext.methods.majority:MajorityClassifier",
@@ -28,6 +29,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "transformer": "finetext.methods.finetune:TransformerClassifier",
         "onnx": "finetext.models.onnx:OnnxClassifier",
         "static": "finetext.models.static:StaticClassifier",
+        "blend": "finetext.methods.blend:BlendClassifier",
     },
     "exporters": {
         "onnx": "finetext.models.onnx_export:OnnxExporter",

@@ -65,6 +65,50 @@ def given_text(value: Any, columns: Sequence[str] = (), where: str = "the text")
     return str(value)
 
 
+def texts_of(given: Any, columns: Sequence[str] = ()) -> list[str]:
+    """Return texts as a list of strings; those of several text columns joined.
+
+    With the text `columns` of a model, a frame with these columns, rows of as many texts and
+    mappings are taken as well; see `finetext.core.text_columns.given_text`.
+    """
+    if not columns and type(given) is list and set(map(type, given)) <= {str}:
+        return given
+    if isinstance(given, str | bytes):
+        raise DataError(
+            f"texts must be a list, not the single text {shown(given)}. Put it in brackets"
+        )
+    values = _values(given, columns)
+    for place, value in enumerate(values):
+        where = f"text {place}, counted from 0,"
+        if columns or isinstance(value, Mapping):
+            values[place] = given_text(value, columns, where)
+        elif not isinstance(value, str):
+            is_nested = isinstance(value, list | tuple) or hasattr(value, "__array__")
+            hint = ". Pass one column" if is_nested else ""
+            raise DataError(f"{where} is {shown(value)}, not a string{hint}")
+    return [str(value) for value in values]
+
+
+def _values(given: Any, columns: Sequence[str] = ()) -> list[Any]:
+    """Return the values of a column, the rows of text columns, or those of any ordered iterable."""
+    if columns and hasattr(given, "columns") and set(columns) <= set(given.columns):
+        return list(zip(*(_values(given[name]) for name in columns), strict=True))
+    if isinstance(given, Mapping | set | frozenset) or hasattr(given, "columns"):
+        kind = type(given).__name__
+        which = f"the columns {', '.join(columns)}" if columns else "one column"
+        raise DataError(f"texts must be a list or a column, not a {kind}. Pass {which} of it")
+    shape = tuple(getattr(given, "shape", (1,)))
+    if len(shape) != 1 and not (columns and shape[1:] == (len(columns),)):
+        raise DataError(f"texts must have one dimension, not the shape {shape}. Pass one column")
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(given, method):
+            return list(getattr(given, method)())
+    try:
+        return list(given)
+    except TypeError:
+        raise DataError(f"texts must be a list of strings, not {shown(given)}") from None
+
+
 def text_in_json(text: str, columns: Sequence[str] = ()) -> str:
     """Return a text; for a model of several text columns one of JSON, blank or joined already.
 

@@ -22,6 +22,7 @@ from finetext.data.read import read
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder
+from finetext.methods.blend import BlendClassifier
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
@@ -222,15 +223,17 @@ def states_of(
     """Return the states of texts.
 
     Of a transformer these are the inputs of the layer that returns its logits, of a probe the
-    frozen states, of TF-IDF its features. Of an encoder (alias, Hub name or folder), also of one
-    given beside a classifier, they are the frozen states; of any other classifier those of `minilm`
-    are.
+    frozen states, of TF-IDF its features, of a blend those of its member with the most weight. Of
+    an encoder (alias, Hub name or folder), also of one given beside a classifier, they are the
+    frozen states; of any other classifier those of `minilm` are.
     """
 
     def shown(event: ProgressEvent) -> None:
         progress(replace(event, stage="map: states"))
 
     context = FitContext(progress=shown)
+    if isinstance(model, BlendClassifier):
+        model = max(model.parts, key=lambda part: part.weight).classifier
     match model if encoder is None else None:
         case TransformerClassifier() as tuned:
             table = tokenize(tuned.tokenizer, texts, tuned.max_length)

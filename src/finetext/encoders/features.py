@@ -13,10 +13,11 @@ import numpy.typing as npt
 from finetext.core.arrays import Integers
 from finetext.core.budget import within_memory
 from finetext.core.console import blaming, heard
-from finetext.core.contracts import FitContext, Listener, ProgressEvent, texts_of
+from finetext.core.contracts import FitContext, Listener, ProgressEvent
 from finetext.core.environment import cache_folder
 from finetext.core.errors import DataError
 from finetext.core.settings import Precision
+from finetext.core.text_columns import texts_of
 from finetext.core.types import Dataset, Finding, SplitName, Splits
 from finetext.core.wording import counted
 from finetext.data.read import read as read_data

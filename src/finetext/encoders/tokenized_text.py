@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, overload
 
 from finetext.core.budget import within_memory
-from finetext.core.contracts import texts_of
 from finetext.core.display import html_text
+from finetext.core.text_columns import texts_of
 from finetext.core.wording import short
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.load import load_tokenizer, longest_input

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.evaluation.metrics import Resampling, log_loss, loss, ratio, whole
 from finetext.evaluation.proportions import score_interval
 
+AnyClassifier = TypeVar("AnyClassifier", bound=Classifier)
 BINS: Final = 15
 FEWEST_TO_HALVE: Final = 300
 TEMPERATURES: Final = (0.05, 20.0)
@@ -182,18 +183,32 @@ def calibrated(
 
 
 def calibrated_by(
-    classifier: Classifier,
+    classifier: AnyClassifier,
     predictions: Predictions,
     wanted: Deciding | None = None,
     kept: Booleans | None = None,
-) -> tuple[Classifier, Predictions]:
+) -> tuple[AnyClassifier, Predictions]:
     """Return the classifier and predictions, calibrated by these predictions of unseen rows.
 
     `kept`, (n,), are the rows for the decision rule alone; by default all serve everything.
     """
     temperature = fit_temperature(predictions if kept is None else predictions.select(~kept))
     scaled = classifier.with_temperature(temperature)
-    if scaled is not classifier:
+    found = ruled(predictions, temperature if scaled is not classifier else None, wanted, kept)
+    return scaled.with_decision(found.decision), found
+
+
+def ruled(
+    predictions: Predictions,
+    temperature: float | None = None,
+    wanted: Deciding | None = None,
+    kept: Booleans | None = None,
+) -> Predictions:
+    """Return predictions with a temperature, if any, and the decision rule that they then choose.
+
+    `kept`, (n,), are the rows for the decision rule; by default all are.
+    """
+    if temperature is not None:
         decision = replace(predictions.decision, temperature=temperature)
         predictions = replace(with_temperature(predictions, temperature), decision=decision)
     chosen_on = predictions if kept is None else predictions.select(kept)
@@ -201,7 +216,7 @@ def calibrated_by(
     if kept is not None and decision.rows_needed is not None:
         whole = decision.rows_needed * len(predictions) / len(chosen_on)
         decision = replace(decision, rows_needed=round(whole))
-    return scaled.with_decision(decision), replace(predictions, decision=decision)
+    return replace(predictions, decision=decision)
 
 
 def cross_calibrated(

@@ -33,6 +33,7 @@ _KINDS: Final = {
     "tfidf": "a logistic regression on TF-IDF features of words and word pairs",
     "probe": "a logistic regression on the mean-pooled states of a frozen encoder",
     "transformer": "a transformer encoder, all of whose weights were fine-tuned",
+    "blend": "a weighted sum of the logits of several classifiers, its members",
     "onnx": "an encoder with a head as an ONNX graph, which needs no torch",
     "static": "a logistic regression on the mean of static embeddings, which need no encoder",
 }
@@ -73,6 +74,7 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "name": name,
         "made": made,
         "kind": _KINDS.get(str(described["classifier"]), escaped(described["classifier"])),
+        "kinds": _KINDS,
         "positive": _positive(described),
         "text_columns": described.get("text_columns", ()),
         "example": _example(described, True),

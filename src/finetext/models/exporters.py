@@ -106,6 +106,14 @@ def check_exportable(classifier: Any, form: str) -> None:
             f"this model is itself an export ({classifier.kind}); export the model that it was "
             "made from"
         )
+    if classifier.kind == "blend":
+        able = [part.name for part in classifier.parts
+                if part.classifier.kind in ("transformer", "probe")]  # fmt: skip
+        raise ModelError(
+            f"a blend cannot be exported to {form}, as its members "
+            f"({', '.join(part.name for part in classifier.parts)}) are models of their own; "
+            + (f"export {' or '.join(able)} from its run" if able else "copy its model folder")
+        )
     if classifier.kind not in ("transformer", "probe"):
         raise ModelError(f"a {classifier.kind} classifier cannot be exported to {form}")
     tokenizer = tokenizer_of(classifier)

@@ -21,7 +21,7 @@ from finetext.evaluation.fold_scores import Scored, compare_on, scheme_of
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind, LeaderboardEntry
 from finetext.evaluation.metrics import metric_for
 from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus
-from finetext.runs.recipe import ADAPTED, Recipe
+from finetext.runs.recipe import ADAPTED, MAJORITY, Recipe
 
 _SUFFIXES: Final[Mapping[str, str]] = {"adapted": "unadapted", "pretrained": "random"}
 
@@ -80,6 +80,16 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
     return found
 
 
+def members_in(recipe: Recipe) -> list[str]:
+    """Return the methods that another one may combine: no majority class, no ablation baseline."""
+    left_out = set(ablation_baselines(recipe).values())
+    return [
+        name
+        for name, method in recipe.methods.items()
+        if not (method.combines or method.name == MAJORITY or name in left_out)
+    ]
+
+
 def encoder_gains(
     recipe: Recipe,
     entries: Mapping[str, LeaderboardEntry],
@@ -123,7 +133,10 @@ def _no_better_than(recipe: Recipe, on_test: Mapping[str, Scored], pair: Sequenc
 
 
 def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
-    """Return method to the seconds of adapting and pretraining its encoder and those before it."""
+    """Return method to the seconds of adapting and pretraining its encoder and those before it.
+
+    To combine methods is to need what the one with the most of them does.
+    """
     seconds = dict.fromkeys(recipe.methods, 0.0)
     for name, method in with_encoder(recipe, str(adapted)).items():
         place, known = encoder_of(method), set[str]()
@@ -131,7 +144,8 @@ def seconds_before(recipe: Recipe, adapted: Path) -> dict[str, float]:
             known.add(place)
             seconds[name] += origin.seconds
             place = origin.base
-    return seconds
+    before = max((seconds[name] for name in members_in(recipe)), default=0.0)
+    return {name: before if recipe.methods[name].combines else of for name, of in seconds.items()}
 
 
 def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:

@@ -191,15 +191,26 @@ def cross_validate(
     return FoldPredictions(tuple(found)), tuple(findings)
 
 
-def read_repeats(method: Method, plan: FoldPlan, folder: Path) -> FoldPredictions | None:
-    """Return what `cross_validate` wrote into a folder; None if not all of it is there."""
+def read_repeats(
+    method: Method, plan: FoldPlan, folder: Path, repeats: int
+) -> FoldPredictions | None:
+    """Return what was written of so many repeats into a folder; None if not all is there."""
     found = []
-    for repeat in range(plan.repeats(method)):
+    for repeat in range(repeats):
         path = folder / f"repeat-{repeat + 1}.parquet"
         if (known := read_folds(path, _described(method, plan, repeat), plan, repeat)) is None:
             return None
         found.append(known[0])
     return FoldPredictions(tuple(found))
+
+
+def write_repeats(
+    method: Method, plan: FoldPlan, folder: Path, repeats: Sequence[Sequence[Predictions]]
+) -> None:
+    """Write the predictions of each repeat as `cross_validate` does."""
+    for repeat, folds in enumerate(repeats):
+        path = folder / f"repeat-{repeat + 1}.parquet"
+        write_folds(path, folds, (), _described(method, plan, repeat))
 
 
 def _described(method: Method, plan: FoldPlan, repeat: int) -> dict[str, Any]:

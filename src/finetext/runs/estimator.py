@@ -22,8 +22,9 @@ from sklearn.utils.validation import (
 
 from finetext.core import registry
 from finetext.core.arrays import Floats, Integers
-from finetext.core.contracts import Classifier, Method, hyperparameters, texts_of
+from finetext.core.contracts import Classifier, Method, hyperparameters
 from finetext.core.errors import DataError, ModelError, nearest
+from finetext.core.text_columns import texts_of
 from finetext.core.types import Dataset, LabelScheme
 from finetext.data.label_cells import COLLECTIONS
 
@@ -234,14 +235,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: X and y do not fit together, or a parameter is invalid.
         """
         from finetext.runs.fit import fit_rows, watched
-        from finetext.runs.recipe import Recipe, ladder
+        from finetext.runs.recipe import Recipe, with_members
 
         texts = _texts(X, self.text_columns)
         targets, method, seed = Targets.of(y, len(texts)), self._method(), self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
         try:
-            recipe = Recipe(methods=ladder([method]), seed=int(seed), device=self.device)
+            recipe = Recipe(methods=with_members(method), seed=int(seed), device=self.device)
             rows = targets.dataset(texts, self.positive, self.text_columns)
             size = self.validation_size or 0
             with watched(None, quiet=not self.verbose) as hears:
@@ -367,8 +368,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _method(self) -> Method:
         """Return the method with its hyperparameters; `fit` checks their values."""
-        given = self._given()
-        known = _hyperparameters(self.method)
+        given, known = self._given(), _hyperparameters(self.method)
         if known is None:
             near = nearest(str(self.method), list(registry.names("methods")))
             what = f"method={self.method!r} is neither a method nor the name of one"

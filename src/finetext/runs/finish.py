@@ -25,12 +25,9 @@ from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
 from finetext.runs.accesses import record_scoring
-from finetext.runs.fit_methods import (
-    FittedMethod,
-    Started,
-    adaptation_findings,
-    predictions_of_seeds,
-)
+from finetext.runs.adapting import adaptation_findings
+from finetext.runs.blending import findings_of_left_out, is_left_out
+from finetext.runs.fit_methods import FittedMethod, Started, predictions_of_seeds
 from finetext.runs.folder import record_models
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.reporting import diagnose, report_data
@@ -66,7 +63,7 @@ def finish(started: Started, fitted: Fitted, scored: Callable[[Run], None]) -> R
 def finish_without(started: Started, fitted: Fitted, error: BaseException) -> str:
     """Keep what was finished before a run failed or was stopped, without a report if stopped."""
     is_stopped, is_final = isinstance(error, KeyboardInterrupt), _would_fail_again(error)
-    missing = [name for name in started.recipe.methods if name not in fitted]
+    missing = [name for name in _unfinished(started, fitted) if name not in fitted]
     more = "a further seed" if _unfinished(started, fitted) else "the report"
     step = missing[0] if missing else more
     if not fitted and uses_adapted(started.recipe) and not is_finished(Path(started.adapted)):
@@ -116,6 +113,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     rows = len(fitted[best].predictions["test"])
     noticed = [*unfinished, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
+    noticed += findings_of_left_out(started)
     of_best, methods = fitted[best].predictions, len(_without_majority(started, fitted)) or 1
     if not folds:  # whose rows are all out-of-fold, so there is no gap between two splits
         both = of_best["validation"], of_best["test"]
@@ -241,7 +239,8 @@ def _unfinished(started: Started, fitted: Fitted) -> tuple[str, ...]:
     return tuple(
         name
         for name in started.recipe.methods
-        if name not in fitted or len(fitted[name].entry.seeds) != seeds
+        if not is_left_out(name, started)
+        and (name not in fitted or len(fitted[name].entry.seeds) != seeds)
     )
 
 

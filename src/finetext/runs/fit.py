@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.budget import within_memory
 from finetext.core.console import Screen, heard
-from finetext.core.contracts import Classifier, FitContext, Listener, Method, hyperparameters
+from finetext.core.contracts import (
+    Classifier,
+    FitContext,
+    Listener,
+    Member,
+    Method,
+    hyperparameters,
+)
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import Count, Positive, ReadSettings, SplitSettings, made
 from finetext.core.types import Dataset, Finding
@@ -19,9 +26,13 @@ from finetext.data.rows import missing_text
 from finetext.data.split import HELD_OUT, held_out
 from finetext.diagnosis.label_errors import Suspects
 from finetext.diagnosis.planted_errors import search
-from finetext.evaluation.calibration import calibrated
+from finetext.evaluation.blending import gain_of
+from finetext.evaluation.calibration import calibrated, calibrated_by
+from finetext.evaluation.metrics import metric_for
+from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
-from finetext.runs.recipe import ADAPTED, Recipe, ladder
+from finetext.runs.ablations import members_in
+from finetext.runs.recipe import ADAPTED, Recipe, ladder, with_members
 from finetext.runs.resolve import (
     check_possible,
     context_for,
@@ -60,7 +71,8 @@ def fit(
         texts: n texts.
         labels: n labels; n lists of labels if a text can have several.
         method: a method with its hyperparameters, such as `Finetune(epochs=3)`, or the name of
-            one; "finetune" by default.
+            one; "finetune" by default. "blend" fits all of the ladder and combines them, if that
+            is shown to be better than the best of them.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         positive: the positive class of two, which the model remembers for its scores; by default
@@ -81,7 +93,7 @@ def fit(
             f"labels must be one for each text, not {type(labels).__name__}: call "
             "finetext.fit(texts, labels, method)"
         )
-    recipe = Recipe(methods=ladder([method]), seed=seed, device=device)
+    recipe = Recipe(methods=with_members(method), seed=seed, device=device)
     check_possible(recipe)
     if not len(texts):
         raise DataError("there are no texts to learn from")
@@ -111,9 +123,37 @@ def fit_rows(
         hears.finding(finding)
     train, validation = held_out(dataset, recipe.seed, held_out_size)
     name = method if isinstance(method, str) else method.name
+    if isinstance(blend := recipe.methods[name], Blend):
+        return _fit_blend(blend, recipe, train, validation, hears)
     classifier = recipe.methods[name].fit(train, validation, context_for(recipe, hears))
     # On the rows that it was trained on, a classifier is overconfident.
     return classifier if validation is train else calibrated(classifier, validation)[0]
+
+
+def _fit_blend(
+    blend: Blend, recipe: Recipe, train: Dataset, validation: Dataset, hears: Listener
+) -> Classifier:
+    """Fit the other methods of a recipe and combine them; the best of them if that is no better."""
+    assert train.scheme is not None
+    if validation is train:
+        raise DataError(
+            "blend needs rows to compare methods on, and none are held out; give more rows, or "
+            "name one method, such as finetune"
+        )
+    context, members = context_for(recipe, hears), {}
+    for name in members_in(recipe):
+        hears.say(f"fitting {name}")
+        fitted = recipe.methods[name].fit(train, validation, context)
+        members[name] = Member(*calibrated(fitted, validation))
+    predictions = {name: of.predictions for name, of in members.items()}
+    metric = metric_for(recipe.metric, train.scheme)
+    gain, cross = gain_of(predictions, recipe.decide, metric, blend.prior_rows)
+    classifier = blend.fit(train, validation, replace(context, members=members))
+    if blend.is_worth_it(classifier.parts, gain):
+        return calibrated_by(classifier, cross)[0]
+    message = f"{gain.best} alone is taken: a blend is not shown to be better than {gain.words()}"
+    hears.finding(Finding("note", "blend-left-out", message))
+    return members[gain.best].classifier
 
 
 @contextmanager
@@ -166,6 +206,11 @@ def find_label_errors(
     """
     recipe = recipe_for(what, read=read, seed=seed)
     [(name, method)] = ladder([method], recipe.methods).items()
+    if method.combines:
+        raise RecipeError(
+            f"{name} combines other methods, and would fit each of them in every fold; name one "
+            "that learns from texts, such as tfidf"
+        )
     recipe = replace(recipe, methods={name: method}, adapt=None)
     check_possible(recipe)
     dataset = read_data(what if recipe.source is None else recipe.source, settings=recipe.read)

@@ -1,4 +1,4 @@
-"""Adapt an encoder and fit the methods of a run, and read what was finished before."""
+"""Fit the methods of a run, and read what was finished before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from finetext.core.contracts import Classifier, FitContext, Method, hyperparamet
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Dataset, Finding, Predictions, SplitName
-from finetext.core.wording import duration
 from finetext.evaluation.calibration import calibrated, calibrated_by, for_decisions
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
@@ -22,7 +21,7 @@ from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import values_of
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
-from finetext.runs.ablations import origin_of, uses_adapted
+from finetext.runs.ablations import members_in
 from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
 from finetext.runs.cross_validation import (
     cross_fitted,
@@ -44,8 +43,7 @@ _CLEARED: Final = (*_RESULTS, CHECKPOINTS, "predictions.part", ENTRY)
 _WRITTEN_LATER: Final = (DESCRIPTION, CARD)  # again, when the run is finished
 _EACH_TIMED: Final = 7
 """One in so many texts of a cross-validated run is predicted again, to measure the speed."""
-_NOTICED: Final = "noticed.json"
-_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError)
+UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, FinetextError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,85 +79,75 @@ class FittedMethod:
     folds: FoldPredictions | None = None
 
 
-def adapt_encoder(started: Started) -> None:
-    """Adapt the encoder of the run, or resume that, if it is needed and not finished."""
-    adapt, corpus, context = started.recipe.adapt, started.run.corpus, started.context
-    if adapt is None or corpus is None:
-        return
-    from finetext.pretraining.adapt import adapt_to
-
-    place = started.folder / ADAPTED
-
-    def find(finding: Finding) -> None:
-        context.find(finding)
-        known = dict.fromkeys([*_noticed(started.folder), finding])
-        write_json(place / _NOTICED, to_json(list(known)))
-
-    adapt_to(corpus, place, adapt.settings, replace(context, find=find), resume=True)
-
-
-def adaptation_findings(started: Started) -> list[Finding]:
-    """Return what adapting noticed, and its effect on the perplexity; nothing without it."""
-    origin = origin_of(started.adapted) if uses_adapted(started.recipe) else None
-    if origin is None:
-        return []
-    before, after = (of.get("perplexity", float("nan")) for of in (origin.before, origin.after))
-    message = (
-        f"The encoder {origin.base} was adapted in {duration(origin.seconds)}: perplexity on "
-        f"held-out text {before:,.1f} before, {after:,.1f} after."
-    )
-    return [*_noticed(started.folder), Finding("note", "adapted", message)]
-
-
-def _noticed(folder: Path) -> list[Finding]:
-    path = folder / ADAPTED / _NOTICED
-    with suppress(*_UNREADABLE):
-        return from_json(
-            list[Finding],
-            json.loads(read_received_text(folder, f"{ADAPTED}/{_NOTICED}")),
-            str(path),
-        )
-    return []
-
-
 def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
     """Fit a method on train, calibrate it, predict test once, and write all.
 
     It is calibrated on validation rows, in a cross-validated run on out-of-fold predictions.
     """
     folds, noticed = _cross_validated(name, method, started)
-    place, seed, splits = started.folder / name, started.context.seed, started.run.splits
+    place, splits = started.folder / name, started.run.splits
     kept = list[Kept]()
     context = replace(started.context, keep=lambda evaluated, make: kept.append((evaluated, make)))
-    with _attempt(place, context) as attempts:
-        classifier, predictions, seconds, speed = _fit(
-            name, method, started, attempts, place, folds
-        )
-        test, metrics = predictions["test"], _metrics(predictions, seed, folds)
-        scores = {"labels": to_json(per_class(test, seed)), "confusion": confusion(test).tolist()}
-        write_json(place / "scores.json", scores)
-        made_by = {
-            "method": method.name,
-            "hyperparameters": hyperparameters(method),
-            "seed": seed,
-            "content_hash": started.recipe.content_hash,
-        }
-        model = save_model(classifier, place / "model", made_by)
+    with attempt(place, context) as attempts:
+        made = Made(*_fit(name, method, started, attempts, place, folds), folds)
+        made_by = _made_by(method, started)
         save_checkpoints(place, kept, splits.validation, started.recipe, made_by)
-        entry = LeaderboardEntry(
-            method=name,
-            metrics=metrics,
-            seconds_to_train=seconds,
-            rows_per_second=speed,
-            bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
-            model=f"{name}/model",
-            learned_from=len(_rows_for(method, started)[0]),
-            chosen_on=len(splits.validation) if method.needs_validation else 0,
-        )
+        rows = len(_rows_for(method, started)[0])
+        chosen_on = len(splits.validation) if method.needs_validation else 0
         findings = tuple(dict.fromkeys([*noticed, *attempts.findings]))
-        found, sizes = to_json(findings), _sizes(place)
-        write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
-    return FittedMethod(entry, predictions, findings, folds)
+        return keep_method(name, method, started, made, Learned(rows, chosen_on, findings))
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A calibrated classifier, its predictions, seconds of fitting, and rows/s."""
+
+    classifier: Classifier
+    predictions: Mapping[SplitName, Predictions]
+    seconds: float
+    speed: float
+    folds: FoldPredictions | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The rows that a method learned from, those that chose its checkpoint, and what it noticed."""
+
+    rows: int
+    chosen_on: int
+    findings: tuple[Finding, ...]
+
+
+def keep_method(
+    name: str, method: Method, started: Started, made: Made, learned: Learned
+) -> FittedMethod:
+    """Write scores and model of a method beside its predictions; with its entry it is finished."""
+    place, seed, test = started.folder / name, started.context.seed, made.predictions["test"]
+    scores = {"labels": to_json(per_class(test, seed)), "confusion": confusion(test).tolist()}
+    write_json(place / "scores.json", scores)
+    model = save_model(made.classifier, place / "model", _made_by(method, started))
+    entry = LeaderboardEntry(
+        method=name,
+        metrics=_metrics(made.predictions, seed, made.folds),
+        seconds_to_train=made.seconds,
+        rows_per_second=made.speed,
+        bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
+        model=f"{name}/model",
+        learned_from=learned.rows,
+        chosen_on=learned.chosen_on,
+    )
+    found, sizes = to_json(learned.findings), _sizes(place)
+    write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
+    return FittedMethod(entry, made.predictions, learned.findings, made.folds)
+
+
+def _made_by(method: Method, started: Started) -> dict[str, Any]:
+    return {
+        "method": method.name,
+        "hyperparameters": hyperparameters(method),
+        "seed": started.context.seed,
+        "content_hash": started.recipe.content_hash,
+    }
 
 
 def finished_method(name: str, method: Method, started: Started) -> FittedMethod | None:
@@ -180,16 +168,26 @@ def finished_method(name: str, method: Method, started: Started) -> FittedMethod
         predictions = {
             part: read_predictions(place / "predictions.parquet", part) for part in parts
         }
-        folds = None if plan is None else read_repeats(method, plan, place / FOLDER)
+        folds = None
+        if plan is not None:
+            folds = read_repeats(method, plan, place / FOLDER, repeats_of(method, started))
         if plan is not None and folds is None:
             return None
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     try:
         forget(place)
     except OSError as error:
         raise RunError(f"{place} cannot be written: {error}") from None
     return FittedMethod(entry, predictions, findings, folds)
+
+
+def repeats_of(method: Method, started: Started) -> int:
+    """Return how often a method is cross-validated; one that combines others, as the least is."""
+    plan, recipe = started.run.folds, started.recipe
+    assert plan is not None
+    members = [recipe.methods[name] for name in members_in(recipe)] if method.combines else []
+    return min(map(plan.repeats, members or [method]))
 
 
 def fit_seeds(
@@ -238,11 +236,11 @@ def _fit_seed(name: str, method: Method, started: Started) -> _OfSeed:
     """Fit with one seed, measure, and write the predictions; or read what was finished before."""
     seed = started.context.seed
     place = started.folder / name / f"seed-{seed}"
-    with suppress(*_UNREADABLE):
+    with suppress(*UNREADABLE):
         values = json.loads(read_received_text(place, ENTRY))
         findings = from_json(tuple[Finding, ...], values.get("findings", ()), ENTRY)
         return from_json(SeedScores, values, ENTRY), findings
-    with _attempt(place, started.context) as attempts:
+    with attempt(place, started.context) as attempts:
         shown = _with_seeds(name, [seed])
         _, predictions, seconds, _ = _fit(shown, method, started, attempts, place)
         scores = SeedScores(seed, _values(predictions), seconds)
@@ -272,7 +270,7 @@ def _with_seeds(name: str, seeds: Sequence[int]) -> str:
 
 
 @contextmanager
-def _attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
+def attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
     """Keep the time and findings of fitting into a folder; what is kept goes when that is done."""
     try:
         place.mkdir(exist_ok=True)
@@ -350,14 +348,29 @@ def _fit(
         start = time.perf_counter()
         classifier.predict_proba(some)  # for the time it takes: it has learned from most of them
         speed = len(some) / (time.perf_counter() - start)
+    say_target(name, classifier, context)
+    keep_predictions(place, predictions, started)
+    return classifier, predictions, seconds, speed
+
+
+def say_target(name: str, classifier: Classifier, context: FitContext) -> None:
+    """Say whether the decision rule of a method reaches its target, if it has one."""
     if assurance := classifier.decision.assurance:
         message = f"{name}: the target of the decision rule is {assurance}"
         context.say(message)
         context.find(Finding("note", "target", message))
+
+
+def keep_predictions(
+    place: Path, predictions: Mapping[SplitName, Predictions], started: Started
+) -> None:
+    """Write the predictions of a method with the texts."""
+    splits, plan = started.run.splits, started.run.folds
     tested = splits.test if plan is None else plan.dataset
-    texts: dict[SplitName, list[str]] = {"validation": validation.texts, "test": tested.texts}
+    texts: dict[SplitName, list[str]] = {
+        "validation": splits.validation.texts, "test": tested.texts,
+    }  # fmt: skip
     write_predictions(place / "predictions.parquet", predictions, texts)
-    return classifier, predictions, seconds, speed
 
 
 def _rows_for(method: Method, started: Started) -> tuple[Dataset, Dataset]:

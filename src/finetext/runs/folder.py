@@ -166,7 +166,8 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             record["suspects"] = len(diagnoses.suspects.suspects)
         names = ("processor", "cores", "threads", "python")
         machine = {of: environment[of] for of in names if environment.get(of)}
-        device = environment.get("device") if encoder else None  # others use the CPU alone
+        combines = recipe.methods[name].combines and any(map(encoder_of, recipe.methods.values()))
+        device = environment.get("device") if encoder or combines else None  # others: CPU alone
         packages = {of: number for of, number in environment.get("packages", {}).items() if number}
         machine |= {"device": device or "cpu", "packages": packages}
         record |= {"machine": machine, "costs": _costs(one, before[name], machine)}

@@ -197,6 +197,10 @@ def grow(
     from finetext.report.curves import write_curve
 
     settings.check()
+    if combining := [name for name, method in recipe.methods.items() if method.combines]:
+        hears.say(f"{', '.join(combining)} is left out of the curve: it combines the methods in it")
+        others = {name: of for name, of in recipe.methods.items() if name not in combining}
+        recipe = replace(recipe, methods=others)
     for name, method in recipe.methods.items():
         if encoder_of(method) == ADAPTED:
             raise RecipeError(

@@ -14,11 +14,12 @@ from finetext.core.contracts import Checkpoints, Listener
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.runs.ablations import with_encoder
+from finetext.runs.adapting import adapt_encoder
+from finetext.runs.blending import combine
 from finetext.runs.finish import finish, finish_without
 from finetext.runs.fit_methods import (
     FittedMethod,
     Started,
-    adapt_encoder,
     finished_method,
     fit_method,
     fit_seeds,
@@ -123,12 +124,16 @@ def _fit_all(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
     try:
         adapt_encoder(started)
         methods = with_encoder(recipe, started.adapted)
-        for name, method in methods.items():
+        learning = {name: of for name, of in methods.items() if not of.combines}
+        for name, method in learning.items():
             finished = finished_method(name, method, started)
             if finished is not None:
                 hears.say(f"{name} was finished before")
             fitted[name] = finished or fit_method(name, method, started)
-        fitted = fit_seeds(fitted, methods, started)
+        fitted = fit_seeds(fitted, learning, started)
+        for name in [name for name in methods if name not in learning]:
+            if (combined := combine(name, methods[name], started, fitted)) is not None:
+                fitted[name] = combined
         return finish(started, fitted, hears.scored)
     except (Exception, KeyboardInterrupt) as error:
         message = finish_without(started, fitted, error)

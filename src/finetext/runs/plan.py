@@ -142,6 +142,9 @@ def planned(run: ResolvedRun) -> RunPlan:
     context = replace(context_for(recipe, Listener()), cache=None)
     found = []
     for name, method in recipe.methods.items():
+        if method.combines:  # predictions that are there
+            found.append(PlannedMethod(name, _changed(method), recipe.seeds, 0.0))
+            continue
         seconds = None if encoder_of(method) == ADAPTED else _seconds(method, splits, context)
         fits, times = _fits(run, method)
         known = None if seconds is None else seconds * times

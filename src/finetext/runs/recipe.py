@@ -70,8 +70,9 @@ if TYPE_CHECKING:
     from finetext.pretraining.adapt import Adaptation
 
 
-BASELINES: Final = ("majority", "tfidf")
-LADDER: Final = ("majority", "tfidf", "probe", "finetune")
+MAJORITY: Final = "majority"
+BASELINES: Final = (MAJORITY, "tfidf")
+LADDER: Final = (MAJORITY, "tfidf", "probe", "finetune", "blend")
 ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")
@@ -130,7 +131,8 @@ class Recipe:
         read: how to read it.
         split: how to divide it.
         methods: the methods by the names of their leaderboard entries and folders: letters,
-            digits, `_`, `-` and `.`. The baselines come first, and are added if missing.
+            digits, `_`, `-` and `.`. The baselines come first, and are added if missing; methods
+            that combine others come last.
         seed: seed of every random choice, from 0 to 2**32 - 1.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         metric: the metric that chooses on validation rows, "macro_f1" by default.
@@ -180,7 +182,9 @@ class Recipe:
             )
         check_names(self.track)
         methods = {name: self._checked(name, method) for name, method in self.methods.items()}
-        object.__setattr__(self, "methods", ladder(BASELINES) | methods)
+        every = ladder(BASELINES) | methods
+        in_order = sorted(every, key=lambda name: every[name].combines)
+        object.__setattr__(self, "methods", {name: every[name] for name in in_order})
 
     def _checked(self, name: str, method: Method) -> Method:
         """Return a method with name, types and ranges checked, and "adapted" found as a folder."""
@@ -288,6 +292,12 @@ def ladder(
             name = f"{method.name}-{number}"
         found[name] = method
     return found
+
+
+def with_members(method: str | Method) -> dict[str, Method]:
+    """Return a method by its name; one that combines others after the usual ones."""
+    found = ladder([method])
+    return (ladder(LADDER) if any(of.combines for of in found.values()) else {}) | found
 
 
 def _adapting(section: Mapping[str, Any]) -> Adapting:

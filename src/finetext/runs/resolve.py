@@ -26,9 +26,11 @@ from finetext.diagnosis.data_checks import Material, check_material, counting_to
 from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
 from finetext.evaluation.metrics import metric_for
+from finetext.methods.blend import check_members
 from finetext.report.shares import shares_of
 from finetext.runs.ablations import (
     ablation_baselines,
+    members_in,
     seen_test_rows,
     uses_adapted,
     with_ablation_baselines,
@@ -105,6 +107,9 @@ def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
     methods = with_encoder(recipe).values()
     for method in methods:
         method.check(scheme)
+    for name, one in recipe.methods.items():
+        if one.combines:
+            check_members(name, members_in(recipe))
     if "fp16" in formats | {getattr(method, "precision", None) for method in methods}:
         choose_device(recipe.device, "fp16")
     if scheme is not None:
@@ -197,8 +202,9 @@ def _cross_validated(run: ResolvedRun, asked: Recipe, hears: Listener) -> Resolv
     """Say how the run is scored; return it with the findings of that."""
     assert run.folds is not None
     hears.say(run.folds.words(automatic=asked.split.cross_validate is None))
-    hears.say(run.folds.fits(run.recipe.methods))
-    hears.say(run.folds.final(run.recipe.methods, len(run.splits.validation)))
+    fitted = {name: of for name, of in run.recipe.methods.items() if not of.combines}
+    hears.say(run.folds.fits(fitted))
+    hears.say(run.folds.final(fitted, len(run.splits.validation)))
     findings = [*run.findings, *run.folds.findings]
     if asked.seeds > 1:
         hears.say(f"seeds = {asked.seeds} adds nothing: each repeat has a seed of its own")

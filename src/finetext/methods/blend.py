@@ -1,0 +1,200 @@
+"""Combine the methods that were fitted before: a weighted sum of their logits, and no new model."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+
+from finetext.core import registry
+from finetext.core.arrays import Floats, probabilities_of
+from finetext.core.contracts import Classifier, FitContext, Method
+from finetext.core.decision import AS_LIKELY, Decision
+from finetext.core.errors import RecipeError
+from finetext.core.settings import Positive, Precision
+from finetext.core.types import Dataset, LabelScheme
+from finetext.evaluation.blending import PRIOR_ROWS, Gain, bounded_logits, fit_weights
+from finetext.storage.received import read_received_text
+from finetext.training.precision import precision_of_model
+
+FEWEST_MEMBERS: Final = 2
+MOST_MEMBERS: Final = 50
+"""Members of a model that is loaded."""
+MEMBERS: Final = "members"
+"""The folder of the members in a model folder."""
+_DESCRIPTION: Final = "blend.json"
+_NAME: Final = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class Blend(Method):
+    """Combine the methods that a run fitted before, which costs next to nothing.
+
+    The logits are a weighted sum of the calibrated logits of the members: all methods of the run
+    but the majority class. There is one weight a member, fitted by log loss on validation rows, or
+    out of fold in a cross-validated run. A run leaves the blend out unless it is shown to be
+    better than its best member.
+
+    Attributes:
+        prior_rows: rows that the prior for the best member alone is worth, 10 by default. With
+            more it takes more validation rows until others get a weight.
+        always: whether to keep the blend even if it is not shown to be better; False by default.
+    """
+
+    name: ClassVar[str] = "blend"
+    needs_validation: ClassVar[bool] = False
+    combines: ClassVar[bool] = True
+    prior_rows: Positive = PRIOR_ROWS
+    always: bool = False
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> BlendClassifier:
+        """Fit the weights on what the members of the context predicted; see `Method.fit`."""
+        assert train.scheme is not None
+        members = context.members
+        check_members(self.name, list(members))
+        weights = fit_weights({name: of.predictions for name, of in members.items()},
+                              self.prior_rows)  # fmt: skip
+        parts = (Part(name, weight, members[name].classifier) for name, weight in weights.items())
+        return BlendClassifier(train.scheme, AS_LIKELY, tuple(parts))
+
+    def is_worth_it(self, weights: Sized, gain: Gain) -> bool:
+        """Return whether to keep a blend with these weights, which has that gain."""
+        return len(weights) >= FEWEST_MEMBERS and (self.always or gain.is_supported)
+
+
+def check_members(name: str, members: Sequence[str]) -> None:
+    """Raise a RecipeError unless there are enough methods for another one, `name`, to combine."""
+    if len(members) >= FEWEST_MEMBERS:
+        return
+    there = f"there is only {members[0]}" if members else "there is none"
+    raise RecipeError(
+        f"{name} combines two or more fitted methods besides the majority class, and {there}; add "
+        f"another method, such as probe, or leave {name} out"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A member of a blend: its name, the weight of its logits, and the classifier."""
+
+    name: str
+    weight: float
+    classifier: Classifier
+
+    def described(self) -> dict[str, Any]:
+        """Return what is needed to load it, as JSON values."""
+        of = self.classifier
+        return {
+            "name": self.name, "weight": self.weight, "classifier": of.kind,
+            "precision": of.number_format,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class BlendClassifier(Classifier):
+    """Classifiers of the same labels whose weighted logits are summed."""
+
+    kind: ClassVar[str] = "blend"
+    scheme: LabelScheme
+    decision: Decision
+    parts: tuple[Part, ...]
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """Return the weighted sum of the members' logits; they are finite."""
+        several = self.scheme.multilabel
+        sums = np.zeros((len(texts), len(self.scheme)))
+        for part in self.parts:
+            sums += part.weight * bounded_logits(part.classifier.predict_proba(texts), several)
+        return sums
+
+    def predict_proba(self, texts: Sequence[str]) -> Floats:
+        """See `Classifier.predict_proba`."""
+        return probabilities_of(self.logits(texts), self.scheme.multilabel)
+
+    @property
+    def number_format(self) -> Precision | None:
+        """That of all members with a choice; None if they differ."""
+        formats = {part.classifier.number_format for part in self.parts} - {None}
+        return formats.pop() if len(formats) == 1 else None
+
+    def with_precision(self, precision: Precision) -> Self:
+        """See `Classifier.with_precision`."""
+        return self._with_parts(
+            replace(part, classifier=part.classifier.with_precision(precision))
+            for part in self.parts
+        )
+
+    def with_temperature(self, temperature: float) -> Self:
+        """See `Classifier.with_temperature`."""
+        return self._with_parts(
+            replace(part, weight=part.weight / temperature) for part in self.parts
+        )
+
+    def _with_parts(self, parts: Iterable[Part]) -> Self:
+        return replace(self, parts=tuple(parts))
+
+    def save_weights(self, folder: Path) -> None:
+        """Write `blend.json`, and each member into `members/NAME`."""
+        described = {"members": [part.described() for part in self.parts]}
+        (folder / _DESCRIPTION).write_text(json.dumps(described), encoding="utf-8")
+        for part in self.parts:
+            place = folder / MEMBERS / part.name
+            place.mkdir(parents=True)
+            part.classifier.save_weights(place)
+
+    @classmethod
+    def load_weights(
+        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+    ) -> Self:
+        """Read what `save_weights` wrote."""
+        described = json.loads(read_received_text(folder, _DESCRIPTION))["members"]
+        _check(described)
+        parts = []
+        for of in described:
+            kind = registry.load("classifiers", of["classifier"])
+            member: Classifier = kind.load_weights(
+                folder / MEMBERS / of["name"], scheme, AS_LIKELY, device
+            )
+            if of.get("precision") is not None:
+                precision = precision_of_model(of["precision"], device)
+                member = member.with_precision(precision)
+            parts.append(Part(of["name"], float(of["weight"]), member))
+        return cls(scheme, decision, tuple(parts))
+
+    def provenance(self) -> dict[str, Any]:
+        """Return the members: weight, type of classifier, and how each was trained."""
+        return {
+            "members": {
+                part.name: {
+                    "weight": round(part.weight, 4),
+                    "classifier": part.classifier.kind,
+                    **part.classifier.provenance(),
+                }
+                for part in self.parts
+            }
+        }
+
+
+def _check(described: Any) -> None:
+    """Raise a ValueError if a file describes no members that can be loaded one by one."""
+    if not isinstance(described, list) or not 1 <= len(described) <= MOST_MEMBERS:
+        raise ValueError(f"{_DESCRIPTION} has no list of 1 to {MOST_MEMBERS} members")
+    names = [of["name"] for of in described if isinstance(of, Mapping)]
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        raise ValueError(f"{_DESCRIPTION}: a member has no name that a folder can have")
+    if not len(described) == len(names) == len(set(names)):
+        raise ValueError(f"{_DESCRIPTION}: two members have the same name")
+    for of in described:
+        weight, kind = of["weight"], of["classifier"]
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise ValueError(f"the weight of {of['name']} is {weight!r}, no number")
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(f"the weight of {of['name']} is {weight!r}; it must be 0 or more")
+        if kind == BlendClassifier.kind:
+            raise ValueError(f"its member {of['name']} is a blend itself")
