@@ -54,7 +54,8 @@ def sample_recipe(name: str) -> dict[str, Any]:
         return {}
     finetune = {"max_length": 64, "epochs": 1, "batch_size": 16}
     probe = {"max_length": 64}
-    return {"methods": {"majority": {}, "tfidf": {}, "probe": probe, "finetune": finetune}}
+    own = {"majority": {}, "tfidf": {}, "probe": probe, "finetune": finetune, "blend": {}}
+    return {"methods": own}
 
 
 def bbc_news() -> Path:

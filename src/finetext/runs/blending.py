@@ -237,8 +237,8 @@ def _with_seeds(
             )
             predictions = _of_seed(method, started, validation, test)
             place = folder / entry.method / f"seed-{of_members[0].seed}"
-            place.mkdir(exist_ok=True)
-            keep_predictions(place, predictions, started)
+            with attempt(place, started.context):
+                keep_predictions(place, predictions, started)
             values = {str(part): values_of(of) for part, of in predictions.items()}
             seconds = sum(of.seconds_to_train for of in of_members)
             found.append(SeedScores(of_members[0].seed, values, seconds))

@@ -192,11 +192,14 @@ def cross_validate(
 
 
 def read_repeats(
-    method: Method, plan: FoldPlan, folder: Path, repeats: int
+    method: Method, plan: FoldPlan, folder: Path, repeats: int | None = None
 ) -> FoldPredictions | None:
-    """Return what was written of so many repeats into a folder; None if not all is there."""
+    """Return what `cross_validate` wrote into a folder; None if not all of it is there.
+
+    `repeats` says how many there are to be; by default as many as it makes.
+    """
     found = []
-    for repeat in range(repeats):
+    for repeat in range(plan.repeats(method) if repeats is None else repeats):
         path = folder / f"repeat-{repeat + 1}.parquet"
         if (known := read_folds(path, _described(method, plan, repeat), plan, repeat)) is None:
             return None
