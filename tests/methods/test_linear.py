@@ -14,7 +14,13 @@ from finetext.core.arrays import Floats
 from finetext.core.contracts import FitContext
 from finetext.core.types import LabelScheme
 from finetext.methods import linear
-from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularization, fit_head
+from finetext.methods.linear import (
+    CANDIDATES,
+    Candidate,
+    LinearHead,
+    choose_regularization,
+    fit_head,
+)
 
 CONTEXT = FitContext(metric="accuracy")
 FEATURES = np.random.default_rng(0).normal(size=(120, 6))
@@ -83,10 +89,11 @@ def test_c_is_the_best_in_cross_validation_and_the_smallest_of_equals(
     folds: list[tuple[float, int]] = []
     fit = linear._fit
 
-    def fitted(features: Any, targets: Any, of: LabelScheme, c: float, seed: int) -> Any:
-        folds.append((c, len(targets)))
-        weights, bias = fit(features, targets, of, 1.0, seed)
-        return (weights, bias) if wanted[c] == 5 else (-weights, -bias)
+    def fitted(features: Any, targets: Any, of: LabelScheme, how: Candidate, seed: int) -> Any:
+        folds.append((how.inverse_regularisation, len(targets)))
+        weights, bias = fit(features, targets, of, Candidate(1.0), seed)
+        is_best = wanted[how.inverse_regularisation] == 5
+        return (weights, bias) if is_best else (-weights, -bias)
 
     monkeypatch.setattr(linear, "_fit", fitted)
     head = fit_head(FEATURES, targets, scheme(2), None, CONTEXT)
@@ -162,6 +169,54 @@ def test_regularisation_is_chosen_for_new_groups() -> None:
     group = np.repeat(np.arange(40), 3)
     features = random.normal(size=(40, 60))[group] + 0.01 * random.normal(size=(120, 60))
     targets = random.integers(2, size=40)[group]
-    given = (features, targets, scheme(2), CANDIDATES, CONTEXT)
+    candidates = [Candidate(value) for value in CANDIDATES]
+    given = (features, targets, scheme(2), candidates, CONTEXT)
     assert choose_regularization(*given)[1] > 0.9
     assert choose_regularization(*given, [str(g) for g in group])[1] < 0.7
+
+
+def counts(classes: int, rows: int = 60) -> tuple[Any, Any]:
+    """One word that tells each class, and many that tell nothing; rows of a class are alike."""
+    random = np.random.default_rng(0)
+    targets = np.arange(rows) % classes
+    words = np.eye(classes)[targets] * (random.random(rows) < 0.7)[:, None]
+    return sparse.csr_matrix(
+        np.hstack([words, random.random((rows, 40)) < 0.3]).astype(float)
+    ), targets
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_log_count_ratios_are_of_the_classes(classes: int) -> None:
+    features, targets = counts(classes)
+    scale = linear._log_count_ratios(features, targets)
+    assert scale.shape == (features.shape[1],)
+    assert scale[:classes].min() > 1.5 * scale[classes:].max()
+    doubled = linear._log_count_ratios(features * 2.0, targets)
+    np.testing.assert_array_equal(scale, doubled)  # how often, not how much
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scaled_features_favor_words_that_tell_classes_apart(classes: int) -> None:
+    features, targets = counts(classes)
+
+    def share(how: Candidate) -> float:
+        """Of the weights, the share on the words of the classes."""
+        squares = fit_head(features, targets, scheme(classes), how, CONTEXT).weights ** 2
+        return float(squares[:, :classes].sum() / squares.sum())
+
+    assert share(Candidate(1.0, by_ratios=True)) > share(Candidate(1.0)) + 0.02
+
+
+def test_the_head_of_scaled_features_is_for_features_as_they_are() -> None:
+    features, targets = counts(3)
+    how = Candidate(10.0, by_ratios=True)
+    head = fit_head(features, targets, scheme(3), how, CONTEXT)
+    scale = linear._log_count_ratios(features, targets)
+    scaled = features.multiply(scale).tocsr()
+    direct = fit_head(scaled, targets, scheme(3), 10.0, CONTEXT)
+    np.testing.assert_allclose(
+        head.probabilities(features, scheme(3)), direct.probabilities(scaled, scheme(3))
+    )
+    several = np.eye(3, dtype=np.int64)[targets]
+    found = fit_head(features, several, scheme(3, True), how, CONTEXT)
+    assert np.isfinite(found.weights).all()

@@ -81,8 +81,27 @@ def test_it_says_what_it_chose(topics: Dataset) -> None:
     fitted = Tfidf().fit(topics, topics, CONTEXT)
     assert fitted.provenance() == {
         "inverse_regularisation": fitted.head.inverse_regularisation,
+        "by_ratios": fitted.by_ratios,
         "features": len(fitted.vectorizer.vocabulary_),
     }
+
+
+def test_scaled_features_are_chosen_where_they_are_better(
+    make_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    """One word in a text of many tells the class; its weight is cheap only if it is scaled."""
+    random = np.random.default_rng(0)
+    told = np.arange(120) % 4
+    filler = [" ".join(random.choice([f"w{i}" for i in range(60)], 25)) for _ in told]
+    texts = [
+        f"{of} mark{random.integers(3)}class{one}" for of, one in zip(filler, told, strict=True)
+    ]
+    train = make_dataset(texts, [f"c{one}" for one in told])
+    fitted = Tfidf(longest_ngram=1, inverse_regularisation=1.0).fit(train, train, CONTEXT)
+    assert fitted.by_ratios
+    assert not Tfidf(by_ratios=False).fit(train, train, CONTEXT).by_ratios
+    loaded = Classifier.load(fitted.save(tmp_path / "model"))
+    assert loaded.provenance()["by_ratios"] is True
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,21 @@ from finetext.evaluation.thresholds import choose_thresholds
 CANDIDATES: Final = (0.1, 1.0, 10.0, 100.0)
 FOLDS: Final = 3
 ROWS_TO_CHOOSE_ON: Final = 10_000
+COUNTED_BEFORE: Final = 1.0
+"""Occurrences of each feature in each class that log-count ratios begin with."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How to fit a head: the C, and whether features are scaled by their log-count ratios.
+
+    The scale of a feature is by how much the classes differ in how often it occurs (Wang and
+    Manning 2012, "Baselines and Bigrams"): a word that tells classes apart gets its weight at less
+    cost. Of more than two classes it is the standard deviation of their ratios.
+    """
+
+    inverse_regularisation: float
+    by_ratios: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,27 +84,28 @@ def fit_head(
     features: Any,
     targets: Integers,
     scheme: LabelScheme,
-    inverse_regularisation: float | None,
+    chosen: Candidate | float | None,
     context: FitContext,
     groups: Sequence[str] | None = None,
 ) -> LinearHead:
     """Fit (n, d) features to (n,) columns or (n, k) of 0 and 1; a C of None is chosen by folds."""
-    chosen = inverse_regularisation
     if chosen is None:
-        chosen, _ = choose_regularization(features, targets, scheme, CANDIDATES, context, groups)
-    weights, bias = _fit(features, targets, scheme, chosen, context.seed)
-    return LinearHead(weights, bias, chosen)
+        several = [Candidate(value) for value in CANDIDATES]
+        chosen, _ = choose_regularization(features, targets, scheme, several, context, groups)
+    candidate = chosen if isinstance(chosen, Candidate) else Candidate(chosen)
+    weights, bias = _fit(features, targets, scheme, candidate, context.seed)
+    return LinearHead(weights, bias, candidate.inverse_regularisation)
 
 
 def choose_regularization(
     features: Any,
     targets: Integers,
     scheme: LabelScheme,
-    candidates: Sequence[float],
+    candidates: Sequence[Candidate],
     context: FitContext,
     groups: Sequence[str] | None = None,
-) -> tuple[float, float]:
-    """Return the first C of the best metric in folds that keep groups together, and that metric."""
+) -> tuple[Candidate, float]:
+    """Return the first of the best metric in folds that keep groups together, and that metric."""
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
     folds = _folds(targets, scheme, None if groups is None else np.asarray(groups)[order])
@@ -99,7 +115,7 @@ def choose_regularization(
         probabilities = np.zeros((len(targets), len(scheme)))
         for seen, held in folds:
             weights, bias = _fit(features[seen], targets[seen], scheme, candidate, context.seed)
-            head = LinearHead(weights, bias, candidate)
+            head = LinearHead(weights, bias, candidate.inverse_regularisation)
             probabilities[held] = head.probabilities(features[held], scheme)
         limits = choose_thresholds(probabilities, targets) if scheme.multilabel else None
         decision = Decision(thresholds=limits)
@@ -126,11 +142,11 @@ def _folds(
 
 
 def _fit(
-    features: Any, targets: Integers, scheme: LabelScheme, inverse_regularisation: float, seed: int
+    features: Any, targets: Integers, scheme: LabelScheme, how: Candidate, seed: int
 ) -> tuple[Floats, Floats]:
     """Return weights (k, d) and bias (k,); classes that do not occur become impossible."""
     if scheme.multilabel:
-        fits = (_fit_binary(features, of, inverse_regularisation, seed) for of in targets.T)
+        fits = (_fit_binary(features, of, how, seed) for of in targets.T)
         weights_of, bias_of = zip(*fits, strict=True)
         return np.stack(weights_of), np.array(bias_of)
     present = np.unique(targets)
@@ -139,25 +155,46 @@ def _fit(
     if len(present) == 1:
         bias[present] = 0.0
     elif len(present) == 2:
-        coefficients, intercept = _fit_binary(
-            features, (targets == present[1]).astype(np.int64), inverse_regularisation, seed
-        )
+        positive = (targets == present[1]).astype(np.int64)
+        coefficients, intercept = _fit_binary(features, positive, how, seed)
         weights[present] = np.stack([-coefficients / 2, coefficients / 2])
         bias[present] = [-intercept / 2, intercept / 2]
     else:
-        model = _regression(inverse_regularisation, seed).fit(features, targets)
-        weights[present], bias[present] = model.coef_, model.intercept_
+        weights[present], bias[present] = _fitted(features, targets, how, seed)
     return weights, bias
 
 
 def _fit_binary(
-    features: Any, positive: Integers, inverse_regularisation: float, seed: int
+    features: Any, positive: Integers, how: Candidate, seed: int
 ) -> tuple[Floats, float]:
     """Return weights (d,) and bias of one label; constant if it never or always occurs."""
     if positive.min() == positive.max():
         return np.zeros(features.shape[1]), 30.0 if positive[0] else -30.0
-    model = _regression(inverse_regularisation, seed).fit(features, positive)
-    return model.coef_[0], float(model.intercept_[0])
+    weights, bias = _fitted(features, positive, how, seed)
+    return weights[0], float(bias[0])
+
+
+def _fitted(features: Any, targets: Integers, how: Candidate, seed: int) -> tuple[Floats, Floats]:
+    """Return the weights and the bias of a logistic regression for features as they are given."""
+    model = _regression(how.inverse_regularisation, seed)
+    if not how.by_ratios:
+        model.fit(features, targets)
+        return model.coef_, model.intercept_
+    scale = _log_count_ratios(features, targets)
+    model.fit(features.multiply(scale).tocsr(), targets)
+    return model.coef_ * scale, model.intercept_
+
+
+def _log_count_ratios(features: Any, targets: Integers) -> Floats:
+    """Return (d,): by how much classes differ in the log of how often a sparse feature occurs."""
+    occurs = (features > 0).astype(np.float64)
+    every, ratios = np.asarray(occurs.sum(axis=0)).ravel() + COUNTED_BEFORE, []
+    for value in np.unique(targets):
+        inside = np.asarray(occurs[targets == value].sum(axis=0)).ravel() + COUNTED_BEFORE
+        outside = every - inside + COUNTED_BEFORE
+        ratios.append(np.log(inside / inside.sum()) - np.log(outside / outside.sum()))
+    deviation: Floats = np.std(ratios, axis=0)
+    return deviation
 
 
 def _regression(inverse_regularisation: float, seed: int) -> Any:

@@ -18,7 +18,13 @@ from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.settings import Count, Positive
 from finetext.core.types import Dataset, LabelScheme
-from finetext.methods.linear import CANDIDATES, LinearHead, choose_regularization, fit_head
+from finetext.methods.linear import (
+    CANDIDATES,
+    Candidate,
+    LinearHead,
+    choose_regularization,
+    fit_head,
+)
 from finetext.methods.ngrams import NgramFeatures
 from finetext.storage.received import read_received_text
 
@@ -39,6 +45,9 @@ class Tfidf(Method):
         most_features: how many n-grams are kept, the most frequent, 200,000 by default.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
+        by_ratios: whether features are scaled by how much classes differ in how often they occur
+            (log-count ratios: Wang and Manning 2012, "Baselines and Bigrams"); None (the default)
+            chooses that with C.
     """
 
     name: ClassVar[str] = "tfidf"
@@ -47,13 +56,13 @@ class Tfidf(Method):
     minimum_documents: Count = 2
     most_features: Count = 200_000
     inverse_regularisation: Positive | None = None
+    by_ratios: bool | None = None
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> TfidfClassifier:
         """Learn vocabulary, document frequencies and weights from `train`; see `Method.fit`."""
         assert train.scheme is not None
         lengths = (1, 2) if self.longest_ngram is None else (self.longest_ngram,)
-        given = self.inverse_regularisation
-        candidates = CANDIDATES if given is None else (given,)
+        candidates = self._candidates()
         trials = []
         for length in lengths:
             vectorizer, features = self._features(train.texts, length)
@@ -64,8 +73,15 @@ class Tfidf(Method):
                 )
             trials.append((score, -length, chosen, vectorizer, features))
         _, _, chosen, vectorizer, features = max(trials, key=lambda trial: trial[:2])
-        head = fit_head(features, train.targets, train.scheme, chosen, context, train.groups)
-        return TfidfClassifier(train.scheme, Decision(), vectorizer, head)
+        head = fit_head(features, train.targets, train.scheme, chosen, context)
+        return TfidfClassifier(train.scheme, Decision(), vectorizer, head, chosen.by_ratios)
+
+    def _candidates(self) -> list[Candidate]:
+        """What to choose among: each C, first without and then with log-count ratios."""
+        given = self.inverse_regularisation
+        values = CANDIDATES if given is None else (given,)
+        scaled = (False, True) if self.by_ratios is None else (self.by_ratios,)
+        return [Candidate(value, by_ratios) for by_ratios in scaled for value in values]
 
     def _features(self, texts: Sequence[str], length: int) -> tuple[Any, Any]:
         """Return a fitted vectorizer and its (n, d) features, of rarer n-grams if need be."""
@@ -87,6 +103,7 @@ class TfidfClassifier(Classifier):
     decision: Decision
     vectorizer: Any
     head: LinearHead
+    by_ratios: bool = False
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
@@ -116,6 +133,7 @@ class TfidfClassifier(Classifier):
         described = {
             "longest_ngram": self.vectorizer.ngram_range[1],
             "vocabulary": self.vectorizer.get_feature_names_out().tolist(),
+            "by_ratios": self.by_ratios,
         }
         (folder / "vocabulary.json").write_text(json.dumps(described))
         self.head.save(folder / "model.safetensors", idf=self.vectorizer.idf_)
@@ -132,12 +150,13 @@ class TfidfClassifier(Classifier):
         vectorizer = _vectorizer(longest)
         vectorizer.set_params(vocabulary={term: column for column, term in enumerate(terms)})
         vectorizer.idf_ = extra["idf"]
-        return cls(scheme, decision, vectorizer, head)
+        return cls(scheme, decision, vectorizer, head, bool(described.get("by_ratios", False)))
 
     def provenance(self) -> dict[str, Any]:
-        """Return the chosen C and the number of n-grams."""
+        """Return the chosen C, whether features were scaled, and the number of n-grams."""
         return {
             "inverse_regularisation": self.head.inverse_regularisation,
+            "by_ratios": self.by_ratios,
             "features": len(self.vectorizer.vocabulary_),
         }
 
