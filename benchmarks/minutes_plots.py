@@ -107,13 +107,16 @@ def _mean(curves: list[list[Point]]) -> tuple[float, float]:
 
 
 def _mark(panel: Any, curves: list[list[Point]], color: str, mark: str) -> Any:
-    scores = [points[-1].score for points in curves]
-    seconds = [points[-1].seconds for points in curves]
     middle, score = _mean(curves)
+    bars = [
+        [[max(0.0, at - min(values))], [max(0.0, max(values) - at)]]
+        for at, values in (
+            (middle, [points[-1].seconds for points in curves]),
+            (score, [points[-1].score for points in curves]),
+        )
+    ]
     return panel.errorbar(
-        [middle], [score],
-        xerr=[[middle - min(seconds)], [max(seconds) - middle]],
-        yerr=[[score - min(scores)], [max(scores) - score]],
+        [middle], [score], xerr=bars[0], yerr=bars[1],
         color=color, marker=mark, markersize=7, markeredgecolor="white", markeredgewidth=0.6,
         linestyle="none", elinewidth=1.1, zorder=3,
     )  # fmt: skip

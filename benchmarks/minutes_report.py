@@ -19,6 +19,8 @@ import common
 import numpy as np
 from common import Answer, Job, Ledger
 
+from finetext.core.wording import counted
+
 REFERENCE: Final = "trainer"
 PERMUTATIONS: Final = 19_999
 RESAMPLED: Final = 2_000
@@ -205,7 +207,8 @@ def report(options: argparse.Namespace, ledger: Ledger) -> None:
     clock = "" if options.clock == "seconds" else "Seconds are those of the processor. "
     what = clock + (
         f"{options.split} rows, at most {options.evaluated:,} a set; mean ± standard deviation "
-        f"over {options.seeds} draws of training rows. {common.threads_in_words(options.threads)} "
+        f"over {counted(options.seeds, 'draw')} of training rows. "
+        f"{common.threads_in_words(options.threads)} "
         f"finetext: {', '.join(results.versions) or 'not among them'}. Score: accuracy; macro F1 "
         "of several labels."
     )
@@ -272,7 +275,8 @@ def summary(results: Results) -> list[list[str]]:
     note = (
         "Losses: paired permutation tests on the evaluation rows, one for each set, size and peer, "
         f"over the seeds that both have; significant at {LEVEL:.0%} after Holm's correction for "
-        "all tests of a contender. In points; * where it had no model yet with one of the seeds."
+        "all tests of a contender. In points; * where it had no model with one of the "
+        "seeds, because it came later or failed: then it is worth the most frequent label."
     )
     return [common.table(titles, rows), [note, "", *lost]] if rows else []
 
@@ -349,7 +353,10 @@ def significant_losses(results: Results, name: str, at_end: bool = False) -> tup
 
 
 def _shared(results: Results, name: str, other: str) -> list[Cell]:
-    return [cell for cell in results.cells(name) if results.points(other, cell)]
+    """The cells of both; where the first one failed, it is worth the most frequent label."""
+    failed = [cell for who, cell in results.failures if who == name]
+    cells = sorted([*results.cells(name), *failed])
+    return [cell for cell in cells if results.points(other, cell)]
 
 
 def holm(tests: Sequence[tuple[float, str]]) -> list[str]:
