@@ -10,7 +10,7 @@ Contenders, which take turns on the same rows, each turn in a process of its own
   setfit, model2vec, fasttext, tfidf+lr, frozen+lr
                 as their documentation shows them; minutes_peers.py has their options
   finetext-METHOD
-                `finetext.fit` with that method of the default ladder
+                `finetext.fit` with that method; a blend shows in what finetext chooses alone
   finetext      `finetext.train` as it chooses; with --minutes 5, finetext-5min as well
 The encoder of all is MiniLM, from the same folder.
 
@@ -79,8 +79,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     """The options of the command line."""
-    ours = [f"finetext-{name}" for name in registry.names("methods") if name != "majority"]
-    contenders = (*PEERS, *ours, minutes_finetext.AS_IT_CHOOSES)
+    contenders = (*PEERS, *own_methods(), minutes_finetext.AS_IT_CHOOSES)
     sets = list(minutes_data.SETS)
     parser = common.parser(__doc__)
     parser.add_argument(
@@ -123,6 +122,15 @@ def arguments() -> argparse.Namespace:
     options.contenders = options.contenders or list(contenders)
     options.contenders += [f"finetext-{number:g}min" for number in options.minutes]
     return options
+
+
+def own_methods() -> list[str]:
+    """The methods that learn on their own, by the names of their contenders; not a blend."""
+    names = (name for name in registry.names("methods") if name != "majority")
+    classes = {name: registry.load("methods", name) for name in names}
+    return [
+        f"finetext-{name}" for name, of in classes.items() if not getattr(of, "combines", False)
+    ]
 
 
 def cells(options: argparse.Namespace) -> Iterator[Cell]:
