@@ -20,6 +20,8 @@ from finetext.evaluation.blending import bounded_logits
 from finetext.methods.blend import Blend, BlendClassifier, Part
 from finetext.methods.majority import MajorityClassifier
 from finetext.models.files import sealed
+from finetext.models.upload import staged
+from finetext.report.models import model_lines
 
 TFIDF = finetext.Tfidf(longest_ngram=1, inverse_regularisation=10.0)
 CONTEXT = FitContext(device="cpu")
@@ -98,6 +100,7 @@ def test_the_card_and_info_name_the_members(saved: Path) -> None:
     assert "Transformers alone cannot load it" in card
     about = finetext.info(saved)
     assert about.problem is None
+    assert any(line.endswith("tfidf 0.75, probe 0.50") for line in model_lines(about))
     members = about.described["provenance"]["members"]
     assert {name: of["weight"] for name, of in members.items()} == {"tfidf": 0.75, "probe": 0.5}
 
@@ -119,6 +122,27 @@ def test_its_map_is_that_of_the_heaviest_member(blend: BlendClassifier, topics: 
     from finetext.diagnosis.text_map import states_of
 
     assert states_of(blend, topics.texts).source == "TF-IDF vectors"
+
+
+def test_a_fine_tuned_encoder_can_be_a_member(
+    topics: Dataset, tiny_encoder: Path, pair: dict[str, Classifier], tmp_path: Path
+) -> None:
+    tune = finetext.Finetune(str(tiny_encoder), epochs=1, max_length=16, precision="fp32")
+    tuned = tune.fit(topics, topics, CONTEXT)
+    parts = (Part("tfidf", 0.5, pair["tfidf"]), Part("finetune", 0.5, tuned))
+    assert topics.scheme is not None
+    blend = BlendClassifier(topics.scheme, AS_LIKELY, parts)
+    loaded = Classifier.load(blend.save(tmp_path / "model"), "cpu")
+    np.testing.assert_allclose(
+        loaded.predict_proba(topics.texts), blend.predict_proba(topics.texts), atol=1e-6
+    )
+
+
+def test_what_is_sent_to_the_hub_is_whole(saved: Path, topics: Dataset) -> None:
+    with staged(saved, "owner/name") as (folder, left_out):
+        assert not left_out
+        assert (folder / "members" / "tfidf" / "vocabulary.json").is_file()
+        Classifier.load(folder, "cpu")
 
 
 def broken(folder: Path, change: Callable[[list[dict[str, Any]]], Any]) -> None:

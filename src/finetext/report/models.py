@@ -60,6 +60,7 @@ def model_lines(about: About) -> list[str]:
         "model": about.folder,
         "kind": described.get("classifier") or about.looks_like or "unknown",
         "method": known.get("method"),
+        "members": _members(known.get("members")),
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
         "texts": " + ".join(map(short, texts)),
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
@@ -74,6 +75,17 @@ def model_lines(about: About) -> list[str]:
     }
     width = max(map(len, facts))
     return [f"{name:<{width}}  {value}" for name, value in facts.items() if value]
+
+
+def _members(members: Any) -> str:
+    """Return the members of a blend with their weights; "" for other models."""
+    known = members.items() if isinstance(members, Mapping) else ()
+    weights = {name: of.get("weight") for name, of in known if isinstance(of, Mapping)}
+    return ", ".join(
+        f"{short(str(name))} {weight:.2f}"
+        for name, weight in weights.items()
+        if isinstance(weight, int | float)
+    )
 
 
 def _rows(record: Mapping[str, Any]) -> str:
