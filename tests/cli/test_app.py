@@ -19,6 +19,7 @@ import typer
 import finetext
 from finetext.cli import app as cli
 from finetext.core.errors import DataError
+from finetext.runs.recipe import LADDER
 
 Command = Callable[..., Any]
 EVERY: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
@@ -307,7 +308,7 @@ def test_the_demo_is_train_on_the_sample(command: Command, monkeypatch: pytest.M
     assert len(recipes) == 2
     assert recipes[0] == recipes[1]
     assert recipes[0][0].source == "bbc-news"
-    assert list(recipes[0][0].methods) == ["majority", "tfidf", "probe", "finetune"]
+    assert list(recipes[0][0].methods) == list(LADDER)
     assert recipes[0][0].methods["finetune"].max_length == 64
 
 

@@ -10,7 +10,7 @@ import pytest
 from finetext.cli.arguments import MethodOptions, assigned, names, recipe_values, size
 from finetext.cli.options import Reading
 from finetext.core.errors import RecipeError, UnknownNameError
-from finetext.runs.recipe import Recipe
+from finetext.runs.recipe import LADDER, Recipe
 
 NOTHING = {"data": {"source": {"train": None, "validation": None, "test": None}}, "split": {}}
 
@@ -75,7 +75,7 @@ def test_all_methods_of_the_ladder_are_fitted_by_default() -> None:
     values = recipe_values(None, given("x.csv"), MethodOptions(), None)
     assert values == {
         "data": {"source": "x.csv"}, "split": {},
-        "methods": {"majority": {}, "tfidf": {}, "probe": {}, "finetune": {}},
+        "methods": {name: {} for name in LADDER},
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from finetext.core.errors import DataError
 from finetext.runs.accesses import accesses
+from finetext.runs.recipe import LADDER
 from finetext.runs.run import Run
 
 Command = Callable[..., Any]
@@ -167,15 +168,14 @@ def test_several_labels_go_through_the_whole_command(command: Command, workplace
     assert metrics(workplace / "again") == metrics(workplace / "run")
 
 
-def test_all_four_methods(
-    command: Command, workplace: Path, reviews: Path, tiny_encoder: Path
-) -> None:
+def test_all_methods(command: Command, workplace: Path, reviews: Path, tiny_encoder: Path) -> None:
     seen = command(
         "train", reviews, "--encoder", tiny_encoder, "--max-length", 16, "--epochs", 1,
         "--device", "cpu", "--out", "run", status=0,
     )  # fmt: skip
     assert "finetune: " in seen.err
-    assert list(metrics(workplace / "run")) == ["majority", "tfidf", "probe", "finetune"]
+    assert list(metrics(workplace / "run")) == [name for name in LADDER if name != "blend"]
+    assert "blend: left out, as it is not shown to be better" in seen.err  # on nine rows
     for name in ("probe", "finetune"):
         model = workplace / "run" / name / "model"
         told = json.loads(command("predict", model, "a fine film", "--json").out)
