@@ -12,7 +12,7 @@ import pytest
 from finetext.core import registry
 from finetext.core.types import Dataset, Finding
 from finetext.diagnosis import data_checks
-from finetext.diagnosis.data_checks import Material, check, counting_tokens
+from finetext.diagnosis.data_checks import Material, Reader, check, counting_tokens
 
 Rows = Callable[..., Dataset]
 
@@ -47,7 +47,7 @@ def test_texts_are_tokenized_once_and_compared_with_each_limit(
     monkeypatch.setattr(data_checks, "count_tokens", counted)
     texts = ["a b"] * 35 + ["a b c d e f g h"] * 5
     encoder = str(tiny_encoder)
-    inputs = [(encoder, 6), (encoder, None), (encoder, 64), (encoder, 6)]
+    inputs = [Reader(encoder, most) for most in (6, None, 64, 6)]
     with counting_tokens(Material.of(rows_of(texts, ["a", "b"] * 20)), inputs) as material:
         assert [each.limit for each in material.inputs] == [6, 64]
         (cut,) = registry.load("checks", "cut-texts")(material)
@@ -57,6 +57,11 @@ def test_texts_are_tokenized_once_and_compared_with_each_limit(
     assert "5 texts (12.5%)" in cut.message
     lost = 5 * (10 - 6) / (35 * 4 + 5 * 10)
     assert f"{lost:.1%} of all tokens" in cut.message
+    assert f"{(35 + 5 * 6 / 10) / 40:.1%} of a text is read on average" in cut.message
+    parts = [Reader(encoder, 6, "head+tail"), Reader(encoder, 6, None)]
+    with counting_tokens(Material.of(rows_of(texts, ["a", "b"] * 20)), parts) as material:
+        (found,) = registry.load("checks", "cut-texts")(material)  # the other reads all
+    assert "head and tail are read" in found.message
     few = check(rows_of([*texts, *["a b"] * 20], ["a", "b"] * 30), encoder, 6)
     assert [finding.severity for finding in few if finding.code == "cut-texts"] == ["note"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +18,14 @@ from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.diagnosis.explain import ClassWords, Explanation, class_words, explain
+from finetext.encoders.words import word_spans
 from finetext.methods.finetune import Finetune, TransformerClassifier
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.report.explanations import parts
 from finetext.storage.codec import from_json
+from finetext.training.truncation import set_truncation
 
 CPU = FitContext(device="cpu")
 TEXT = "the cook baked fresh bread in the final game"
@@ -166,6 +170,37 @@ def test_a_text_is_truncated_as_by_the_model(planted: TransformerClassifier) -> 
     assert "bread" not in [word.text for word in found.words]
     occluded = explain(short, text, way="occlusion")
     assert (len(occluded.words), occluded.unread) == (10, 6)
+
+
+@pytest.mark.parametrize("way", ["gradients", "occlusion"])
+def test_words_of_head_and_tail_are_where_they_stand_in_the_text(
+    planted: TransformerClassifier, way: Any
+) -> None:
+    text = f"the coach {'market, ' * 9}and fresh bread"
+    tokenizer = copy.deepcopy(planted.tokenizer)
+    set_truncation(tokenizer, "head+tail")
+    short = replace(planted, max_length=10, tokenizer=tokenizer)
+    found = explain(short, text, way=way)
+    words = ["the", "coach", ",", "market", ",", "and", "fresh", "bread"]
+    assert [word.text for word in found.words] == words
+    assert all(text[word.start : word.end] == word.text for word in found.words)
+    assert found.unread == len(word_spans(text)) - 8
+    strongest = max(found.words, key=lambda word: abs(word.attribution))
+    assert (strongest.text, strongest.end) == ("bread", len(text))
+    shown = [part.text for part in parts(found) if part.attribution is None]
+    assert sum(len(word_spans(part)) for part in shown) == found.unread
+
+
+def test_a_probe_in_windows_is_explained_on_the_whole_text(
+    tiny_encoder: Path, topics: Dataset
+) -> None:
+    probe = Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0)
+    fitted = probe.fit(topics, topics, CPU)
+    text = "the bank " * 40 + "bread"
+    found = explain(replace(fitted, encoder=replace(fitted.encoder, max_length=12)), text)
+    assert (len(found.words), found.unread) == (81, 0)
+    short = replace(fitted.encoder, max_length=12, in_windows=False)
+    assert explain(replace(fitted, encoder=short), text).unread == 71
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "qwxz", "面包", "\ud83c bread", "[MASK]", "the"])

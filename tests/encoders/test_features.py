@@ -18,6 +18,7 @@ import finetext
 from finetext.core.contracts import FitContext, Listener, ProgressEvent
 from finetext.core.errors import DataError, ModelError, RecipeError
 from finetext.core.types import Dataset, Finding, Splits
+from finetext.encoders import states
 from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmModel
 from finetext.encoders.features import FeatureMatrix, feature_matrix, features
 from finetext.encoders.load import load_encoder, load_tokenizer
@@ -116,13 +117,14 @@ def test_the_mean_is_the_state_of_the_probe(
 def test_the_key_of_mean_states_is_that_of_earlier_versions(tiny: str) -> None:
     tokenizer = load_tokenizer(tiny)
     frozen = FrozenEncoder(load_encoder(tiny, tokenizer), tokenizer, 64, torch.device("cpu"))
-    table = frozen.table(TEXTS)
+    read = frozen.read(TEXTS)
+    table = read.table
     described = f"{fingerprint(frozen.model)} mean {table.padding} torch.float32"
     digest = hashlib.sha256(described.encode() + table.starts.tobytes() + table.ids.tobytes())
-    assert frozen._key(table) == digest.hexdigest()
-    others = {replace(frozen, pooling=of)._key(table) for of in ("first", "max", "concat", 0, 1)}
-    assert len(others | {frozen._key(table)}) == 6
-    assert replace(frozen, pooling=2)._key(table) == frozen._key(table)
+    assert frozen._key(read) == digest.hexdigest()
+    others = {replace(frozen, pooling=of)._key(read) for of in ("first", "max", "concat", 0, 1)}
+    assert len(others | {frozen._key(read)}) == 6
+    assert replace(frozen, pooling=2)._key(read) == frozen._key(read)
 
 
 def test_the_cache_is_where_it_is_asked_for(
@@ -147,6 +149,27 @@ def test_long_texts_are_truncated_with_a_warning(tiny: str) -> None:
     assert events[-1].stage.startswith("features")
     features([exact], tiny, max_length=8, cache=False, listener=listener)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "max", "concat", 1])
+def test_whole_texts_are_read_in_windows(
+    tiny: str, pooling: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "WINDOW", 12)
+    words, found = ["bread", "salt", "team", "match", "bank"] * 5, list[Finding]()
+    text, parts = " ".join(words), [" ".join(part) for part in (words[:8], words[8:16], words[16:])]
+    short = "fresh bread"
+    listener = Listener(finding=found.append)
+    whole, same = features([text, short], tiny, pooling, cache=False, listener=listener)
+    *alone, wanted = features([*parts, short], tiny, pooling, max_length=64, cache=False)
+    np.testing.assert_allclose(same, wanted, atol=1e-6)
+    expected = np.average(alone, axis=0, weights=[10, 10, 11])
+    width = len(expected) // (3 if pooling == "concat" else 1)
+    if pooling in ("max", "concat"):
+        at = slice(width, 2 * width) if pooling == "concat" else slice(None)
+        expected[at] = np.max(alone, axis=0)[at]
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    assert not found
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetext.core.text_columns import join, texts_in
-from finetext.encoders.words import distribute, seen_span, without, word_spans
+from finetext.encoders.words import distribute, spans_read, without, word_spans
+from finetext.training.truncation import set_truncation, special_ends
 
 
 def words(text: str, cuts: set[int] | None = None) -> list[str]:
@@ -73,18 +74,26 @@ def test_words_are_removed_with_the_space_that_would_be_left() -> None:
     assert without(text, spans, range(len(spans))).strip() == ""
 
 
-def test_the_seen_span_is_what_the_tokenizer_keeps(tiny_encoder: Path) -> None:
+def test_the_spans_read_are_what_the_tokenizer_keeps(tiny_encoder: Path) -> None:
     from finetext.encoders.load import load_tokenizer
     from finetext.encoders.word_tokenizer import train_word_tokenizer
 
     pieces = load_tokenizer(str(tiny_encoder))
     text = "bread and salt bread and salt"
-    assert seen_span(pieces, 64, text) == (0, len(text))
-    assert seen_span(pieces, 5, text) == (0, len("bread and salt"))
+    assert spans_read(pieces, 64, text) == [(0, len(text))]
+    assert spans_read(pieces, 5, text) == [(0, len("bread and salt"))]
     whole = train_word_tokenizer([text], minimum_frequency=1)
-    assert seen_span(whole, 64, text) == (0, len(text))
-    assert seen_span(whole, 4, text) == (0, len("bread and salt"))
-    assert seen_span(whole, 4, "") == (0, 0)
+    assert spans_read(whole, 64, text) == [(0, len(text))]
+    assert spans_read(whole, 4, text) == [(0, len("bread and salt"))]
+    assert spans_read(whole, 4, "") == [(0, 0)]
+    for tokenizer in (pieces, whole):
+        special = sum(special_ends(tokenizer) or ())
+        set_truncation(tokenizer, "tail")
+        assert spans_read(tokenizer, 2 + special, text) == [(21, len(text))]
+        set_truncation(tokenizer, "head+tail")
+        assert spans_read(tokenizer, 64, text) == [(0, len(text))]
+        assert spans_read(tokenizer, 4 + special, text) == [(0, 5), (15, len(text))]
+        assert spans_read(tokenizer, 6 + special, text) == [(0, len(text))]
 
 
 def test_joined_texts_stay_apart_without_the_words_beside_the_joint() -> None:

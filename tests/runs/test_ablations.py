@@ -16,6 +16,7 @@ import finetext
 from finetext import Finding, Finetune, Listener, Probe, Recipe, Run
 from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme, Predictions
+from finetext.diagnosis.data_checks import Reader
 from finetext.evaluation.compare import compare
 from finetext.evaluation.leaderboard import EncoderGain, LeaderboardEntry
 from finetext.methods.majority import Majority
@@ -89,7 +90,7 @@ def test_baselines_of_an_adapted_pretrained_encoder(own: Make, tmp_path: Path) -
     assert names(recipe) == ["finetune", "finetune-unadapted", "finetune-unadapted-random"]
     assert with_baselines(recipe)[0] == recipe
     assert [seconds_before(recipe, tmp_path)[name] for name in names(recipe)] == [1200, 600, 0]
-    assert model_inputs(recipe) == [(str(folder), 16)]  # baselines are not tokenized again
+    assert model_inputs(recipe) == [Reader(str(folder), 16)]  # baselines are not tokenized again
 
 
 def test_existing_baseline_is_used(own: Make, tiny_encoder: Path) -> None:
@@ -123,7 +124,7 @@ def test_missing_or_replaced_base_is_reported(
     assert "The gain of adaptation for finetune cannot be measured" in finding.message
     assert said in finding.message
     assert seconds_before(recipe, tmp_path)["finetune"] == 600
-    assert model_inputs(recipe) == [(str(folder), 16)]
+    assert model_inputs(recipe) == [Reader(str(folder), 16)]
 
 
 def test_seen_test_rows_with_a_home_folder(

@@ -95,7 +95,7 @@ class FeatureOptions:
         str, option("NAME", "mean, first, max, concat, or a layer's number: its mean.")
     ] = "mean"
     max_length: Annotated[
-        int | None, option("TOKENS", "Truncate texts; by default to the context.")
+        int | None, option("TOKENS", "Truncate texts; by default they are read whole.")
     ] = None
     device: options.Device = None
     precision: options.Precision = None

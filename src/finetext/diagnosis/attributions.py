@@ -20,7 +20,7 @@ from finetext.encoders.words import Span, distribute, without, word_spans
 from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.tfidf import TOKENS, TfidfClassifier
 from finetext.training.batches import positions_a_batch
-from finetext.training.tokens import encoded_text, tokenize
+from finetext.training.tokens import encoded_as_read, tokenize
 
 _CLIP: Final = 1e-12
 """Distance of probabilities from 0 and 1 in log-odds."""
@@ -196,8 +196,8 @@ def _inputs(classifier: TransformerClassifier, text: str) -> dict[str, Any]:
 def _masked(classifier: TransformerClassifier, text: str, ids: Any) -> tuple[Any, dict[int, Span]]:
     """Return the ids with all but special tokens masked (or padding), and the masked spans."""
     tokenizer = classifier.tokenizer
-    encoded = encoded_text(
-        tokenizer, text, truncation=True, max_length=classifier.max_length,
+    encoded = encoded_as_read(
+        tokenizer, text, classifier.max_length,
         return_offsets_mapping=True, return_special_tokens_mask=True,
     )  # fmt: skip
     blank = tokenizer.mask_token_id

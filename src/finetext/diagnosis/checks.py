@@ -381,20 +381,10 @@ def giveaway_tokens(material: Material) -> list[Finding]:
 
 
 def cut_texts(material: Material) -> list[Finding]:
-    """Return texts that are longer than a model's input, so that their ends are truncated."""
+    """Return texts that are longer than a model's input, so that it reads a part of them."""
     findings = []
     for each in material.inputs if len(material) else ():
-        rows = np.flatnonzero(each.tokens > each.limit)
-        if not len(rows):
-            continue
-        share = len(rows) / len(material)
-        lost = 1 - np.minimum(each.tokens, each.limit).sum() / each.tokens.sum()
-        message = (
-            f"Longer than the {each.limit:,} tokens that {each.encoder} reads: "
-            f"{counted(len(rows), 'text')} ({share:.1%}), which are truncated; {lost:.1%} of all "
-            "tokens are not seen. If the end matters, shorten the texts, raise max_length, or "
-            "use an encoder with a longer context."
-        )
-        severity = _severity(share > MANY_TRUNCATED)
-        findings.append(Finding(severity, "cut-texts", message, material.name(rows)))
+        if len(rows := each.longer):
+            severity = _severity(len(rows) > MANY_TRUNCATED * len(material))
+            findings.append(Finding(severity, "cut-texts", each.words, material.name(rows)))
     return findings

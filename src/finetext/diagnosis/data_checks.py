@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -15,29 +15,74 @@ from finetext.core import registry
 from finetext.core.arrays import Integers
 from finetext.core.contracts import ProgressEvent, batches_of, silent
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, Splits
+from finetext.core.wording import counted
 from finetext.data.near_duplicates import copies, near_duplicates
 from finetext.data.token_numbers import Tokens, tokens_of
 from finetext.encoders.catalogue import original
 from finetext.models.card import without_path
 from finetext.training.tokens import given_texts
+from finetext.training.truncation import Truncation
 
 MOST_ROWS_NAMED: Final = 100
 _BATCH: Final = 1_000
+_TRUNCATED: Final[dict[str, str]] = {
+    "head": "which are truncated",
+    "tail": "of which the end is read",
+    "head+tail": "of which head and tail are read",
+}
 _SEVERITIES: Final = ("error", "warning", "note")
+
+
+class Reader(NamedTuple):
+    """An encoder, the length to which it truncates texts, None for its context, and how it does.
+
+    `truncation` is None if it reads texts whole, in windows.
+    """
+
+    encoder: str
+    max_length: int | None = None
+    truncation: Truncation | None = "head"
 
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """The name of an encoder, how much of a text it reads, and a function that counts tokens."""
+    """The name of an encoder, how much of a text it reads, and a function that counts tokens.
+
+    `limit` is None if it reads texts whole.
+    """
 
     encoder: str
-    limit: int
+    limit: int | None
     counting: Callable[[], Integers]
+    truncation: Truncation | None = "head"
 
     @cached_property
     def tokens(self) -> Integers:
         """(n,) tokens of each text, special ones included."""
         return self.counting()
+
+    @cached_property
+    def longer(self) -> Integers:
+        """The positions of the texts of which it reads a part."""
+        if self.limit is None:
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero(self.tokens > self.limit)
+
+    @property
+    def words(self) -> str:
+        """How many texts are longer than it takes, how much is read, and what to do."""
+        assert self.limit is not None
+        read = np.minimum(self.tokens, self.limit)
+        lost = 1 - read.sum() / self.tokens.sum()
+        share = float((read / np.maximum(self.tokens, 1)).mean())
+        return (
+            f"Longer than the {self.limit:,} tokens that {self.encoder} reads: "
+            f"{counted(len(self.longer), 'text')} ({len(self.longer) / len(self.tokens):.1%}), "
+            f"{_TRUNCATED[self.truncation or 'head']}; {lost:.1%} of all tokens are not seen, and "
+            f"{share:.1%} of a text is read on average. If the rest matters, raise max_length, use "
+            'an encoder with a longer context, set truncation to "head+tail", or use probe without '
+            "max_length, which reads whole texts."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +191,7 @@ def check(
         ModelError: the encoder's tokenizer cannot be loaded.
         RecipeError: `max_length` exceeds the encoder's context.
     """
-    inputs = [] if encoder is None else [(encoder, max_length)]
+    inputs = [] if encoder is None else [Reader(encoder, max_length)]
     with counting_tokens(Material.of(data), inputs) as material:
         return check_material(material)
 
@@ -163,29 +208,34 @@ def check_material(material: Material) -> list[Finding]:
 @contextmanager
 def counting_tokens(
     material: Material,
-    inputs: Iterable[tuple[str, int | None]],
+    inputs: Iterable[Reader],
     progress: Callable[[ProgressEvent], None] = silent,
 ) -> Iterator[Material]:
     """Yield the material with tokens, which are counted in a thread while other checks run."""
     asked = list(inputs)
-    material = replace(material, encoders=tuple(encoder for encoder, _ in asked))
-    inputs = [(name, most) for encoder, most in asked if (name := original(encoder)) is not None]
-    if not inputs:
+    material = replace(material, encoders=tuple(of.encoder for of in asked))
+    readers = [
+        of._replace(encoder=name) for of in asked if (name := original(of.encoder)) is not None
+    ]
+    if not readers:
         yield material
         return
     from finetext.encoders.catalogue import resolve
     from finetext.encoders.load import load_tokenizer, longest_input
 
-    limits = {(resolve(name).path, longest_input(name, most)): name for name, most in inputs}
-    tokenizers = {path: load_tokenizer(name) for (path, _), name in limits.items()}
+    limits = {}
+    for name, most, how in readers:
+        length = longest_input(name, most)
+        limits[resolve(name).path, None if how is None else length, how] = name
+    tokenizers = {path: load_tokenizer(name) for (path, *_), name in limits.items()}
     with ThreadPoolExecutor(max_workers=1) as pool:
         counting = {
             path: pool.submit(count_tokens, tokenizer, material.texts, progress).result
             for path, tokenizer in tokenizers.items()
         }
         found = tuple(
-            ModelInput(without_path(name), most, counting[path])
-            for (path, most), name in limits.items()
+            ModelInput(without_path(name), most, counting[path], how)
+            for (path, most, how), name in limits.items()
         )
         yield replace(material, inputs=found)
 

@@ -22,9 +22,9 @@ from finetext.diagnosis.attributions import (
     lacks_gradients,
     occlude,
 )
-from finetext.encoders.words import Span, seen_span, without, word_spans
+from finetext.diagnosis.reading import read_text
+from finetext.encoders.words import Span, without
 from finetext.methods.finetune import TransformerClassifier
-from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.storage.codec import Jsonable
 
@@ -56,15 +56,6 @@ class Explainer:
         if self.way == GRADIENTS:
             return integrate(cast(TransformerClassifier, self.classifier), text, column)
         return occlude(self.classifier, text, column)
-
-    def read(self, text: str) -> Span:
-        """Return the span of a text that the classifier reads."""
-        if isinstance(self.classifier, TransformerClassifier):
-            return seen_span(self.classifier.tokenizer, self.classifier.max_length, text)
-        if isinstance(self.classifier, ProbeClassifier):
-            encoder = self.classifier.encoder
-            return seen_span(encoder.tokenizer, encoder.max_length, text)
-        return 0, len(text)
 
 
 def choose_explainer(classifier: Classifier, way: str = "auto") -> Explainer:
@@ -219,18 +210,18 @@ def explanations(
                 likeliest = scheme.names[int(probabilities[number].argmax())]
                 own = likeliest if scheme.multilabel else labels
             column = scheme.index[own]
-            start, end = explainer.read(text)
-            found = explainer.attribute(text[start:end], column)
+            read = read_text(classifier, text)
+            found = explainer.attribute(read.text, column)
+            places = map(read.place, found.words)
             words = tuple(
-                Word(text[start + first : start + stop], start + first, start + stop, value)
-                for (first, stop), value in zip(found.words, found.values.tolist(), strict=True)
+                Word(text[first:stop], first, stop, value)
+                for (first, stop), value in zip(places, found.values.tolist(), strict=True)
             )
             predicted = tuple(labels) if scheme.multilabel else (labels,)
-            unread = len(word_spans(text[:start])) + len(word_spans(text[end:]))
-            lost = _comprehensiveness(classifier, text[start:end], found, column, seed)
+            lost = _comprehensiveness(classifier, read.text, found, column, seed)
             yield Explanation(
                 text, own, float(probabilities[number, column]), predicted, explainer.way, words,
-                unread, found.score, found.base, *lost, explainer.remark,
+                read.unread, found.score, found.base, *lost, explainer.remark,
             )  # fmt: skip
             progress(ProgressEvent("explaining", part.start + number + 1, len(texts)))
 
@@ -308,6 +299,6 @@ def _attributed(
     if not classifier.scheme.multilabel:
         columns = classifier.decision.labels(probabilities, multilabel=False)
     for text, column in zip(texts, columns.tolist(), strict=True):
-        read = text[slice(*explainer.read(text))]
+        read = read_text(classifier, text).text
         found = explainer.attribute(read, column)
         yield read, found.words, {names[column]: found.values}

@@ -14,7 +14,7 @@ from finetext.core.budget import within_memory
 from finetext.core.contracts import ProgressEvent, check_read, silent
 from finetext.core.errors import DataError
 from finetext.core.types import ColumnRole, Dataset, Finding, Splits
-from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
+from finetext.diagnosis.data_checks import Material, Reader, check_material, counting_tokens
 from finetext.encoders.tokenized_text import TokenizedText, tokens
 from finetext.evaluation.agreement import Agreement, agreement_in
 from finetext.storage.codec import Jsonable
@@ -94,7 +94,7 @@ def explore(
     the data were not read.
     """
     check_read("explore", data)
-    inputs = [] if encoder is None else [(encoder, None)]
+    inputs = [] if encoder is None else [Reader(encoder)]
     with counting_tokens(Material.of(data), inputs, progress) as material:
         findings = check_material(material)
         words, *tokens = length_tables(material)

@@ -97,11 +97,11 @@ def _by_length(predicted: Predicted) -> Iterator[Candidate]:
 
 
 def _by_truncation(predicted: Predicted) -> Iterator[Candidate]:
-    """The texts of which the model reads only the beginning."""
+    """The texts of which the model reads only a part."""
     if (limit := input_limit(predicted)) is None:
         raise DataError(
-            f"{predicted.name} is not a method with an encoder, such as probe and finetune, so "
-            "nothing is known of truncated texts; choose other slices than by cut"
+            f"{predicted.name} truncates no texts: it reads them whole, or is not a method with an "
+            "encoder, such as finetune; choose other slices than by cut"
         )
     from finetext.diagnosis.data_checks import count_tokens
     from finetext.encoders.load import load_tokenizer

@@ -20,7 +20,6 @@ from finetext.core.types import SPLIT_NAMES, Dataset, LabelScheme, Predictions, 
 from finetext.core.wording import counted
 from finetext.data.read import read
 from finetext.encoders.catalogue import DEFAULT_ENCODER
-from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.blend import BlendClassifier
 from finetext.methods.finetune import TransformerClassifier
@@ -245,9 +244,7 @@ def states_of(
         case TfidfClassifier() as tfidf:
             return States(tfidf.vectorizer.transform(texts), "TF-IDF vectors", cosine=True)
     name = encoder or (model if isinstance(model, str) else DEFAULT_ENCODER)
-    tokenizer, where = load_tokenizer(name), choose_device(device)
-    reader = load_encoder(name, tokenizer).to(where)
-    frozen = FrozenEncoder(reader, tokenizer, longest_input(name, None), where)
+    frozen = FrozenEncoder.load(name, choose_device(device))
     return States(frozen.states(texts, context), f"frozen states of {name}", cosine=True)
 
 

@@ -22,7 +22,6 @@ from finetext.core.types import Dataset, Finding, SplitName, Splits
 from finetext.core.wording import counted
 from finetext.data.read import read as read_data
 from finetext.encoders.catalogue import DEFAULT_ENCODER
-from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.encoders.states import FrozenEncoder, Pooling
 from finetext.storage.files import output_file
 from finetext.training.precision import check_precision, choose_device
@@ -45,7 +44,7 @@ class FeatureMatrix:
         split: for each row "train", "validation" or "test"; None if the data are not split.
         encoder: alias, Hub name or folder.
         pooling: how the hidden states of a text became one vector; a number is that of a layer.
-        max_length: tokens to which texts were truncated.
+        max_length: tokens to which texts were truncated; None if they were read whole.
     """
 
     X: Matrix
@@ -55,7 +54,7 @@ class FeatureMatrix:
     split: tuple[SplitName, ...] | None
     encoder: str
     pooling: Pooling | int
-    max_length: int
+    max_length: int | None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -88,7 +87,8 @@ class FeatureMatrix:
     def save(self, path: str | Path) -> None:
         """Write the attributes as arrays to an .npz file, for `np.load` without pickle.
 
-        `y` is left out for unlabeled text, `split` if the data are not split. A file that is there
+        `y` is left out for unlabeled text, `split` if the data are not split, `max_length` if texts
+        were read whole. A file that is there
         is replaced once the new one is complete.
 
         Raises:
@@ -122,8 +122,7 @@ def features(
     ("BERT", section 5.3) compare such features with fine-tuning.
 
     Args:
-        texts: n texts, or a data set, whose texts are taken. Longer ones are truncated to
-            `max_length`, and the listener gets a warning.
+        texts: n texts, or a data set, whose texts are taken.
         encoder: alias (`finetext models`), Hub name or folder; "minilm" by default.
         pooling: what becomes of the hidden states of the tokens of a text, padding left out.
             Of the last layer "mean" (the default) is their average, "max" the maximum of each
@@ -132,7 +131,9 @@ def features(
             nothing of the text. "concat" is "first", "max" and "mean" side by side. A number is
             that of a layer whose states are averaged: 0 is the embeddings, 1 the first layer, -1
             the last one (the same as "mean").
-        max_length: tokens to truncate texts to, special ones included; by default the context.
+        max_length: tokens to truncate texts to, special ones included; the listener gets a warning
+            if there are longer ones. By default texts are read whole, in windows of 256 tokens:
+            what the pooling makes of each is averaged, weighted by tokens ("max": the maximum).
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         precision: "fp32", "bf16", "fp16" (on a GPU; on a CPU only with `device="cpu"`), or "auto"
             (the default): bf16 where the hardware is fast at it.
@@ -151,20 +152,17 @@ def features(
     """
     given = texts.texts if isinstance(texts, Dataset) else texts_of(texts)
     where = choose_device(device, formats := check_precision(precision))
-    length = longest_input(encoder, max_length)
-    tokenizer = load_tokenizer(encoder)
-    model = load_encoder(encoder, tokenizer).to(where)
-    frozen = FrozenEncoder(model, tokenizer, length, where, formats, pooling)
+    frozen = FrozenEncoder.load(encoder, where, max_length, None, formats, pooling)
     with heard(listener) as hears:
 
         def progress(event: ProgressEvent) -> None:
             hears.progress(replace(event, stage="features: encoder states"))
 
         context = FitContext(cache=_folder(cache), progress=progress)
-        table = frozen.table(given or [""], context)
-        for finding in _truncated(given, table, frozen, encoder):
+        read = frozen.read(given or [""], context)
+        for finding in _truncated(given, read.table, frozen, encoder):
             hears.finding(finding)
-        return cast(Matrix, frozen.pooled(table, context)[: len(given)])
+        return cast(Matrix, frozen.pooled(read, context)[: len(given)])
 
 
 @within_memory
@@ -222,7 +220,7 @@ def feature_matrix(
         split=None if split is None else tuple(split),
         encoder=encoder,
         pooling=pooling,
-        max_length=longest_input(encoder, max_length),
+        max_length=max_length,
     )
 
 
@@ -236,6 +234,8 @@ def _truncated(
     texts: Sequence[str], table: TokenTable, frozen: FrozenEncoder, encoder: str
 ) -> list[Finding]:
     """A warning if some texts have more tokens than are read."""
+    if frozen.in_windows:
+        return []
     rows = np.flatnonzero(table.lengths >= frozen.max_length).tolist() if texts else []
     full = given_texts(frozen.tokenizer, [texts[row] for row in rows])
     if not full:
@@ -247,6 +247,6 @@ def _truncated(
     message = (
         f"Longer than the {frozen.max_length:,} tokens that {encoder} reads: "
         f"{count:,} of {counted(len(texts), 'text')}. The features are those of the beginning; for "
-        "the rest raise max_length or use an encoder with a longer context."
+        "the rest raise max_length or leave it out."
     )
     return [Finding("warning", "cut-texts", message)]

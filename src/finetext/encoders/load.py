@@ -18,6 +18,7 @@ from finetext.encoders.kept_heads import has_task_head, reorder, why_new, with_n
 from finetext.encoders.vocabulary import check_files, extend_embedding, unused_rows
 from finetext.storage.received import keep_private
 from finetext.training.tokens import tokenize
+from finetext.training.truncation import Truncation, set_saved, set_truncation
 
 TOKEN_TYPES: Final = "token_type_ids"
 MOST_LARGER: Final = 16
@@ -26,8 +27,8 @@ MOST_MISSING: Final = 0.1
 """Share of the weights of an encoder that a checkpoint may lack."""
 
 
-def load_tokenizer(encoder: str) -> Any:
-    """Return the tokenizer of an encoder, with a padding token."""
+def load_tokenizer(encoder: str, truncation: Truncation | None = None) -> Any:
+    """Return the tokenizer of an encoder, with a padding token; it truncates as before or so."""
     from transformers import AutoTokenizer
 
     with loading(encoder) as path, quiet():
@@ -46,6 +47,8 @@ def load_tokenizer(encoder: str) -> Any:
             tokenizer.add_special_tokens({"pad_token": "[PAD]"})
         else:
             tokenizer.pad_token = tokenizer.eos_token
+    if truncation is not None:
+        set_truncation(tokenizer, truncation)
     return tokenizer
 
 
@@ -238,9 +241,9 @@ def prepare_tokenizer(tokenizer: Any, model: Any) -> None:
     # On the left, a head that reads the first token, and positions counted from the left, as in
     # GPT-2, would see the padding. Only heads that read the last position, as in XLNet, need it.
     reads_last = getattr(model.base_model.config, "summary_type", None) == "last"
-    _set_saved(tokenizer, "padding_side", "left" if reads_last else "right")
+    set_saved(tokenizer, "padding_side", "left" if reads_last else "right")
     if model.config.is_encoder_decoder:  # BART reads the state at </s>, and each text has just one
-        _set_saved(tokenizer, "split_special_tokens", True)
+        set_saved(tokenizer, "split_special_tokens", True)
     drop_unused_token_types(tokenizer, model)
 
 
@@ -251,13 +254,7 @@ def drop_unused_token_types(tokenizer: Any, model: Any) -> None:
     """
     if TOKEN_TYPES in tokenizer.model_input_names and not _uses_types(model.base_model, tokenizer):
         names = [name for name in tokenizer.model_input_names if name != TOKEN_TYPES]
-        _set_saved(tokenizer, "model_input_names", names)
-
-
-def _set_saved(tokenizer: Any, name: str, value: str | bool | list[str]) -> None:
-    """Set an attribute so that transformers saves it: it saves the arguments of the constructor."""
-    setattr(tokenizer, name, value)
-    tokenizer.init_kwargs[name] = value
+        set_saved(tokenizer, "model_input_names", names)
 
 
 def _uses_types(bare: Any, tokenizer: Any) -> bool:

@@ -14,12 +14,16 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import Precision
+from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.storage.cache import kept
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.checkpoint import fingerprint
 from finetext.training.precision import reading_copy, refuse_overflow
-from finetext.training.tokens import TokenTable, tokenize
+from finetext.training.tokens import TokenTable, Windows, tokenize, tokenize_windows
+from finetext.training.truncation import Truncation
 
+WINDOW: Final = 256
+"""Tokens of a window, in which whole texts are read."""
 Pooling = Literal["mean", "first", "max", "concat"]
 _POOLINGS: Final = get_args(Pooling)
 
@@ -29,7 +33,8 @@ class FrozenEncoder:
     """An encoder in evaluation mode, on its device, with its tokenizer and maximum length.
 
     `pooling` makes one vector of the last hidden states of a text, see `features`; a number is
-    that of a layer, whose states are averaged. `known` is text to states computed before.
+    that of a layer, whose states are averaged. Texts are truncated to the maximum length, or if
+    `in_windows` read whole in windows of that. `known` is text to states computed before.
     """
 
     model: Any
@@ -38,10 +43,28 @@ class FrozenEncoder:
     device: Any
     precision: Precision = "auto"
     pooling: Pooling | int = "mean"
+    in_windows: bool = False
     known: Mapping[str, Floats] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pooling", _checked(self.pooling, self.model))
+
+    @classmethod
+    def load(
+        cls,
+        encoder: str,
+        device: Any,
+        max_length: int | None = None,
+        truncation: Truncation | None = None,
+        precision: Precision = "auto",
+        pooling: Pooling | int = "mean",
+    ) -> FrozenEncoder:
+        """Return an encoder (alias, Hub name or folder) that reads whole texts without a length."""
+        length, tokenizer = longest_input(encoder, max_length), load_tokenizer(encoder, truncation)
+        model = load_encoder(encoder, tokenizer).to(device)
+        if in_windows := max_length is None:
+            length = min(length, WINDOW)
+        return cls(model, tokenizer, length, device, precision, pooling, in_windows)
 
     def states(self, texts: Sequence[str], context: FitContext | None = None) -> Floats:
         """Return the pooled states of each text.
@@ -51,8 +74,7 @@ class FrozenEncoder:
         """
         if self.known is not None and all(text in self.known for text in texts):
             return np.stack([self.known[text] for text in texts])
-        table = self.table(texts, context)
-        return np.asarray(self.pooled(table, context), dtype=np.float64)
+        return np.asarray(self.pooled(self.read(texts, context), context), dtype=np.float64)
 
     def knowing(self, texts: Sequence[str], context: FitContext) -> FrozenEncoder:
         """Return the encoder with the states of these texts, so that it reads each only once."""
@@ -60,17 +82,32 @@ class FrozenEncoder:
         states = self.states(different, context)
         return replace(self, known=dict(zip(different, states, strict=True)))
 
-    def table(self, texts: Sequence[str], context: FitContext | None = None) -> TokenTable:
-        """Return the tokens of texts, truncated to the maximum length."""
+    def read(self, texts: Sequence[str], context: FitContext | None = None) -> Windows:
+        """Return the tokens that are read of texts; those of a truncated text are one window."""
         cache = None if context is None else context.cache
-        return tokenize(self.tokenizer, texts, self.max_length, cache)
+        if self.in_windows:
+            return tokenize_windows(self.tokenizer, texts, self.max_length, cache)
+        table = tokenize(self.tokenizer, texts, self.max_length, cache)
+        return Windows(table, np.arange(len(table)))
 
-    def pooled(self, table: TokenTable, context: FitContext | None = None) -> np.ndarray[Any, Any]:
-        """Return the pooled states of tokenized texts as float32."""
+    def pooled(self, read: Windows, context: FitContext | None = None) -> np.ndarray[Any, Any]:
+        """Return the pooled states of tokenized texts as float32.
+
+        Those of several windows are averaged, each weighted by its tokens; maxima stay maxima.
+        """
         cache = None if context is None else context.cache
-        key = "" if cache is None else self._key(table)
-        arrays = kept(cache, "states", key, lambda: {"states": self._compute(table, context)})
-        return arrays["states"]
+        key = "" if cache is None else self._key(read)
+
+        def compute() -> dict[str, np.ndarray[Any, Any]]:
+            states = self._compute(read.table, context)
+            pooled = read.averaged(states)
+            if self.pooling in ("max", "concat") and len(states) > len(pooled):
+                width = states.shape[1] // 3
+                maxima = slice(width, 2 * width) if self.pooling == "concat" else slice(None)
+                pooled[:, maxima] = np.maximum.reduceat(states[:, maxima], read.firsts)
+            return {"states": pooled}
+
+        return kept(cache, "states", key, compute)["states"]
 
     def _compute(self, table: TokenTable, context: FitContext | None) -> np.ndarray[Any, Any]:
         import torch
@@ -124,11 +161,13 @@ class FrozenEncoder:
     def _reader(self) -> Any:
         return reading_copy(self.model, self.precision)
 
-    def _key(self, table: TokenTable) -> str:
+    def _key(self, read: Windows) -> str:
+        table = read.table
         how = self.pooling if isinstance(self.pooling, str) else f"layer {self.pooling}"
         described = (fingerprint(self.model), how, table.padding, self._reader.dtype)
         digest = hashlib.sha256(" ".join(map(str, described)).encode())
-        for part in (table.starts, table.ids, table.kinds):
+        windows = read.firsts if len(read.firsts) < len(table) else None
+        for part in (table.starts, table.ids, table.kinds, windows):
             digest.update(b"" if part is None else part.tobytes())
         return digest.hexdigest()
 

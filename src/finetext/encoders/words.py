@@ -12,7 +12,8 @@ import numpy as np
 
 from finetext.core.arrays import Floats
 from finetext.core.text_columns import SEPARATOR
-from finetext.training.tokens import encodable
+from finetext.training.tokens import encodable, encoded_as_read
+from finetext.training.truncation import kept_ends, special_ends, truncation_of
 
 Span = tuple[int, int]
 """The first character of a word, and the one after its last."""
@@ -94,28 +95,52 @@ def without(text: str, words: Sequence[Span], removed: Iterable[int]) -> str:
     return "".join([*kept, text[place:]])
 
 
-def seen_span(tokenizer: Any, max_length: int, text: str) -> Span:
-    """Return the part of a text that a model reads when texts are truncated to `max_length` tokens.
+def spans_read(tokenizer: Any, max_length: int, text: str) -> list[Span]:
+    """Return the one or two parts that a model reads of a text truncated to `max_length` tokens.
 
     A tokenizer that gives no offsets is tried on ever fewer words. Of joined texts it is all, since
     each of them can be truncated.
     """
+    whole = [(0, len(text))]
     if SEPARATOR in text:
-        return 0, len(text)
-    if tokenizer.is_fast:
-        encoded = tokenizer(
-            encodable(text), truncation=True, max_length=max_length, return_offsets_mapping=True
-        )
-        if len(encoded["input_ids"]) < max_length:
-            return 0, len(text)
-        places = [place for place in encoded["offset_mapping"] if place[0] < place[1]]
-        return (min(places)[0], max(end for _, end in places)) if places else (0, len(text))
+        return whole
+    ends = kept_ends(tokenizer, max_length)
+    if not tokenizer.is_fast:
+        return _spans_of_words(tokenizer, max_length, ends, text) or whole
+    encoded = encoded_as_read(tokenizer, text, max_length, return_offsets_mapping=True)
+    if len(encoded["input_ids"]) < max_length:
+        return whole
+    offsets, first = encoded["offset_mapping"], max_length if ends is None else ends[0]
+    parts = ([of for of in part if of[0] < of[1]] for part in (offsets[:first], offsets[first:]))
+    found = [(min(part)[0], max(end for _, end in part)) for part in parts if part]
+    is_all = len(found) < 2 or text[found[0][1] : found[1][0]].strip()
+    return (found if is_all else [(found[0][0], found[1][1])]) or whole
 
-    def count(end: int) -> int:
-        found = tokenizer(encodable(text[:end]), truncation=False, verbose=False)
+
+def _spans_of_words(
+    tokenizer: Any, max_length: int, ends: tuple[int, int] | None, text: str
+) -> list[Span]:
+    """The same in whole words, by counting the tokens of some; nothing if all are read."""
+
+    def count(part: str) -> int:
+        found = tokenizer(encodable(part), truncation=False, verbose=False)
         return len(found["input_ids"])
 
-    ends = [end for _, end in word_spans(text)]
-    if not ends or count(len(text)) <= max_length:
-        return 0, len(text)
-    return 0, ends[max(0, bisect_right(ends, max_length, key=count) - 1)]
+    words = word_spans(text)
+    if not words or count(text) <= max_length:
+        return []
+    before, after = special_ends(tokenizer) or (0, 0)
+    is_tail = truncation_of(tokenizer) == "tail"
+    head, tail = (0, max_length) if is_tail else (max_length, 0)
+    if ends is not None:  # with the special tokens that each has when it stands alone
+        head, tail = ends[0] + after, ends[1] + before
+    found = []
+    if head:
+        stops = [stop for _, stop in words]
+        last = bisect_right(stops, head, key=lambda stop: count(text[:stop])) - 1
+        found.append((0, stops[max(0, last)]))
+    if tail:
+        starts = [start for start, _ in reversed(words)]
+        last = bisect_right(starts, tail, key=lambda start: count(text[start:])) - 1
+        found.append((starts[max(0, last)], len(text)))
+    return found

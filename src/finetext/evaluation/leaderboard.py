@@ -36,6 +36,32 @@ class SeedScores(Jsonable):
 
 
 @dataclass(frozen=True)
+class TextsRead:
+    """How much of some texts a model reads.
+
+    Attributes:
+        texts: number of texts.
+        longer: how many of them are longer than the model takes, so that it reads a part.
+        share: share of the tokens of a text that it reads, the mean over all texts.
+    """
+
+    texts: int
+    longer: int
+    share: float
+
+    def words(self, noun: str = "text") -> str:
+        """Return it as a predicate: "reads 41% of a test text on average; 1,204 of 2,000 ..."."""
+        if not self.longer:
+            return f"reads every {noun} whole"
+        # Rounded down, so that less than all is never called 100%.
+        share = math.floor(1000 * self.share) / 10
+        return (
+            f"reads {share:.1f}% of a {noun} on average; {self.longer:,} of {self.texts:,} are "
+            "longer than it takes"
+        )
+
+
+@dataclass(frozen=True)
 class LeaderboardEntry(Jsonable):
     """Scores and cost of one method.
 
@@ -48,6 +74,8 @@ class LeaderboardEntry(Jsonable):
         seeds: scores with each seed, the first included, if there were several.
         learned_from: rows that the model learned from; None in runs of earlier versions.
         chosen_on: rows that chose its checkpoint, without which it is not trained.
+        reading: how much of the test texts it reads, of all texts in a cross-validated run; None
+            for methods without an encoder, and in runs of earlier versions.
     """
 
     method: str
@@ -59,6 +87,7 @@ class LeaderboardEntry(Jsonable):
     seeds: tuple[SeedScores, ...] = ()
     learned_from: int | None = None
     chosen_on: int = 0
+    reading: TextsRead | None = None
 
     def __post_init__(self) -> None:
         metrics = ScoresBySplit((part, Scores(of)) for part, of in self.metrics.items())

@@ -26,7 +26,7 @@ from finetext.core.settings import (
     ShareBelowOne,
     Tokens,
     made,
-)
+)  # fmt: skip
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.load import (
     load_classifier,
@@ -53,6 +53,7 @@ from finetext.training.plan import MAX_LEARNING_RATE, BatchSize, ScheduleName, S
 from finetext.training.precision import choose_device, reading_copy, refuse_overflow
 from finetext.training.record import summary
 from finetext.training.tokens import tokenize, vocabulary_in_use
+from finetext.training.truncation import Truncation, truncation_of
 
 FEWEST_STEPS: Final = 200
 EPOCHS: Final = (2, 10)
@@ -87,6 +88,8 @@ class Finetune(Method):
             384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM. With
             discriminative rates it is that of the head, ten times as high, 1e-3 at most.
         max_length: tokens to truncate texts to; None (the default) is the whole context.
+        truncation: what is read of a longer text: its "head" (the default), its "tail", or
+            "head+tail", the first quarter of the tokens and the last three (Sun et al. 2019).
         head: "standard" (the default) is that of the architecture; "concat" joins the state of the
             first token (the last, if the encoder reads one way), the maximum and the mean over
             all tokens (Howard and Ruder 2018, section 3.3).
@@ -131,6 +134,7 @@ class Finetune(Method):
     batch_size: BatchSize = 32
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
+    truncation: Truncation = "head"
     head: Literal["standard", "concat"] = "standard"
     unfreeze: Literal["none", "gradual"] = "none"
     stage_epochs: StageEpochs = STAGE_EPOCHS
@@ -273,7 +277,7 @@ class Finetune(Method):
         from finetext.encoders.heads import standardize
 
         assert train.scheme is not None
-        tokenizer = load_tokenizer(encoder)
+        tokenizer = load_tokenizer(encoder, self.truncation)
         notes: list[str] = []
         model = load_for_classification(
             encoder, tokenizer, train.scheme, self.dropout_multiplier, self.head, notes.append
@@ -389,6 +393,7 @@ class TransformerClassifier(Classifier):
             "architecture": type(self.model).__name__,
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "max_length": self.max_length,
+            "truncation": truncation_of(self.tokenizer),
             "problem_type": problem_type(self.scheme),
             "trained_with": dict(self.trained_with),
         }

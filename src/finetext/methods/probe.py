@@ -23,6 +23,7 @@ from finetext.encoders.vocabulary import record_vocabulary
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.storage.received import read_received_text
 from finetext.training.precision import choose_device
+from finetext.training.truncation import Truncation, truncation_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class Probe(Method):
 
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
-        max_length: tokens to truncate texts to; None (the default) is the whole context.
+        max_length: tokens to truncate texts to; None (the default) reads whole texts, in windows
+            of 256 tokens whose states are averaged.
+        truncation: what is read of a truncated text: its "head" (the default), its "tail", or
+            "head+tail", the first quarter of the tokens and the last three.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
         precision: "fp32", "bf16", "fp16" (on a GPU), or "auto" (the default): bf16 where the
@@ -42,6 +46,7 @@ class Probe(Method):
     needs_validation: ClassVar[bool] = False
     encoder: str = "minilm"
     max_length: Tokens | None = None
+    truncation: Truncation = "head"
     inverse_regularisation: Positive | None = None
     precision: Precision = "auto"
 
@@ -73,13 +78,13 @@ class Probe(Method):
 
         def load() -> FrozenEncoder:
             device = choose_device(context.device, self.precision)
-            tokenizer = load_tokenizer(self.encoder)
-            model = load_encoder(self.encoder, tokenizer).to(device)
-            length = longest_input(self.encoder, self.max_length)
-            encoder = FrozenEncoder(model, tokenizer, length, device, self.precision)
+            encoder = FrozenEncoder.load(
+                self.encoder, device, self.max_length, self.truncation, self.precision
+            )
             return encoder if shared is None else encoder.knowing(shared.texts, context)
 
-        key = (self.encoder, self.max_length, self.precision, context.device)
+        how = (self.max_length, self.truncation)
+        key = (self.encoder, *how, self.precision, context.device)
         return load() if shared is None else shared.once(key, load)
 
 
@@ -122,7 +127,8 @@ class ProbeClassifier(Classifier):
             self.encoder.model.save_pretrained(folder / "encoder")
             self.encoder.tokenizer.save_pretrained(folder / "encoder")
         self.head.save(folder / "head.safetensors", mean=self.mean, scale=self.scale)
-        (folder / "probe.json").write_text(json.dumps({"max_length": self.encoder.max_length}))
+        about = {"max_length": self.encoder.max_length, "in_windows": self.encoder.in_windows}
+        (folder / "probe.json").write_text(json.dumps(about))
 
     @classmethod
     def load_weights(
@@ -131,15 +137,18 @@ class ProbeClassifier(Classifier):
         """Read what `save_weights` wrote."""
         where = choose_device(device)
         path = str(folder / "encoder")
-        length = int(json.loads(read_received_text(folder, "probe.json"))["max_length"])
+        about = json.loads(read_received_text(folder, "probe.json"))
+        length, in_windows = int(about["max_length"]), bool(about.get("in_windows", False))
         tokenizer = load_tokenizer(path)
-        encoder = FrozenEncoder(load_encoder(path, tokenizer).to(where), tokenizer, length, where)
+        model = load_encoder(path, tokenizer).to(where)
+        encoder = FrozenEncoder(model, tokenizer, length, where, in_windows=in_windows)
         head, extra = LinearHead.load(folder / "head.safetensors", scheme)
         return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"])
 
     def provenance(self) -> dict[str, Any]:
-        """Return the chosen C and the input length."""
-        return {
-            "inverse_regularisation": self.head.inverse_regularisation,
-            "max_length": self.encoder.max_length,
-        }
+        """Return the chosen C and what is read of a text."""
+        chosen, length = self.head.inverse_regularisation, self.encoder.max_length
+        read: dict[str, Any] = {"window": length}
+        if not self.encoder.in_windows:
+            read = {"max_length": length, "truncation": truncation_of(self.encoder.tokenizer)}
+        return {"inverse_regularisation": chosen, **read}

@@ -19,6 +19,9 @@ from finetext.core import terminal, wording
 from finetext.core.decision import Decision
 from finetext.core.registry import load, table
 from finetext.core.text_columns import PAIR, as_one, join
+from finetext.evaluation.leaderboard import TextsRead
+from finetext.storage.codec import from_json
+from finetext.training.truncation import HEAD_SHARE, HEAD_TAIL
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -77,6 +80,7 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "kinds": _KINDS,
         "positive": _positive(described),
         "text_columns": described.get("text_columns", ()),
+        "reading": reading_sentences(described),
         "example": _example(described, True),
         "bare_example": _example(described, False),
         "most_labels": MOST_LABELS,
@@ -273,6 +277,27 @@ def without_path(value: Any) -> Any:
     if isinstance(value, str) and (local := _PATH.match(value)):
         return (local["prefix"] or "") + re.split(r"[\\/]", value.rstrip("\\/"))[-1]
     return value
+
+
+def reading_sentences(described: Mapping[str, Any]) -> list[str]:
+    """Return sentences on what the model reads of a text; none for one without an encoder."""
+    made, read = described.get("provenance", {}), described.get("record", {}).get("reading")
+    said = []
+    if (window := made.get("window")) is not None:
+        said.append(f"Texts are read whole, in windows of up to {window:,} tokens.")
+    elif (length := made.get("max_length")) is not None:
+        longer = f"Of a text with more than {length:,} tokens it reads"
+        both = f"{HEAD_SHARE:.0%} from the head, the rest from the tail"
+        said.append(
+            {
+                "tail": f"{longer} the last {length:,}.",
+                HEAD_TAIL: f"{longer} as many: {both}.",
+            }.get(made.get("truncation"), f"Texts are truncated after {length:,} tokens.")
+        )
+        if read is not None:
+            noun = "text" if described.get("record", {}).get("folds") else "test text"
+            said.append(f"It {from_json(TextsRead, read, 'reading').words(noun)}.")
+    return said
 
 
 def decision_sentences(described: Mapping[str, Any]) -> list[str]:

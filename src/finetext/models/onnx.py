@@ -1,14 +1,16 @@
 """A classifier as an ONNX graph: it predicts with onnxruntime, tokenizers and NumPy alone.
 
-`tokenizer.json` truncates and pads as the original did; `onnx.json` says what it was made from.
+`tokenizer.json` truncates and pads as the original did; `onnx.json` says what it was made from, and
+how it reads long texts if `tokenizer.json` cannot do that: head and tail, or windows.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -28,7 +30,17 @@ from finetext.storage.received import (
     read_received_text,
 )
 from finetext.training.batches import prediction_batches
-from finetext.training.tokens import TEXTS_AT_A_TIME, TokenTable, given_texts
+from finetext.training.tokens import (
+    PAIR_AS_ONE,
+    TEXTS_AT_A_TIME,
+    Row,
+    TokenTable,
+    Windows,
+    arrays_of,
+    given_texts,
+    windows_of,
+)  # fmt: skip
+from finetext.training.truncation import cut
 
 GRAPH: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
@@ -40,6 +52,49 @@ LOGITS: Final = "logits"
 MOST_POSITIONS: Final = 1_024
 """Padded tokens of a batch, which fit the caches of a CPU."""
 _CUDA: Final = "CUDAExecutionProvider"
+
+
+@dataclass(frozen=True)
+class LongTexts:
+    """How texts longer than `most` tokens are read, without transformers.
+
+    Either as their first and last tokens, `kept` of them, or in windows that all have the `special`
+    tokens at their ends.
+    """
+
+    most: int
+    kept: tuple[int, int] | None = None
+    special: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> LongTexts | None:
+        """Return what `onnx.json` says, None if the tokenizer truncates; raises a ValueError."""
+        if not {"kept", "window"} & set(about):
+            return None
+        ends = about["kept"] if "kept" in about else about["special"]
+        first, last = (int(number) for number in ends)
+        most = first + last if "kept" in about else int(about["window"])
+        if min(first, last) < 0 or most < 1 or ("window" in about and first + last >= most):
+            raise ValueError(f"{ABOUT} says {ends} tokens at the ends of {most}")
+        return cls(most, (first, last)) if "kept" in about else cls(most, None, (first, last))
+
+    def read(self, whole: Any, truncating: Any, texts: Sequence[str]) -> Iterator[list[Row]]:
+        """Yield the windows of each text, encoded by a tokenizer that truncates none."""
+        given = given_texts(whole, texts)
+        for text, row in zip(given, whole.encode_batch(given), strict=True):
+            if len(row.ids) <= self.most:
+                yield [_row(row)]
+            elif self.kept is None:
+                row = row if isinstance(text, str) else whole.encode(PAIR_AS_ONE.join(text))
+                yield windows_of(_row(row), self.special, self.most - sum(self.special))
+            elif isinstance(text, str):
+                yield [tuple(cut(of, self.kept) for of in _row(row))]
+            else:
+                yield [_row(truncating.encode(*text))]
+
+
+def _row(encoding: Any) -> Row:
+    return encoding.ids, encoding.type_ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,34 +114,57 @@ class OnnxClassifier(Classifier):
     def logits(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.logits`."""
         with native(TOKENIZER):
-            table = self._tokenize(texts)
-        names = [of.name for of in self.session.get_inputs()]
+            read = self._tokenize(texts)
+        table, names = read.table, [of.name for of in self.session.get_inputs()]
         logits = np.zeros((len(table), len(self.scheme)))
         for rows in prediction_batches(table.lengths, MOST_POSITIONS):
             arrays = table.arrays(rows)
             with native(GRAPH):
                 logits[rows] = self.session.run([LOGITS], {name: arrays[name] for name in names})[0]
-        return np.asarray(logits / self.temperature)
+        # Those of a mean of states are the mean of those of the states.
+        return np.asarray(read.averaged(logits) / self.temperature)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
         return probabilities_of(self.logits(texts), self.scheme.multilabel)
 
-    def _tokenize(self, texts: Sequence[str]) -> TokenTable:
-        """Do as `finetext.training.tokens.tokenize`, without transformers."""
-        rows = [
-            row
-            for part in batches_of(len(texts), TEXTS_AT_A_TIME)
-            for row in self.tokenizer.encode_batch(given_texts(self.tokenizer, texts[part]))
-        ]
-        ids = [row.ids or [self.padding[0]] for row in rows]
-        types = [row.type_ids or [0] for row in rows]
-        return TokenTable(
-            np.array([number for row in ids for number in row], dtype=np.int32),
-            np.array([number for row in types for number in row], dtype=np.int8),
-            np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64),
-            self.padding,
-        )
+    def _tokenize(self, texts: Sequence[str]) -> Windows:
+        """Do as `finetext.training.tokens`, without transformers."""
+        firsts, count = list[int](), 0
+
+        def rows() -> Iterator[Row]:
+            nonlocal count
+            for part in batches_of(len(texts), TEXTS_AT_A_TIME):
+                for windows in self._windows(texts[part]):
+                    firsts.append(count)
+                    count += len(windows)
+                    yield from windows
+
+        arrays = arrays_of(rows(), self.padding[0])
+        kinds = arrays.get("kinds", np.zeros_like(arrays["ids"]))
+        table = TokenTable(arrays["ids"], kinds, arrays["starts"], self.padding)
+        return Windows(table, np.array(firsts, dtype=np.int64))
+
+    def _windows(self, texts: Sequence[str]) -> Iterator[list[Row]]:
+        """Yield the windows of each text, one if it is truncated."""
+        if self._long is not None:
+            yield from self._long.read(self._whole, self.tokenizer, texts)
+        else:
+            given = given_texts(self.tokenizer, texts)
+            yield from ([_row(row)] for row in self.tokenizer.encode_batch(given))
+
+    @cached_property
+    def _long(self) -> LongTexts | None:
+        return LongTexts.of(self.about)
+
+    @cached_property
+    def _whole(self) -> Any:
+        """The tokenizer without truncation."""
+        from tokenizers import Tokenizer
+
+        whole = Tokenizer.from_str(self.tokenizer.to_str())
+        whole.no_truncation()
+        return whole
 
     def with_temperature(self, temperature: float) -> Self:
         """See `Classifier.with_temperature`; `onnx.json` keeps the factor."""
@@ -114,6 +192,7 @@ class OnnxClassifier(Classifier):
             raise ValueError(f"{TOKENIZER} does not say how to pad")
         tokenizer.no_padding()
         padding = pad["pad_id"], pad["pad_type_id"], pad["direction"]
+        LongTexts.of(about)
         outputs = {of.name: of.shape for of in session.get_outputs()}
         if LOGITS not in outputs or outputs[LOGITS][-1] != len(scheme):
             raise ValueError(f"{GRAPH} returns {outputs}, not logits of {len(scheme)} labels")

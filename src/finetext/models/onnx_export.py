@@ -27,6 +27,7 @@ from finetext.models.onnx import ABOUT, GRAPH, LOGITS, TOKENIZER, OnnxClassifier
 from finetext.storage.files import write_json
 from finetext.training.classification import only_first_token
 from finetext.training.tokens import tokenize
+from finetext.training.truncation import kept_ends, special_ends, truncation_of
 
 _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A short one.")
 
@@ -72,7 +73,7 @@ class OnnxExporter(Exporter):
             "made_from": original.name,
             "original": original.classifier.kind,
             "quantised": self.quantize,
-            "max_length": exportable.max_length,
+            **exportable.reading,
             "empty_as": exportable.empty_as,
         }
         (work / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
@@ -102,6 +103,7 @@ class Exportable:
     tokenizer: Any
     max_length: int
     has_pairs: bool = False
+    in_windows: bool = False
 
     @classmethod
     def of(cls, classifier: Classifier) -> Exportable:
@@ -111,7 +113,22 @@ class Exportable:
         model = copy.deepcopy(encoder.model).cpu().float().eval()
         model.config.use_cache = False
         has_pairs = len(classifier.scheme.text_columns) == len(PAIR)
-        return cls(model, head, encoder.tokenizer, encoder.max_length, has_pairs)
+        in_windows = getattr(encoder, "in_windows", False)
+        return cls(model, head, encoder.tokenizer, encoder.max_length, has_pairs, in_windows)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What is read of a text; with what `LongTexts` needs, if the tokenizer cannot do that."""
+        if self.in_windows:
+            if (special := special_ends(self.tokenizer)) is None:
+                return {"max_length": self.max_length, "truncation": truncation_of(self.tokenizer)}
+            return {"window": self.max_length, "special": special}
+        ends = kept_ends(self.tokenizer, self.max_length)
+        return {
+            "max_length": self.max_length,
+            "truncation": truncation_of(self.tokenizer),
+            **({} if ends is None else {"kept": ends}),
+        }
 
     @property
     def empty_as(self) -> str | None:
@@ -123,7 +140,10 @@ class Exportable:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_str(self.tokenizer.backend_tokenizer.to_str())
-        tokenizer.enable_truncation(self.max_length, direction=self.tokenizer.truncation_side)
+        if "window" in self.reading:
+            tokenizer.no_truncation()
+        else:
+            tokenizer.enable_truncation(self.max_length, direction=self.tokenizer.truncation_side)
         tokenizer.enable_padding(
             direction=self.tokenizer.padding_side,
             pad_id=self.tokenizer.pad_token_id,

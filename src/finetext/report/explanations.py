@@ -12,6 +12,7 @@ from rich.console import Console
 from finetext.core.styled import Text
 from finetext.core.wording import counted
 from finetext.diagnosis.explain import ClassWords, Explanation
+from finetext.encoders.words import word_spans
 from finetext.report.rendering import render_page, write_page
 
 WORD_COLUMNS: Final = (
@@ -67,7 +68,7 @@ def show_explanation(explanation: Explanation, console: Console) -> None:
             if part.attribution and part.share >= 0.4:
                 line.append(f"[{part.sign}{part.text}]", style=_STYLES[part.sign])
             else:
-                is_unread = explanation.unread > 0 and part is every[-1]
+                is_unread = part.attribution is None and bool(word_spans(part.text))
                 line.append(part.text, style="dim" if is_unread else "")
         console.print(line + Text("\n"))
         words = [part for part in every if part.attribution is not None]
@@ -111,7 +112,7 @@ def remarks(explanation: Explanation) -> list[str]:
             said.append(f"the attributions miss {missed:.0%} of the score, which changes abruptly")
     if explanation.unread:
         beyond = counted(explanation.unread, "word")
-        said.append(f"not read by the model: {beyond} beyond its context")
+        said.append(f"not read by the model: {beyond} of a text longer than it takes")
     return [*said, explanation.remark] if explanation.remark else said
 
 

@@ -116,6 +116,16 @@ def learned_line(entries: Sequence[LeaderboardEntry], folds: int) -> str:
     return "; ".join(f"{', '.join(of)}: {words}" for words, of in methods.items())
 
 
+def reading_line(entries: Sequence[LeaderboardEntry], folds: int) -> str:
+    """Return how much of the texts each method with an encoder reads; "" if unknown."""
+    noun = "text" if folds else "test text"
+    methods: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.reading is not None:
+            methods.setdefault(entry.reading.words(noun), []).append(entry.method)
+    return "; ".join(f"{', '.join(of)}: {words}" for words, of in methods.items())
+
+
 def choice_lines(choice: Choice | None, is_better: bool = True) -> list[str]:
     """Return a blank line and what the choice rests on; nothing without one.
 

@@ -20,7 +20,7 @@ from finetext.core.wording import (
     size,
     speed,
 )
-from finetext.models.card import decision_sentences
+from finetext.models.card import decision_sentences, reading_sentences
 from finetext.models.exporters import Compared, speed_in_words
 from finetext.models.info import About
 from finetext.report.rendering import aligned, metric_title, score
@@ -63,6 +63,7 @@ def model_lines(about: About) -> list[str]:
         "members": _members(known.get("members")),
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
         "texts": " + ".join(map(short, texts)),
+        "reading": " ".join(reading_sentences(described)),
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
         "positive": described.get("positive") or unnamed,
         # A sentence of the card has the escapes of Markdown.

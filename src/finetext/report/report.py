@@ -36,6 +36,7 @@ from finetext.report.leaderboard import (
     gain_sentence,
     learned_line,
     majority_line,
+    reading_line,
     seed_lines,
     seeds_sentence,
 )
@@ -146,6 +147,7 @@ def render(data: ReportData) -> str:
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
         **_board(data, metrics, None if trusted is None else trusted.scheme.positive_class),
         "learned": learned_line(data.entries, data.folds),
+        "reading": reading_line(data.entries, data.folds),
         "people": data.agreement and people_line(data.agreement, len(trusted or ())),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
         "scored": scored,

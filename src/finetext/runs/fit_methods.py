@@ -14,6 +14,7 @@ from finetext.core.contracts import Classifier, FitContext, Method, hyperparamet
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Dataset, Finding, Predictions, SplitName
+from finetext.diagnosis.reading import texts_read
 from finetext.evaluation.calibration import calibrated, calibrated_by, for_decisions
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
@@ -135,6 +136,7 @@ def keep_method(
         model=f"{name}/model",
         learned_from=learned.rows,
         chosen_on=learned.chosen_on,
+        reading=texts_read(made.classifier, _tested(started).texts),
     )
     found, sizes = to_json(learned.findings), _sizes(place)
     write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
@@ -371,6 +373,11 @@ def keep_predictions(
         "validation": splits.validation.texts, "test": tested.texts,
     }  # fmt: skip
     write_predictions(place / "predictions.parquet", predictions, texts)
+
+
+def _tested(started: Started) -> Dataset:
+    """Return the rows that the scores are of."""
+    return started.run.splits.test if started.run.folds is None else started.run.folds.dataset
 
 
 def _rows_for(method: Method, started: Started) -> tuple[Dataset, Dataset]:

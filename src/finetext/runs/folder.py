@@ -148,6 +148,7 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             "verdict": verdict_on(
                 run.leaderboard, tested, Judged(name, run.best, folder), run.choice, one.folds
             ).words(),
+            **({} if one.entry.reading is None else {"reading": to_json(one.entry.reading)}),
             "decided": decided_json(tested[name]),
             "calibration": consistency(tested[name]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),

@@ -22,11 +22,12 @@ from finetext.data.sources import sample_recipe
 from finetext.data.split import all_train
 from finetext.data.split import split as split_rows
 from finetext.data.units import duplicate_lines
-from finetext.diagnosis.data_checks import Material, check_material, counting_tokens
+from finetext.diagnosis.data_checks import Material, Reader, check_material, counting_tokens
 from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.blend import check_members
+from finetext.methods.probe import Probe
 from finetext.report.shares import shares_of
 from finetext.runs.ablations import (
     ablation_baselines,
@@ -40,6 +41,7 @@ from finetext.runs.cross_validation import FoldPlan, wants_folds
 from finetext.runs.recipe import ADAPTED, Recipe, ladder
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed
+from finetext.training.truncation import Truncation
 
 if TYPE_CHECKING:
     from finetext.pretraining.corpus import Corpus
@@ -251,14 +253,22 @@ def _changed(code: str, what: str, hashes: tuple[str | None, ...], effect: str) 
     return [Finding("warning", code, message)]
 
 
-def model_inputs(recipe: Recipe) -> list[tuple[str, int | None]]:
-    """Return the encoders of the methods, and where each method truncates a text."""
+def model_inputs(recipe: Recipe) -> list[Reader]:
+    """Return the encoders of the methods, and how each method truncates a text."""
     left_out = set(ablation_baselines(recipe).values())
     return [
-        (encoder, getattr(method, "max_length", None))
+        Reader(encoder, getattr(method, "max_length", None), _truncation(method))
         for name, method in with_encoder(recipe).items()
         if name not in left_out and (encoder := encoder_of(method))
     ]
+
+
+def _truncation(method: Method) -> Truncation | None:
+    """Return how a method truncates texts; None if it reads them whole."""
+    if isinstance(method, Probe) and method.max_length is None:
+        return None
+    truncation: Truncation = getattr(method, "truncation", "head")
+    return truncation
 
 
 def context_for(recipe: Recipe, hears: Listener) -> FitContext:

@@ -217,7 +217,7 @@ class Explained(BaseModel):
     predicted: list[str] = Field(description="The predicted labels.")
     way: str = Field(description="The attribution method, such as occlusion.")
     words: list[ExplainedWord] = Field(description="The words that the model reads, in order.")
-    unread: int = Field(description="Words after those, if the model truncates the text.")
+    unread: int = Field(description="Words that it does not read, if the model truncates the text.")
     score: float | None = Field(description="The log-odds that are explained.")
     base: float | None = Field(description="The score without any word; null for occlusion.")
     lost_top: float | None = Field(description="Probability lost without the strongest words.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +20,12 @@ from finetext.core.budget import native
 from finetext.core.contracts import batches_of
 from finetext.core.text_columns import SEPARATOR, as_one, texts_in
 from finetext.storage.cache import Arrays, kept
+from finetext.training.truncation import cut, kept_ends, special_ends, truncation_of, window_bounds
 
 TEXTS_AT_A_TIME: Final = 2_000
+PAIR_AS_ONE: Final = as_one(SEPARATOR)
+Row = tuple[Sequence[int], ...]
+"""The ids of a text, and the types of its tokens if there are any."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,49 +77,135 @@ class TokenTable:
         return arrays
 
 
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Texts in windows of tokens: those of text i begin with row `firsts[i]` of the table."""
+
+    table: TokenTable
+    firsts: Integers
+
+    def averaged(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return (n, d) means of (windows, d) values, each weighted by the tokens of its window."""
+        if len(self.table) == len(self.firsts):
+            return values
+        weights = self.table.lengths[:, None].astype(values.dtype)
+        sums = np.add.reduceat(values * weights, self.firsts)
+        return np.asarray(sums / np.add.reduceat(weights, self.firsts), dtype=values.dtype)
+
+
 def tokenize(
     tokenizer: Any, texts: Sequence[str], max_length: int, cache: Path | None = None
 ) -> TokenTable:
-    """Tokenize texts, truncated to `max_length` tokens, special tokens included."""
-    padding = (tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side)
-    key = "" if cache is None else _key(tokenizer, texts, max_length)
+    """Tokenize texts, truncated to `max_length` tokens, special tokens included.
+
+    What is kept of a longer text says the tokenizer, see `finetext.training.truncation`.
+    """
+    key = "" if cache is None else _key(tokenizer, texts, max_length, truncation_of(tokenizer))
     arrays = kept(cache, "tokens", key, lambda: _tokens(tokenizer, texts, max_length))
+    return _table(tokenizer, arrays)
+
+
+def tokenize_windows(
+    tokenizer: Any, texts: Sequence[str], longest: int, cache: Path | None = None
+) -> Windows:
+    """Tokenize whole texts in windows of at most `longest` tokens, special tokens included.
+
+    The windows of a text are of nearly equal size. Pairs that are longer become one text.
+    """
+    key = "" if cache is None else _key(tokenizer, texts, longest, "windows")
+    arrays = kept(cache, "tokens", key, lambda: _windows(tokenizer, texts, longest))
+    return Windows(_table(tokenizer, arrays), arrays["firsts"])
+
+
+def _table(tokenizer: Any, arrays: Arrays) -> TokenTable:
+    padding = (tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side)
     return TokenTable(arrays["ids"], arrays.get("kinds"), arrays["starts"], padding)
 
 
 def _tokens(tokenizer: Any, texts: Sequence[str], max_length: int) -> Arrays:
     """The arrays of a `TokenTable` by name; `kinds` only if not all are 0."""
-    ids: list[np.ndarray[Any, Any]] = [np.zeros(0, np.int32)]
-    kinds: list[np.ndarray[Any, Any]] = [np.zeros(0, np.int8)]
-    lengths: list[int] = []
-    for part in batches_of(len(texts), TEXTS_AT_A_TIME):
-        with native("the tokenizer"):
-            encoded = tokenizer(
-                given_texts(tokenizer, texts[part]),
-                truncation=True,
-                max_length=max_length,
-                padding=False,
-                return_attention_mask=False,
-            )
-            rows = [row or [tokenizer.pad_token_id] for row in encoded["input_ids"]]
-            types = encoded.get("token_type_ids") or [[0]] * len(rows)
-            lengths += map(len, rows)
-            ids.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in rows]))
-            kinds.append(np.concatenate([np.asarray(row or [0], dtype=np.int8) for row in types]))
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    ends = kept_ends(tokenizer, max_length)
+
+    def rows() -> Iterator[Row]:
+        for part in batches_of(len(texts), TEXTS_AT_A_TIME):
+            given = given_texts(tokenizer, texts[part])
+            if ends is None:
+                yield from _encoded(tokenizer, given, max_length)
+                continue
+            for text, row in zip(given, _encoded(tokenizer, given), strict=True):
+                if len(row[0]) > max_length and not isinstance(text, str):
+                    yield from _encoded(tokenizer, [text], max_length)
+                else:
+                    yield tuple(cut(values, ends) for values in row)
+
+    return arrays_of(rows(), tokenizer.pad_token_id)
+
+
+def _windows(tokenizer: Any, texts: Sequence[str], longest: int) -> Arrays:
+    """The arrays of `Windows` by name."""
+    special, firsts = special_ends(tokenizer), list[int]()
+    room = 0 if special is None else longest - sum(special)
+    if special is None or room < 1:
+        return _tokens(tokenizer, texts, longest) | {"firsts": np.arange(len(texts))}
+
+    def rows() -> Iterator[Row]:
+        count = 0
+        for part in batches_of(len(texts), TEXTS_AT_A_TIME):
+            given = given_texts(tokenizer, texts[part])
+            for text, row in zip(given, _encoded(tokenizer, given), strict=True):
+                if len(row[0]) > longest and not isinstance(text, str):
+                    [row] = _encoded(tokenizer, [PAIR_AS_ONE.join(text)])
+                windows = windows_of(row, special, room)
+                firsts.append(count)
+                count += len(windows)
+                yield from windows
+
+    arrays = arrays_of(rows(), tokenizer.pad_token_id)
+    return arrays | {"firsts": np.array(firsts, dtype=np.int64)}
+
+
+def windows_of(row: Row, special: tuple[int, int], room: int) -> list[Row]:
+    """Return ids and types of a text in windows of at most `room` tokens between special ones."""
+    before, end = special[0], len(row[0]) - special[1]
+    bounds = (before + window_bounds(end - before, room)).tolist()
+    return [
+        tuple([*of[:before], *of[start:stop], *of[end:]] for of in row)
+        for start, stop in pairwise(bounds)
+    ]
+
+
+def _encoded(tokenizer: Any, given: Sequence[Any], max_length: int | None = None) -> Iterator[Row]:
+    """Yield the ids of each text and their types if the tokenizer makes any; truncated or whole."""
+    options = {"truncation": True, "max_length": max_length}
+    if max_length is None:
+        options = {"truncation": False, "verbose": False}
+    with native("the tokenizer"):
+        encoded = tokenizer(given, padding=False, return_attention_mask=False, **options)
+    names = ("input_ids", "token_type_ids")
+    return zip(*(of for name in names if (of := encoded.get(name)) is not None), strict=True)
+
+
+def arrays_of(rows: Iterable[Row], pad_token_id: int) -> Arrays:
+    """Return rows end to end; one without tokens is padding that is attended to."""
+    ids, kinds = [np.zeros(0, np.int32)], [np.zeros(0, np.int8)]
+    for row, *types in rows:
+        ids.append(np.asarray(row or [pad_token_id], dtype=np.int32))
+        kinds += [np.asarray(of or [0], dtype=np.int8) for of in types]
+    starts = np.cumsum([0, *map(len, ids[1:])]).astype(np.int64)
     arrays: Arrays = {"ids": np.concatenate(ids), "starts": starts}
     all_kinds = np.concatenate(kinds)
     return arrays | {"kinds": all_kinds} if all_kinds.any() else arrays
 
 
-def _key(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
+def _key(tokenizer: Any, texts: Sequence[str], max_length: int, how: str) -> str:
     """Hash of everything that the tokens depend on."""
     described = json.loads(tokenizer.backend_tokenizer.to_str())
     # Options of the last call are no part of the tokenizer.
     described.pop("truncation", None)
     described.pop("padding", None)
     digest = hashlib.sha256(json.dumps(described).encode())
-    digest.update(f"{type(tokenizer).__name__} {max_length} {tokenizer.padding_side}".encode())
+    kind = type(tokenizer).__name__
+    digest.update(f"{kind} {max_length} {how} {tokenizer.padding_side}".encode())
     for text in texts:
         raw = text.encode("utf-8", "surrogatepass")
         digest.update(len(raw).to_bytes(8, "little"))
@@ -152,6 +243,19 @@ def encoded_text(tokenizer: Any, text: str, **options: Any) -> Any:
         places = zip(encoded["offset_mapping"], shifts, strict=True)
         encoded["offset_mapping"] = [(start + by, end + by) for (start, end), by in places]
     return encoded
+
+
+def encoded_as_read(
+    tokenizer: Any, text: str, max_length: int, **options: Any
+) -> dict[str, list[Any]]:
+    """Return the same with the tokens that `tokenize` keeps; a tokenizer that is fast is needed."""
+    ends = None if SEPARATOR in text else kept_ends(tokenizer, max_length)
+    if ends is None:
+        return dict(
+            encoded_text(tokenizer, text, truncation=True, max_length=max_length, **options)
+        )
+    encoded = encoded_text(tokenizer, text, truncation=False, verbose=False, **options)
+    return {name: cut(values, ends) for name, values in encoded.items()}
 
 
 def encodable(text: str) -> str:

@@ -183,7 +183,7 @@ function how(told) {
     const fall = `Without the ${told.removed > 1 ? `${told.removed} strongest words` : "strongest word"}`;
     parts.push(`${fall} the probability falls by ${points(told.lost_top)}; without as many random words, by ${points(told.lost_random)}.`);
   }
-  if (told.unread) parts.push(`The model does not read the last ${count(told.unread, "word")}.`);
+  if (told.unread) parts.push(`The model does not read ${count(told.unread, "word")} of this text, which is too long for it.`);
   if (told.remark) parts.push(`${told.remark[0].toUpperCase()}${told.remark.slice(1)}.`);
   return parts.join(" ");
 }
