@@ -185,7 +185,7 @@ def test_weights_that_a_checkpoint_lacks_do_not_spoil_the_cache(
 def test_it_chooses_c_and_says_which(tiny_encoder: Path, topics: Dataset) -> None:
     fitted = Probe(encoder=str(tiny_encoder)).fit(topics, topics, FitContext(device="cpu"))
     assert fitted.provenance()["inverse_regularisation"] in (0.1, 1.0, 10.0, 100.0)
-    assert fitted.provenance()["max_length"] == 64
+    assert fitted.provenance()["window"] == 64
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -173,9 +173,11 @@ def test_a_device_that_onnxruntime_lacks_is_refused(onnx_model: Path) -> None:
         load_model(onnx_model, "mps")
 
 
+@pytest.mark.parametrize("is_pair", [False, True])
 @pytest.mark.parametrize("kind", ["probe", "finetune"])
 def test_long_texts_are_read_as_by_the_original(
     kind: str,
+    is_pair: bool,
     encoder_run: Path,
     texts: list[str],
     tmp_path: Path,
@@ -189,16 +191,24 @@ def test_long_texts_are_read_as_by_the_original(
     else:
         original = replace(original, max_length=8, tokenizer=copy.deepcopy(original.tokenizer))
         set_truncation(original.tokenizer, "head+tail")
-    folder = finetext.export(original.save(tmp_path / "original"), "onnx", tmp_path / "onnx").folder
-    long = [*texts, join(["bread " * 20, "salt"]), join(["the bank", "the team"])]
-    wanted = original.predict_proba(long)
+    if is_pair:
+        original = replace(original, scheme=replace(original.scheme, text_columns=("a", "b")))
+    terms = finetext.ExportTerms(force=True)
+    folder = finetext.export(
+        original.save(tmp_path / "original"), "onnx", tmp_path / "onnx", terms=terms
+    ).folder
+    usual: list[Any] = [text for text in texts if text.isprintable()]
+    if is_pair:
+        usual = list(zip(usual, usual[3:], strict=False))
+        texts = [join(pair) for pair in usual]
+    wanted = original.predict_proba(texts)
     assert np.ptp(wanted[:, 0]) > 0.05
     exported = finetext.load(folder)
-    np.testing.assert_allclose(exported.predict_proba(long), wanted, atol=1e-4)
-    usual = [text for text in texts if text.isprintable()]
+    np.testing.assert_allclose(exported.predict_proba(texts), wanted, atol=1e-4)
     program = snippet_of(folder) + f"\nprint(json.dumps(predict_proba({usual!r}).tolist()))\n"
     said = json.loads(without((*HEAVY, "finetext"), program, folder).splitlines()[-1])
-    np.testing.assert_allclose(said, exported.predict_proba(usual), atol=1e-5)
+    wanted = exported.predict_proba([join(text) if is_pair else text for text in usual])
+    np.testing.assert_allclose(said, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize(
