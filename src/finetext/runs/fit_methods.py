@@ -136,7 +136,7 @@ def keep_method(
         model=f"{name}/model",
         learned_from=learned.rows,
         chosen_on=learned.chosen_on,
-        reading=texts_read(made.classifier, _tested(started).texts),
+        reading=texts_read(made.classifier, started.run.tested.texts),
     )
     found, sizes = to_json(learned.findings), _sizes(place)
     write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
@@ -367,17 +367,9 @@ def keep_predictions(
     place: Path, predictions: Mapping[SplitName, Predictions], started: Started
 ) -> None:
     """Write the predictions of a method with the texts."""
-    splits, plan = started.run.splits, started.run.folds
-    tested = splits.test if plan is None else plan.dataset
-    texts: dict[SplitName, list[str]] = {
-        "validation": splits.validation.texts, "test": tested.texts,
-    }  # fmt: skip
+    validation, tested = started.run.splits.validation.texts, started.run.tested.texts
+    texts: dict[SplitName, list[str]] = {"validation": validation, "test": tested}
     write_predictions(place / "predictions.parquet", predictions, texts)
-
-
-def _tested(started: Started) -> Dataset:
-    """Return the rows that the scores are of."""
-    return started.run.splits.test if started.run.folds is None else started.run.folds.dataset
 
 
 def _rows_for(method: Method, started: Started) -> tuple[Dataset, Dataset]:

@@ -62,6 +62,11 @@ class ResolvedRun:
     name: str
     findings: tuple[Finding, ...]
 
+    @property
+    def tested(self) -> Dataset:
+        """The rows that scores are of: the test rows, all rows of a cross-validated run."""
+        return self.splits.test if self.folds is None else self.dataset
+
     @cached_property
     def folds(self) -> FoldPlan | None:
         """The folds of a cross-validated run; None for one with a test split."""
