@@ -74,14 +74,15 @@ class ModelInput:
         assert self.limit is not None
         read = np.minimum(self.tokens, self.limit)
         lost = 1 - read.sum() / self.tokens.sum()
+        other = ', set truncation to "head+tail"' if self.truncation == "head" else ""
         share = float((read / np.maximum(self.tokens, 1)).mean())
         return (
             f"Longer than the {self.limit:,} tokens that {self.encoder} reads: "
             f"{counted(len(self.longer), 'text')} ({len(self.longer) / len(self.tokens):.1%}), "
             f"{_TRUNCATED[self.truncation or 'head']}; {lost:.1%} of all tokens are not seen, and "
             f"{share:.1%} of a text is read on average. If the rest matters, raise max_length, use "
-            'an encoder with a longer context, set truncation to "head+tail", or use probe without '
-            "max_length, which reads whole texts."
+            f"an encoder with a longer context{other}, or use probe without max_length, which "
+            "reads whole texts."
         )
 
 
