@@ -341,30 +341,6 @@ def test_the_pipeline_of_transformers_gives_the_same(
         assert {of["label"]: of["score"] for of in said} == pytest.approx(fitted(text), abs=1e-5)
 
 
-def test_head_and_tail_are_read_in_training_and_from_the_folder(
-    method: Finetune, topics: Dataset, make_dataset: Callable[..., Dataset], tmp_path: Path
-) -> None:
-    filler = "the " * 30
-    texts = [f"{text.split()[0]} {filler}{text}" for text in topics.texts]
-    rows = make_dataset(texts, topics.labels)
-    fitted = replace(method, max_length=10, truncation="head+tail").fit(rows, rows, CPU)
-    assert fitted.provenance()["truncation"] == "head+tail"
-    # Two of eight tokens are from the head, where one more word changes nothing.
-    np.testing.assert_allclose(
-        fitted.predict_proba([text.replace("the the", "the the of", 1) for text in texts]),
-        fitted.predict_proba(texts), atol=1e-6,
-    )  # fmt: skip
-    folder = fitted.save(tmp_path / "model")
-    loaded = finetext.load(folder, "cpu")
-    np.testing.assert_allclose(loaded.predict_proba(texts), fitted.predict_proba(texts), atol=1e-6)
-    card = (folder / "README.md").read_text()
-    assert "of a text with more than\n10 tokens it reads the beginning" in card
-    assert "25% from the head, the rest from the tail" in card
-    assert "does not read the middle of a text with more than 10 tokens" in card
-    longer = fitted.predict_proba([f"{text} bread" for text in texts])
-    assert (np.abs(longer - fitted.predict_proba(texts)).max(axis=1) > 1e-6).all()
-
-
 def test_it_trains_on_from_its_own_folder(
     fitted: TransformerClassifier,
     method: Finetune,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.core.contracts import Classifier, FitContext, ProgressEvent
+from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.core.types import Dataset
-from finetext.encoders import states
 from finetext.encoders.load import load_encoder, load_tokenizer
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.probe import Probe
@@ -55,44 +53,6 @@ def test_a_state_is_the_mean_over_the_tokens_of_a_text(frozen: FrozenEncoder) ->
         with torch.no_grad():
             hidden = frozen.model(**frozen.tokenizer(text, return_tensors="pt")).last_hidden_state
         np.testing.assert_allclose(state, hidden[0].mean(dim=0).numpy(), atol=1e-5)
-
-
-def test_whole_texts_are_read_in_windows_unless_there_is_a_length(
-    tiny_encoder: Path, topics: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(states, "WINDOW", 12)
-    text = f"{'the ' * 40}fresh bread"
-    context = FitContext(device="cpu")
-    whole = Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0)
-    head, tail = (replace(whole, max_length=12, truncation=of) for of in ("head", "tail"))  # type: ignore[arg-type]
-    fitted = {name: of.fit(topics, topics, context) for name, of in
-              (("whole", whole), ("head", head), ("tail", tail))}  # fmt: skip
-    assert fitted["whole"].provenance()["window"] == 12
-    assert "max_length" not in fitted["whole"].provenance()
-    assert fitted["tail"].provenance()["truncation"] == "tail"
-    cut = {"head": "the " * 10, "tail": f"{'the ' * 8}fresh bread"}
-    for name, classifier in fitted.items():
-        found = classifier.predict_proba([text])
-        loaded = Classifier.load(classifier.save(tmp_path / name), "cpu")
-        np.testing.assert_allclose(loaded.predict_proba([text]), found, atol=1e-6)
-        for other, part in cut.items():
-            same = np.allclose(classifier.predict_proba([part]), found, atol=1e-6)
-            assert same == (name == other)
-
-
-def test_probes_of_earlier_versions_truncate(
-    tiny_encoder: Path, topics: Dataset, tmp_path: Path
-) -> None:
-    probe = Probe(encoder=str(tiny_encoder), max_length=12, inverse_regularisation=1.0)
-    fitted = probe.fit(topics, topics, FitContext(device="cpu"))
-    folder = fitted.save(tmp_path / "m")
-    (folder / "probe.json").write_text('{"max_length": 12}')
-    described = json.loads((folder / "finetext.json").read_text())
-    del described["files"]
-    (folder / "finetext.json").write_text(json.dumps(described))
-    loaded = Classifier.load(folder, "cpu")
-    text = ["bread " * 40]
-    np.testing.assert_allclose(loaded.predict_proba(text), fitted.predict_proba(text), atol=1e-6)
 
 
 def test_a_second_fit_computes_no_states(

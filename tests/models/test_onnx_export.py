@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,11 @@ import finetext
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
-from finetext.core.text_columns import join
 from finetext.core.types import LabelScheme
 from finetext.evaluation.calibration import tempered
 from finetext.methods.finetune import TransformerClassifier
 from finetext.models.folder import load_model
 from finetext.models.onnx import ABOUT, OnnxClassifier
-from finetext.training.truncation import set_truncation
 
 ODD_TEXTS = (
     "", " \n\t ", "bread and salt " * 500, "x" * 3_000, "😀👩‍👩‍👧", "\x00\x07 bread \x1b",
@@ -171,63 +167,6 @@ def test_a_damaged_file_is_named(onnx_model: Path, tmp_path: Path, file: str) ->
 def test_a_device_that_onnxruntime_lacks_is_refused(onnx_model: Path) -> None:
     with pytest.raises(ModelError, match="use auto or cpu"):
         load_model(onnx_model, "mps")
-
-
-@pytest.mark.parametrize("is_pair", [False, True])
-@pytest.mark.parametrize("kind", ["probe", "finetune"])
-def test_long_texts_are_read_as_by_the_original(
-    kind: str,
-    is_pair: bool,
-    encoder_run: Path,
-    texts: list[str],
-    tmp_path: Path,
-    snippet_of: Callable[[Path], str],
-    without: Without,
-) -> None:
-    """The probe in windows, the fine-tuned model at head and tail."""
-    original: Any = finetext.load(encoder_run / kind / "model", "cpu").with_precision("fp32")
-    if kind == "probe":
-        original = replace(original, encoder=replace(original.encoder, max_length=8))
-    else:
-        original = replace(original, max_length=8, tokenizer=copy.deepcopy(original.tokenizer))
-        set_truncation(original.tokenizer, "head+tail")
-    if is_pair:
-        original = replace(original, scheme=replace(original.scheme, text_columns=("a", "b")))
-    terms = finetext.ExportTerms(force=True)
-    folder = finetext.export(
-        original.save(tmp_path / "original"), "onnx", tmp_path / "onnx", terms=terms
-    ).folder
-    usual: list[Any] = [text for text in texts if text.isprintable()]
-    if is_pair:
-        usual = list(zip(usual, usual[3:], strict=False))
-        texts = [join(pair) for pair in usual]
-    wanted = original.predict_proba(texts)
-    assert np.ptp(wanted[:, 0]) > 0.05
-    exported = finetext.load(folder)
-    np.testing.assert_allclose(exported.predict_proba(texts), wanted, atol=1e-4)
-    program = snippet_of(folder) + f"\nprint(json.dumps(predict_proba({usual!r}).tolist()))\n"
-    said = json.loads(without((*HEAVY, "finetext"), program, folder).splitlines()[-1])
-    wanted = exported.predict_proba([join(text) if is_pair else text for text in usual])
-    np.testing.assert_allclose(said, wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "about",
-    [
-        {"kept": [0, 0]}, {"kept": [-1, 9]}, {"kept": 3}, {"kept": [1]}, {"window": 8},
-        {"window": 2, "special": [1, 1]}, {"window": "x", "special": [1, 1]},
-    ],
-)  # fmt: skip
-def test_a_damaged_way_to_read_is_an_error(
-    about: dict[str, Any], onnx_model: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(onnx_model, tmp_path / "m")
-    (folder / ABOUT).write_text(json.dumps(about))
-    described = json.loads((folder / "finetext.json").read_text())
-    del described["files"]
-    (folder / "finetext.json").write_text(json.dumps(described))
-    with pytest.raises(ModelError, match="damaged"):
-        finetext.load(folder)
 
 
 def test_the_graph_of_a_probe_includes_pooling_and_head(

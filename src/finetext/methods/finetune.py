@@ -26,7 +26,7 @@ from finetext.core.settings import (
     ShareBelowOne,
     Tokens,
     made,
-)  # fmt: skip
+)
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.load import (
     load_classifier,
@@ -88,8 +88,7 @@ class Finetune(Method):
             384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM. With
             discriminative rates it is that of the head, ten times as high, 1e-3 at most.
         max_length: tokens to truncate texts to; None (the default) is the whole context.
-        truncation: what is read of a longer text: its "head" (the default), its "tail", or
-            "head+tail", the first quarter of the tokens and the last three (Sun et al. 2019).
+        truncation: of a longer text "head" (the default), "tail", or "head+tail" (see `Probe`).
         head: "standard" (the default) is that of the architecture; "concat" joins the state of the
             first token (the last, if the encoder reads one way), the maximum and the mean over
             all tokens (Howard and Ruder 2018, section 3.3).
@@ -100,9 +99,8 @@ class Finetune(Method):
         stage_rates: highest rate of each stage in multiples of `learning_rate`; 20, 10, 5, 1.
         stages: the stages of the training by hand, as `finetext.Stage`, in place of `epochs`,
             `learning_rate` and `unfreeze`; None (the default) for those that `unfreeze` makes.
-        discriminative: by how much the learning rate falls from one layer group to the one below:
-            2.6 divides by 2.6 each time (Howard and Ruder 2018, section 3.2), 0.9 multiplies by
-            0.9; 1 (the default) gives all groups the same.
+        discriminative: how the learning rate falls from one layer group to the one below: 2.6 divides
+            by it (Howard and Ruder 2018, section 3.2), 0.9 multiplies; 1 (the default): not.
         schedule: of the learning rate in each stage: "linear" (the default) rises and falls
             linearly, "one-cycle" along cosines, "slanted-triangular" rises for a tenth; the last
             two move the momentum in the opposite direction.
@@ -110,16 +108,13 @@ class Finetune(Method):
             0.06 for "linear", 0.25 for "one-cycle", 0.1 for "slanted-triangular".
         weight_decay: decoupled decay of the matrices, 0.01 by default.
         largest_gradient: norm to which gradients are clipped, 1.0 by default.
-        dropout_multiplier: factor on every dropout probability of the encoder; 0 by default:
-            dropout takes time and changed no measured result over two epochs.
+        dropout_multiplier: factor on dropout probabilities; 0 by default: no result changed with 1.
         label_smoothing: share of the target spread over all classes, 0 by default.
-        class_weights: "balanced" weighs each class by the inverse of its frequency; "none" by
-            default.
-        resample: "over" repeats training rows of the smaller classes, "under" leaves out rows of
-            the larger ones, after the split; "none" by default. Single-label only.
+        class_weights: "balanced" weighs classes by their inverse frequency; "none" by default.
+        resample: "over" repeats training rows of smaller classes, "under" leaves out some of larger
+            ones; "none" by default. Single-label only.
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
-        patience: evaluations without improvement after which training stops; None (the default)
-            never stops early.
+        patience: evaluations without improvement before training stops; None (the default): never.
         best_by: "loss" or the name of a metric, which choose the best weights on validation rows;
             None (the default) is the metric of the run.
         precision: "fp32", "bf16", "fp16" (on a GPU; with loss scaling), or "auto" (the default):

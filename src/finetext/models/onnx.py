@@ -39,7 +39,7 @@ from finetext.training.tokens import (
     arrays_of,
     given_texts,
     windows_of,
-)  # fmt: skip
+)
 from finetext.training.truncation import cut
 
 GRAPH: Final = "model.onnx"
