@@ -99,8 +99,8 @@ class Finetune(Method):
         stage_rates: highest rate of each stage in multiples of `learning_rate`; 20, 10, 5, 1.
         stages: the stages of the training by hand, as `finetext.Stage`, in place of `epochs`,
             `learning_rate` and `unfreeze`; None (the default) for those that `unfreeze` makes.
-        discriminative: how the learning rate falls from one layer group to the one below: 2.6 divides
-            by it (Howard and Ruder 2018, section 3.2), 0.9 multiplies; 1 (the default): not.
+        discriminative: how the learning rate falls from one layer group to the one below: 2.6
+            divides (Howard and Ruder 2018, section 3.2), 0.9 multiplies; 1 (the default): not.
         schedule: of the learning rate in each stage: "linear" (the default) rises and falls
             linearly, "one-cycle" along cosines, "slanted-triangular" rises for a tenth; the last
             two move the momentum in the opposite direction.
