@@ -61,7 +61,8 @@ def draw(results: Results, name: str, folder: Path) -> Path | None:
         [shown[one] for one in ordered], ordered, loc="outside lower center", ncols=columns,
         fontsize=9, frameon=False,
     )  # fmt: skip
-    figure.suptitle(f"{name}: {results.options.split} score by wall-clock seconds", fontsize=11)
+    clock = "wall-clock" if results.options.clock == "seconds" else "processor"
+    figure.suptitle(f"{name}: {results.options.split} score by {clock} seconds", fontsize=11)
     path = folder / f"minutes-{name}.png"
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
@@ -90,14 +91,17 @@ def _panel(results: Results, panel: Any, cells: list[Cell], shown: dict[str, Any
             start, level = _mean(curves)
             panel.hlines(level, start, 10 * start, color=color, linestyle="--", linewidth=0.9)
     _time_axis(panel, times)
-    guesses = [point.score for cell in cells for point in results.points("majority", cell)]
-    all_points = [
-        p for one in results.contenders() for cell in cells for p in results.points(one, cell)
-    ]
-    above = [point.score for point in all_points if point.score > max(guesses) + 0.01]
-    if above:  # what guesses is below the panel: it would take half of it
-        room = 0.06 * (max(above) - min(above)) + 0.005
-        panel.set_ylim(min(above) - room, max(above) + room)
+    _score_axis(
+        panel, [results.points(one, cell) for one in results.contenders() for cell in cells]
+    )
+
+
+def _score_axis(panel: Any, curves: list[list[Point]]) -> None:
+    """Show every last point; what comes before, such as a guess, may lie below the panel."""
+    low = min(points[-1].score for points in curves if points)
+    high = max(point.score for points in curves for point in points)
+    room = 0.06 * (high - low) + 0.005
+    panel.set_ylim(low - room, high + room)
 
 
 def _mean(curves: list[list[Point]]) -> tuple[float, float]:
