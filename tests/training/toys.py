@@ -27,7 +27,8 @@ class Settings:
     weight_decay: float = 0.0
     schedule: ScheduleName = "linear"
     warmup_share: float | None = 0.0
-    discriminative: float = 1.0
+    discriminative: float | None = 1.0
+    head_rate: float | None = None
     largest_gradient: float = 1.0
     evaluate_every: int | None = None
     patience: int | None = None

@@ -169,6 +169,14 @@ class Method(ABC):
         method declares that it needs none (`needs_validation`).
         """
 
+    def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:
+        """Return a classifier that learned from all of `rows`, training and validation.
+
+        What validation rows chose for `fitted` stays. By default a method that needs none is
+        fitted again, and of any other `fitted` itself is returned: it cannot be trained without.
+        """
+        return fitted if self.needs_validation else self.fit(rows, rows.select([]), context)
+
 
 class Classifier(ABC):
     """Texts in, probabilities out. Subclasses are final.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -40,6 +39,7 @@ from finetext.encoders.load import (
 )
 from finetext.encoders.scratch import initialized
 from finetext.encoders.vocabulary import extend_embedding, record_vocabulary
+from finetext.methods import regimes
 from finetext.training import plan
 from finetext.training.batches import resampled
 from finetext.training.classification import (
@@ -49,21 +49,12 @@ from finetext.training.classification import (
     hand_over_kept,
     predict_logits,
 )
-from finetext.training.plan import MAX_LEARNING_RATE, BatchSize, ScheduleName, Stage
+from finetext.training.plan import BatchSize, ScheduleName, Stage
 from finetext.training.precision import choose_device, reading_copy, refuse_overflow
 from finetext.training.record import summary
 from finetext.training.tokens import tokenize, vocabulary_in_use
 from finetext.training.truncation import Truncation, truncation_of
 
-FEWEST_STEPS: Final = 200
-EPOCHS: Final = (2, 10)
-USUAL_RATE: Final = 1e-4
-"""The highest learning rate for a hidden size of 384."""
-RATE_OF_THE_HEAD: Final = 10
-"""The factor on the head's learning rate with discriminative rates: a rate that suits the whole
-encoder would leave its lower layers as they were (`benchmarks/LOG.md`)."""
-RECURRENT: Final = frozenset({"awd_lstm"})
-"""Model types that take the highest learning rate, at which ULMFiT ends."""
 ROWS_MEASURED: Final = 256
 """Training rows whose statistics standardize the input of a head."""
 GROUPS_OF_STAGES: Final = (1, 2, 3, None)
@@ -81,12 +72,12 @@ class Finetune(Method):
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
         epochs: passes over the training rows; None (the default) is the fewest from 2 to 10 that
-            make 200 steps.
+            make 250 steps.
         batch_size: rows per step, 32 by default; "auto" tries 2, 4, 8, ... and takes the largest
             that fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
-        learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of
-            384 and falls in proportion for wider encoders (5e-5 for 768); 1e-3 for AWD-LSTM. With
-            discriminative rates it is that of the head, ten times as high, 1e-3 at most.
+        learning_rate: highest learning rate, that of the top layer if rates fall; None (the
+            default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden size of
+            384. With a `discriminative` of your own it is that of the head, 1e-3 at most.
         max_length: tokens to truncate texts to; None (the default) is the whole context.
         truncation: of a longer text "head" (the default), "tail", or "head+tail" (see `Probe`).
         head: "standard" (the default) is that of the architecture; "concat" joins the state of the
@@ -99,8 +90,12 @@ class Finetune(Method):
         stage_rates: highest rate of each stage in multiples of `learning_rate`; 20, 10, 5, 1.
         stages: the stages of the training by hand, as `finetext.Stage`, in place of `epochs`,
             `learning_rate` and `unfreeze`; None (the default) for those that `unfreeze` makes.
-        discriminative: how the learning rate falls from one layer group to the one below: 2.6
-            divides (Howard and Ruder 2018, section 3.2), 0.9 multiplies; 1 (the default): not.
+        discriminative: by how much the learning rate falls from one layer group to the one below:
+            2.6 divides by 2.6 each time (Howard and Ruder 2018, section 3.2), 0.9 multiplies by
+            0.9, 1 gives all groups the same. None (the default) is 0.8, or 1 if you choose a
+            learning rate, stages or gradual unfreezing.
+        head_rate: factor on the learning rate of the head; None (the default) is 1 to 10, an
+            eighth of the number of classes, with the usual rates, and 1 with your own.
         schedule: of the learning rate in each stage: "linear" (the default) rises and falls
             linearly, "one-cycle" along cosines, "slanted-triangular" rises for a tenth; the last
             two move the momentum in the opposite direction.
@@ -135,7 +130,8 @@ class Finetune(Method):
     stage_epochs: StageEpochs = STAGE_EPOCHS
     stage_rates: StageRates = STAGE_RATES
     stages: tuple[Stage, ...] | None = None
-    discriminative: Positive = 1.0
+    discriminative: Positive | None = None
+    head_rate: Positive | None = None
     schedule: ScheduleName = "linear"
     warmup_share: Share | None = None
     weight_decay: NotNegative = 0.01
@@ -208,6 +204,20 @@ class Finetune(Method):
         self, train: Dataset, validation: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """Train on `train` and keep the weights that are best on `validation`."""
+        return self._fitted(train, validation, context)
+
+    def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:
+        """Train on all rows, up to the share of the steps at which `fitted` was the best."""
+        assert isinstance(fitted, TransformerClassifier)
+        done = fitted.trained_with
+        method = replace(self, batch_size=done.get("batch_size", self.batch_size))
+        share = done["step"] / done["steps"]
+        return method._fitted(rows, rows.select([]), context, share)
+
+    def _fitted(
+        self, train: Dataset, validation: Dataset, context: FitContext, share: float = 1.0
+    ) -> TransformerClassifier:
+        """See `fit`; the training ends after `share` of its steps."""
         from finetext.training.batch_size import with_batch_size
         from finetext.training.loop import train_model
 
@@ -215,14 +225,17 @@ class Finetune(Method):
         with self.begun(train, context) as classifier:
             model = classifier.model
             task = self.task(classifier, train, validation, context)
-            method = with_batch_size(self, model, task, context)
+            method = self.settled(len(task.scheme), model.config)
+            method = with_batch_size(method, model, task, context)
             stages = method.stages_for(len(train), model.config)
             context.say(summary(self.encoder, model, classifier.max_length, stages))
             with vocabulary_in_use(model, task.tables) as tables:
-                choice = train_model(model, task.with_tables(tables), method, stages, context)
+                used = task.with_tables(tables)
+                result = train_model(model, used, method, stages, context, share)
         model.eval()
-        trained = {**classifier.trained_with, **asdict(choice)}
-        if method is not self:
+        trained = {**classifier.trained_with, **asdict(result.choice)}
+        trained |= {"step": result.step, "steps": result.steps}
+        if method.batch_size != self.batch_size:
             trained["batch_size"] = method.batch_size
         classifier = replace(classifier, trained_with=trained)
         hand_over_kept(classifier, task.tables, context)
@@ -290,21 +303,31 @@ class Finetune(Method):
             {"notes": notes} if notes else {},
         )  # fmt: skip
 
+    def settled(self, classes: int, config: Any) -> Finetune:
+        """Return the method with the rates that `finetext.methods.regimes` has for the data.
+
+        Only what the user left open is filled in: one that chose a learning rate, stages or
+        gradual unfreezing gets the same rate for all layers, unless `discriminative` says else.
+        """
+        is_open = self.stages is None and self.unfreeze == "none" and self.learning_rate is None
+        if self.discriminative is None and is_open and regimes.falls(config):
+            head = self.head_rate or regimes.head_factor(classes)
+            rate = regimes.top_rate(config)
+            return replace(self, learning_rate=rate, discriminative=regimes.DECAY, head_rate=head)
+        return replace(
+            self, discriminative=self.discriminative or 1.0, head_rate=self.head_rate or 1.0
+        )
+
     def stages_for(self, rows: int, config: Any) -> list[Stage]:
         """Return the stages of a training on this many rows."""
         if self.stages is not None:
             return list(self.stages)
-        is_recurrent = config.model_type in RECURRENT
-        suitable = (
-            MAX_LEARNING_RATE
-            if is_recurrent
-            else plan.learning_rate_for(USUAL_RATE, config.hidden_size)
-        )
-        if self.discriminative != 1:
-            suitable = min(MAX_LEARNING_RATE, suitable * RATE_OF_THE_HEAD)
-        rate = self.learning_rate or suitable
+        rate = self.learning_rate or regimes.flat_rate(config)
+        if self.learning_rate is None and self.discriminative not in (None, 1):
+            rate = regimes.steep_rate(config)
         if self.unfreeze == "none":
-            return [Stage(self.epochs or epochs_for(rows, plan.rows_per_step(self)), rate)]
+            epochs = self.epochs or regimes.epochs_for(rows, plan.rows_per_step(self))
+            return [Stage(epochs, rate)]
         gradual = zip(self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True)
         return [Stage(epochs, rate * of, groups) for epochs, of, groups in gradual if epochs]
 
@@ -392,9 +415,3 @@ class TransformerClassifier(Classifier):
             "problem_type": problem_type(self.scheme),
             "trained_with": dict(self.trained_with),
         }
-
-
-def epochs_for(rows: int, batch_size: int) -> int:
-    """Return the fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
-    least, most = EPOCHS
-    return min(most, max(least, math.ceil(FEWEST_STEPS / math.ceil(rows / batch_size))))

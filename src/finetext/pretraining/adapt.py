@@ -82,6 +82,10 @@ class Adaptation:
     patience: Count | None = None
     precision: Precision = "auto"
 
+    @property
+    def head_rate(self) -> None:
+        """The head learns as the top layer does."""
+
 
 @within_memory
 def adapt(

@@ -289,8 +289,9 @@ def _learn(
 
 def figures_of(task: Task, model: Any) -> dict[str, float]:
     """Return loss, accuracy and perplexity on held-out text."""
-    found = task.evaluate(model.eval()).figures
-    return {figure.removeprefix("validation "): of for figure, of in found.items()}
+    found = task.evaluate(model.eval())
+    assert found is not None, "a corpus has held-out text"
+    return {figure.removeprefix("validation "): of for figure, of in found.figures.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,9 +104,12 @@ class Pretraining:
     precision: Precision = "auto"
 
     @property
-    def discriminative(self) -> float:
+    def discriminative(self) -> None:
         """All layers have the same learning rate."""
-        return 1.0
+
+    @property
+    def head_rate(self) -> None:
+        """All layers have the same learning rate."""
 
     @property
     def sizes(self) -> Preset:

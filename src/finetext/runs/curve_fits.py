@@ -31,7 +31,7 @@ from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
 
 FORMAT_VERSION: Final = 1
-ADDED_LATER: Final = frozenset({"best_by", "stages"})
+ADDED_LATER: Final = frozenset({"best_by", "head_rate", "stages"})
 """Hyperparameters that earlier logs do not have: at their default they are left out of the hash."""
 RESAMPLES: Final = 1000
 _DIGITS: Final = 6

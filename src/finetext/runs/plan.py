@@ -203,6 +203,7 @@ def _of_training(method: Finetune, splits: Splits, context: FitContext) -> float
     with method.begun(train, context) as classifier:
         model = classifier.model
         task = method.task(classifier, train, splits.validation, context)
+        method = method.settled(len(task.scheme), model.config)
         method = with_batch_size(method, model, task, context)
         stages = method.stages_for(len(train), model.config)
         steps = make_plan(task, stages, method, context.seed)

@@ -206,6 +206,7 @@ class Classification:
         whole = copy.deepcopy(model.config)
         scale_dropout(model.config, checked.dropout_multiplier)
         task = task.with_tables(vocabulary.tables)
+        checked = checked.settled(len(task.scheme), model.config)
         begun = cls(checked, splits, task, classifier, vocabulary, whole, random)
         sized = with_batch_size(checked, model, task, context)
         return begun if sized is checked else begun.with_batch_size(rows_per_step(sized))

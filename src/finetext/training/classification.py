@@ -127,12 +127,16 @@ class ClassificationTask:
         smoothed = labels * (1 - self.label_smoothing) + self.label_smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
-    def evaluate(self, model: Any) -> Evaluation:
+    def evaluate(self, model: Any) -> Evaluation | None:
         """Return metric and loss on validation rows, and whether all predictions are of one class.
+
+        None without such rows.
 
         The loss is the mean cross-entropy, binary per label when multi-label, without class weights
         and label smoothing.
         """
+        if not len(self.validation):
+            return None
         logits = predict_logits(model, self.validation_tokens)
         mean_loss = cross_entropy(logits, self.validation.targets, self.scheme.multilabel)
         predictions = Predictions(

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -29,14 +29,25 @@ REMEDIES: Final = "more epochs, a smaller batch size, a higher learning rate or 
 OVERFLOW: Final = "the gradient overflowed in fp16"
 
 
+class Trained(NamedTuple):
+    """How a model was trained, and the step, of how many, that its weights are of."""
+
+    choice: Choice
+    step: int
+    steps: int
+
+
 def train_model(
     model: Any,
     task: Task,
     settings: Hyperparameters,
     stages: Sequence[Stage],
     context: FitContext,
-) -> Choice:
+    share: float = 1.0,
+) -> Trained:
     """Train an fp32 model in place; it ends with the weights that were best on validation.
+
+    Without validation rows these are the last ones. The training ends after `share` of its steps.
 
     It resumes from a checkpoint bit-identically on a CPU; some GPU kernels sum in varying order. If
     training diverges, it restarts once, in fp32 and with a tenth of the learning rate.
@@ -44,12 +55,14 @@ def train_model(
     Raises:
         ModelError: training diverged twice, or the checkpoint is of another training.
     """
-    plan = make_plan(task, stages, settings, context.seed)
+    plan = make_plan(task, stages, settings, context.seed, share)
     with Training.start(model, task, plan, make_accelerator(context), context) as training:
         run_plan(training, task, settings)
+        step, steps = training.record.step, len(plan.steps)
         if training.best.weights:
             training.optimizer.load_weights(training.best.weights)
-        return training.choice
+            step = training.best.step
+        return Trained(training.choice, step, steps)
 
 
 def run_plan(training: Training, task: Task, settings: Hyperparameters) -> None:
@@ -135,9 +148,9 @@ def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) 
     record = training.record
     if not record.is_due(settings.evaluate_every):
         return
-    found = task.evaluate(training.bare)
-    with uninterrupted():
-        training.evaluated(found)
+    if (found := task.evaluate(training.bare)) is not None:
+        with uninterrupted():
+            training.evaluated(found)
 
 
 def _refuse_collapse(training: Training) -> None:

@@ -198,8 +198,8 @@ class Task(Protocol):
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the mean loss of a batch, a scalar tensor."""
 
-    def evaluate(self, model: Any) -> Evaluation:
-        """Evaluate the model on validation rows."""
+    def evaluate(self, model: Any) -> Evaluation | None:
+        """Evaluate the model on validation rows; None if there are none."""
 
     def state(self) -> dict[str, Any]:
         """Return tensors carried from step to step, by name, that are not changed in place."""
@@ -228,8 +228,12 @@ class Hyperparameters(Protocol):
         """Share of the steps with a rising learning rate; None is that of the schedule."""
 
     @property
-    def discriminative(self) -> float:
-        """Factor between the learning rates of a layer group and the one below it."""
+    def discriminative(self) -> float | None:
+        """Factor between the learning rates of a layer group and the one below it; None is 1."""
+
+    @property
+    def head_rate(self) -> float | None:
+        """Factor on the learning rate of the topmost layer group; None is 1."""
 
     @property
     def largest_gradient(self) -> float:
@@ -250,18 +254,32 @@ class Hyperparameters(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All steps of a training: their rows by epoch, the stages, and the pace within a stage."""
+    """All steps of a training: their rows by epoch, the stages, and the pace within a stage.
+
+    The training ends after `share` of the steps, in the middle of their schedule.
+    """
 
     name: str
     batches: Sequence[Sequence[Integers]]
     stages: Sequence[Stage]
     schedule: Schedule
     settings: Hyperparameters
+    share: float = 1.0
 
     @cached_property
     def steps(self) -> list[Integers]:
-        """The rows of every step."""
-        return [rows for epoch in self.batches for rows in epoch]
+        """The rows of every step that is made."""
+        every = [rows for epoch in self.batches for rows in epoch]
+        return every[: max(1, round(self.share * len(every)))]
+
+    @cached_property
+    def steps_of_epochs(self) -> list[int]:
+        """How many steps each epoch makes, the last one maybe fewer than its rows would."""
+        made, counts = len(self.steps), []
+        for epoch in self.batches:
+            counts.append(min(len(epoch), made))
+            made -= counts[-1]
+        return [count for count in counts if count]
 
     @cached_property
     def total_rows(self) -> int:
@@ -273,7 +291,8 @@ class Plan:
         """Whether all weights have the same learning rate in every step."""
         is_one_rate = not any(isinstance(stage.learning_rate, tuple) for stage in self.stages)
         frozen = any(stage.groups is not None for stage in self.stages)
-        return is_one_rate and not frozen and self.settings.discriminative == 1
+        rates = self.settings.discriminative, self.settings.head_rate
+        return is_one_rate and not frozen and all(rate in (None, 1) for rate in rates)
 
     def stage_of(self, step: int) -> int:
         """Return the stage, from 0, of the step after `step` steps."""
@@ -306,9 +325,10 @@ class Plan:
             return [peak * share for peak in peaks]
         assert not isinstance(stage.learning_rate, tuple)
         highest = stage.learning_rate * share
-        factor = self.settings.discriminative
+        factor = self.settings.discriminative or 1.0
         decay = factor if factor < 1 else 1 / factor
-        return [highest * decay ** (groups - 1 - number) for number in range(groups)]
+        rates = [highest * decay ** (groups - 1 - number) for number in range(groups)]
+        return [*rates[:-1], rates[-1] * (self.settings.head_rate or 1.0)]
 
     def identity(self) -> dict[str, Any]:
         """Return what must be the same to resume; precision is part of the checkpoint."""
@@ -340,13 +360,19 @@ def rows_per_step(settings: Hyperparameters) -> int:
     return settings.batch_size
 
 
-def make_plan(task: Task, stages: Sequence[Stage], settings: Hyperparameters, seed: int) -> Plan:
-    """Return a plan in which every epoch has its own order of rows."""
+def make_plan(
+    task: Task,
+    stages: Sequence[Stage],
+    settings: Hyperparameters,
+    seed: int,
+    share: float = 1.0,
+) -> Plan:
+    """Return a plan in which every epoch has its own order of rows; `share` is that of `Plan`."""
     epochs = sum(stage.epochs for stage in stages)
     size = rows_per_step(settings)
     batches = [task.batches(size, seed, epoch) for epoch in range(epochs)]
     shape = schedule(settings.schedule, settings.warmup_share)
-    return Plan(task.name, batches, stages, shape, settings)
+    return Plan(task.name, batches, stages, shape, settings, share)
 
 
 def _joined(values: Iterable[object]) -> str:

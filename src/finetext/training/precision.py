@@ -30,6 +30,9 @@ FEWEST_STEPS: Final = 100
 REPEATS: Final = 3
 MOST_POSITIONS: Final = 1_024
 FLASH: Final = "flash_attention_2"
+LONGEST_EAGER: Final = 256
+"""Mean tokens up to which plain attention trains faster in bf16 on a CPU than torch's fused kernel,
+whose backward pass takes 40% of a step on short texts (`benchmarks/LOG.md`)."""
 MOST_OTHER_WORK: Final = 0.1
 WORTH_A_CHANGE: Final = 0.95
 """A candidate must take at most this share of the time of the default."""
@@ -231,6 +234,8 @@ def fastest_choice(
     """Return the fastest choice on this machine, measured or remembered in the cache folder."""
     default = default_choice(model, precision, next(model.parameters()).device)
     can_choose = hasattr(model, "set_attn_implementation")
+    if can_choose:
+        default = _eager_if_short(default, model, task)
     if cache is None or not can_choose or len(batches) < FEWEST_STEPS:
         return default
     path = cache / "choices.json"
@@ -249,6 +254,14 @@ def fastest_choice(
     except OSError:
         return default
     return choice
+
+
+def _eager_if_short(default: Choice, model: Any, task: Task) -> Choice:
+    """The default with plain attention, where that is known to be faster."""
+    is_cpu = next(model.parameters()).device.type == "cpu"
+    is_fused = default.precision == "bf16" and default.attention == "sdpa"
+    is_short = len(task.lengths) > 0 and float(task.lengths.mean()) <= LONGEST_EAGER
+    return replace(default, attention="eager") if is_cpu and is_fused and is_short else default
 
 
 def _cpu_seconds() -> tuple[float, float, float]:

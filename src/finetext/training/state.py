@@ -70,8 +70,8 @@ class Training:
         self.held: Snapshot | None = None
         self.parts = 1
         self.best = BestWeights(plan.settings.patience)
-        steps = [len(epoch) for epoch in plan.batches]
-        self.record = Record(plan.name, steps, plan.total_rows, context, accelerator.log)
+        total = plan.total_rows
+        self.record = Record(plan.name, plan.steps_of_epochs, total, context, accelerator.log)
         self.groups = self._groups_of(plan)
         self.optimizer = self._new_optimizer()
         self._task: Task
@@ -146,7 +146,7 @@ class Training:
         """Go on with a longer plan, in the precision and with the rates before a restart."""
         groups = self._groups_of(plan)
         self.plan = plan
-        self.record.set_plan([len(epoch) for epoch in plan.batches], plan.total_rows)
+        self.record.set_plan(plan.steps_of_epochs, plan.total_rows)
         if groups != self.groups or self._factor < 1.0:
             self._factor, self.choice = 1.0, self._asked
             state = self.optimizer.state()

@@ -1,0 +1,75 @@
+"""What fine-tuning does where the user leaves it open, by rows, classes and encoder: one table.
+
+| hyperparameter | value | evidence |
+|---|---|---|
+| learning rate | 3e-4 at the top layer for a width of 384, 1.1e-4 for 768 | (1), (2) |
+| fall per layer | 0.8 | (1), (2) |
+| rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
+| epochs | the fewest from 2 to 10 that make 250 steps | (4) |
+| first bias of the head | log prior of the classes | (5) |
+
+(1) `benchmarks/LOG.md`, "The recipe by regime": on four sets with 500 and 2,000 rows.
+(2) Clark et al. 2020, "ELECTRA", appendix: 3e-4 for a width of 256, 1e-4 for 768, 5e-5 for 1,024,
+    falling by 0.8 per layer (0.9 in the largest).
+(3) The same section: with 77 classes the head of a usual rate stays near its random start.
+(4) The same section: with fewer steps accuracy is lost on all sets; more gain little.
+(5) The same section; Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.3.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from finetext.training.plan import MAX_LEARNING_RATE, USUAL_WIDTH, learning_rate_for
+
+FEWEST_STEPS: Final = 250
+EPOCHS: Final = (2, 10)
+TOP_RATE: Final = 3e-4
+"""The learning rate of the top layer for a hidden size of 384."""
+FALL_WITH_WIDTH: Final = 1.5
+"""Exponent of the hidden size in the denominator of the rate of the top layer."""
+DECAY: Final = 0.8
+"""The learning rate of a layer over that of the one above."""
+CLASSES_A_FACTOR: Final = 8
+MOST_OF_THE_HEAD: Final = 10.0
+FLAT_RATE: Final = 1e-4
+"""The highest learning rate for a hidden size of 384 where all layers have the same."""
+RATE_OF_A_STEEP_HEAD: Final = 10
+"""The factor on that rate for the head with falling rates that the user chose: a rate that suits
+the whole encoder would leave its lower layers as they were (`benchmarks/LOG.md`)."""
+RECURRENT: Final = frozenset({"awd_lstm"})
+"""Model types that take the highest learning rate, at which ULMFiT ends."""
+
+
+def epochs_for(rows: int, batch_size: int) -> int:
+    """Return the fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
+    least, most = EPOCHS
+    return min(most, max(least, math.ceil(FEWEST_STEPS / math.ceil(rows / batch_size))))
+
+
+def falls(config: Any) -> bool:
+    """Return whether the rates of an encoder fall from layer to layer if the user says nothing."""
+    return config.model_type not in RECURRENT
+
+
+def top_rate(config: Any) -> float:
+    """Return the rate of the top layer where rates fall by `DECAY` per layer."""
+    scaled: float = TOP_RATE * (USUAL_WIDTH / config.hidden_size) ** FALL_WITH_WIDTH
+    return min(MAX_LEARNING_RATE, scaled)
+
+
+def flat_rate(config: Any) -> float:
+    """Return the rate of all layers where the user chose that they are the same."""
+    is_recurrent = config.model_type in RECURRENT
+    return MAX_LEARNING_RATE if is_recurrent else learning_rate_for(FLAT_RATE, config.hidden_size)
+
+
+def steep_rate(config: Any) -> float:
+    """Return the rate of the head where the user chose by how much the rates fall."""
+    return min(MAX_LEARNING_RATE, flat_rate(config) * RATE_OF_A_STEEP_HEAD)
+
+
+def head_factor(classes: int) -> float:
+    """Return the rate of the head over that of the top layer."""
+    return min(MOST_OF_THE_HEAD, max(1.0, classes / CLASSES_A_FACTOR))
