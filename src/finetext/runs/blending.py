@@ -44,19 +44,18 @@ from finetext.runs.cross_validation import cross_fitted, out_of_fold, write_repe
 from finetext.runs.fit_methods import (
     UNREADABLE,
     FittedMethod,
-    Learned,
     Made,
     Started,
     attempt,
     finished_method,
     keep_method,
     keep_predictions,
-    predictions_of_seeds,
     repeats_of,
     say_target,
 )
 from finetext.runs.predictions import FOLDER, read_predictions
 from finetext.runs.run import PREDICTIONS
+from finetext.runs.seeds import predictions_of_seeds
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import write_json
 from finetext.storage.received import read_received_text
@@ -146,10 +145,10 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
         context.find(Finding("note", "blend", message))
         entries = [one.entry for one in kept.values()]
         seconds = attempts.seconds + sum(of.seconds_to_train for of in entries)
-        made = Made(classifier, predictions, seconds, _speed(classifier, started), held.folds)
         rows, chosen_on = max((of.learned_from or 0, of.chosen_on) for of in entries)
-        learned = Learned(rows, chosen_on, attempts.findings)
-        return keep_method(name, method, started, made, learned)
+        speed = _speed(classifier, started)
+        made = Made(classifier, predictions, seconds, speed, rows, chosen_on, held.folds)
+        return keep_method(name, method, started, made, attempts.findings)
 
 
 def _held(method: Blend, started: Started, members: Fitted) -> _Held:

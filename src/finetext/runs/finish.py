@@ -27,11 +27,12 @@ from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
 from finetext.runs.accesses import record_scoring
 from finetext.runs.adapting import adaptation_findings
 from finetext.runs.blending import findings_of_left_out, is_left_out
-from finetext.runs.fit_methods import FittedMethod, Started, predictions_of_seeds
+from finetext.runs.fit_methods import FittedMethod, Started
 from finetext.runs.folder import record_models
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.reporting import diagnose, report_data
 from finetext.runs.run import Run, resume_command
+from finetext.runs.seeds import predictions_of_seeds
 from finetext.storage.codec import to_json
 from finetext.storage.files import write_json
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters, predict
 from finetext.core.errors import FinetextError, RunError
-from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Dataset, Finding, Predictions, SplitName
 from finetext.diagnosis.reading import texts_read
 from finetext.evaluation.calibration import calibrated, calibrated_by, for_decisions
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
-from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
+from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.metrics import values_of
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
@@ -32,7 +31,9 @@ from finetext.runs.cross_validation import (
 )
 from finetext.runs.predictions import FOLDER, read_predictions, write_predictions
 from finetext.runs.recipe import ADAPTED, Recipe
+from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import ResolvedRun
+from finetext.runs.stored_splits import training_rows
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import sync_names, write_json
 from finetext.storage.received import read_received_text
@@ -90,37 +91,31 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
     kept = list[Kept]()
     context = replace(started.context, keep=lambda evaluated, make: kept.append((evaluated, make)))
     with attempt(place, context) as attempts:
-        made = Made(*_fit(name, method, started, attempts, place, folds), folds)
+        made = fit(name, method, started, attempts, place, folds)
         made_by = _made_by(method, started)
         save_checkpoints(place, kept, splits.validation, started.recipe, made_by)
-        rows = len(_rows_for(method, started)[0])
-        chosen_on = len(splits.validation) if method.needs_validation else 0
         findings = tuple(dict.fromkeys([*noticed, *attempts.findings]))
-        return keep_method(name, method, started, made, Learned(rows, chosen_on, findings))
+        return keep_method(name, method, started, made, findings)
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A calibrated classifier, its predictions, seconds of fitting, and rows/s."""
+    """A calibrated classifier, its predictions, seconds of fitting, and rows/s.
+
+    `learned_from` are the rows that it learned from, `chosen_on` others that chose its checkpoint.
+    """
 
     classifier: Classifier
     predictions: Mapping[SplitName, Predictions]
     seconds: float
     speed: float
+    learned_from: int
+    chosen_on: int
     folds: FoldPredictions | None = None
 
 
-@dataclass(frozen=True)
-class Learned:
-    """The rows that a method learned from, those that chose its checkpoint, and what it noticed."""
-
-    rows: int
-    chosen_on: int
-    findings: tuple[Finding, ...]
-
-
 def keep_method(
-    name: str, method: Method, started: Started, made: Made, learned: Learned
+    name: str, method: Method, started: Started, made: Made, findings: tuple[Finding, ...]
 ) -> FittedMethod:
     """Write scores and model of a method beside its predictions; with its entry it is finished."""
     place, seed, test = started.folder / name, started.context.seed, made.predictions["test"]
@@ -134,13 +129,13 @@ def keep_method(
         rows_per_second=made.speed,
         bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
         model=f"{name}/model",
-        learned_from=learned.rows,
-        chosen_on=learned.chosen_on,
+        learned_from=made.learned_from,
+        chosen_on=made.chosen_on,
         reading=texts_read(made.classifier, started.run.tested.texts),
     )
-    found, sizes = to_json(learned.findings), _sizes(place)
+    found, sizes = to_json(findings), _sizes(place)
     write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
-    return FittedMethod(entry, made.predictions, learned.findings, made.folds)
+    return FittedMethod(entry, made.predictions, findings, made.folds)
 
 
 def _made_by(method: Method, started: Started) -> dict[str, Any]:
@@ -192,85 +187,6 @@ def repeats_of(method: Method, started: Started) -> int:
     return min(map(plan.repeats, members or [method]))
 
 
-def fit_seeds(
-    fitted: Mapping[str, FittedMethod], methods: Mapping[str, Method], started: Started
-) -> dict[str, FittedMethod]:
-    """Fit the methods with the further seeds of the recipe, and return them with all scores."""
-    first, context, done = started.recipe.seed, started.context, dict[str, list[_OfSeed]]()
-    if started.recipe.seeds == 1:
-        return dict(fitted)
-    pace = context.checkpoints and replace(context.checkpoints, keep=0)
-    for name, one in fitted.items():
-        scores = SeedScores(first, _values(one.predictions), one.entry.seconds_to_train)
-        done[name] = [(scores, one.findings)]
-    for number in range(1, started.recipe.seeds):
-        seed = (first + number) % (LARGEST_SEED + 1)
-        of_seed = replace(started, context=replace(context, seed=seed, checkpoints=pace))
-        for name, method in methods.items():
-            context.say(f"{name}: seed {seed}")
-            done[name].append(_fit_seed(name, method, of_seed))
-    return {
-        name: replace(
-            one,
-            entry=replace(one.entry, seeds=tuple(scores for scores, _ in done[name])),
-            findings=_merged(name, done[name]),
-        )
-        for name, one in fitted.items()
-    }
-
-
-def predictions_of_seeds(
-    fitted: Mapping[str, FittedMethod], part: SplitName, folder: Path
-) -> dict[str, list[Predictions]]:
-    """Return method to its predictions of a split, one set for each seed, the first in front."""
-    found = {name: [one.predictions[part]] for name, one in fitted.items()}
-    for name, one in fitted.items():
-        for of_seed in one.entry.seeds[1:]:
-            path = folder / name / f"seed-{of_seed.seed}" / "predictions.parquet"
-            found[name].append(read_predictions(path, part))
-    return found
-
-
-_OfSeed = tuple[SeedScores, tuple[Finding, ...]]
-
-
-def _fit_seed(name: str, method: Method, started: Started) -> _OfSeed:
-    """Fit with one seed, measure, and write the predictions; or read what was finished before."""
-    seed = started.context.seed
-    place = started.folder / name / f"seed-{seed}"
-    with suppress(*UNREADABLE):
-        values = json.loads(read_received_text(place, ENTRY))
-        findings = from_json(tuple[Finding, ...], values.get("findings", ()), ENTRY)
-        return from_json(SeedScores, values, ENTRY), findings
-    with attempt(place, started.context) as attempts:
-        shown = _with_seeds(name, [seed])
-        _, predictions, seconds, _ = _fit(shown, method, started, attempts, place)
-        scores = SeedScores(seed, _values(predictions), seconds)
-        write_json(place / ENTRY, to_json(scores) | {"findings": to_json(attempts.findings)})
-    return scores, attempts.findings
-
-
-def _merged(name: str, done: Sequence[_OfSeed]) -> tuple[Finding, ...]:
-    """Return what training noticed: findings of all seeds once, others with their seeds."""
-    every, seeds = [scores.seed for scores, _ in done], dict[Finding, list[int]]()
-    for scores, findings in done:
-        for finding in findings:
-            message = finding.message.removeprefix(f"{_with_seeds(name, [scores.seed])}: ")
-            message = message.removeprefix(f"{name}: ")
-            seeds.setdefault(replace(finding, message=message), []).append(scores.seed)
-    return tuple(
-        replace(of, message=f"{_with_seeds(name, () if its == every else its)}: {of.message}")
-        for of, its in seeds.items()
-    )
-
-
-def _with_seeds(name: str, seeds: Sequence[int]) -> str:
-    """Return "finetune", "finetune, seed 1" or "finetune, seeds 1 and 2"."""
-    if len(seeds) < 2:
-        return name + "".join(f", seed {seed}" for seed in seeds)
-    return f"{name}, seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]}"
-
-
 @contextmanager
 def attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
     """Keep the time and findings of fitting into a folder; what is kept goes when that is done."""
@@ -306,15 +222,15 @@ def _metrics(
     return {str(part): evaluate(of, seed) for part, of in predictions.items()}
 
 
-def _fit(
+def fit(
     name: str,
     method: Method,
     started: Started,
     attempts: Attempts,
     place: Path,
     folds: FoldPredictions | None = None,
-) -> tuple[Classifier, dict[SplitName, Predictions], float, float]:
-    """Return the calibrated classifier, its predictions, seconds of fitting and rows/s."""
+) -> Made:
+    """Fit, calibrate and predict, and write the predictions."""
     splits, context = started.run.splits, attempts.context()
     say, find, own = context.say, context.find, f"{method.name}:"
 
@@ -333,18 +249,29 @@ def _fit(
         to_fit_on, kept = for_decisions(validation, decide, started.recipe.split)
     try:
         classifier = method.fit(train, to_fit_on, context)
+        chosen_on = len(validation) if method.needs_validation else 0
+        on_validation = None
+        if folds is None:
+            classifier, on_validation = calibrated(classifier, validation, decide, kept)
+        else:
+            classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
+        if is_refitted(method, started.recipe, train, validation):
+            rows = training_rows(splits, len(train) + len(validation))
+            again = refitted(method, classifier, rows, on_validation, context)
+            if again is not classifier:
+                classifier, train, chosen_on = again, rows, 0
     except BaseException:
         attempts.keep()
         raise
     seconds = attempts.seconds
-    if folds is None or plan is None:
-        classifier, on_validation = calibrated(classifier, validation, decide, kept)
+    if on_validation is not None:
         start = time.perf_counter()
         on_test = predict(classifier, splits.test)
         speed = len(splits.test) / (time.perf_counter() - start)
         predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
     else:
-        classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
+        assert folds is not None
+        assert plan is not None
         predictions = {"test": cross_fitted(folds.repeats[0], plan, classifier.decision)}
         some = plan.dataset.texts[::_EACH_TIMED]
         start = time.perf_counter()
@@ -352,7 +279,7 @@ def _fit(
         speed = len(some) / (time.perf_counter() - start)
     say_target(name, classifier, context)
     keep_predictions(place, predictions, started)
-    return classifier, predictions, seconds, speed
+    return Made(classifier, predictions, seconds, speed, len(train), chosen_on, folds)
 
 
 def say_target(name: str, classifier: Classifier, context: FitContext) -> None:
@@ -384,7 +311,8 @@ def _rows_for(method: Method, started: Started) -> tuple[Dataset, Dataset]:
     return plan.dataset, plan.dataset.select([])
 
 
-def _values(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:
+def values_of_parts(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:
+    """Return the values of all metrics for each split."""
     return {str(part): values_of(of) for part, of in predictions.items()}
 
 

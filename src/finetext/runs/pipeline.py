@@ -22,7 +22,6 @@ from finetext.runs.fit_methods import (
     Started,
     finished_method,
     fit_method,
-    fit_seeds,
 )
 from finetext.runs.folder import start_run
 from finetext.runs.plan import is_long, planned
@@ -36,6 +35,7 @@ from finetext.runs.resolve import (
 )
 from finetext.runs.resume import begun, changed_knobs, held, scored_as_begun, to_resume
 from finetext.runs.run import Run, is_finished
+from finetext.runs.seeds import fit_seeds
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
 
 

@@ -77,7 +77,7 @@ ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")
 """Settings that change no result, so that a run can be resumed with others."""
-TOP: Final = ("seed", "seeds", "device", "metric", "margin", *KNOBS)
+TOP: Final = ("seed", "seeds", "device", "metric", "margin", "refit", *KNOBS)
 """Settings outside the sections."""
 SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
 
@@ -152,6 +152,9 @@ class Recipe:
         margin: how far behind the best a cheaper method may be and still count as good, in the
             metric. None (the default) for 0.02 if the metric is a proportion; other metrics, such
             as the log loss, have no usual margin, so that the best is recommended.
+        refit: whether every method is fitted again on training and validation rows once these
+            have chosen checkpoint, temperature and decision rule. None (the default) does that
+            where it costs little: without training in steps, or with at most 3,000 training rows.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -170,6 +173,7 @@ class Recipe:
     decide: Deciding = field(default_factory=Deciding)
     seeds: Annotated[int, Interval(ge=1, le=100)] = 1
     margin: Positive | None = None
+    refit: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
