@@ -19,7 +19,6 @@ from finetext.core.errors import ModelError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset
 from finetext.encoders.load import load_tokenizer
 from finetext.methods.finetune import Finetune, TransformerClassifier
-from finetext.methods.regimes import epochs_for
 from finetext.runs.recipe import Recipe
 from finetext.training.batches import training_batches
 from finetext.training.plan import Stage
@@ -60,7 +59,7 @@ def test_it_learns_several_labels(method: Finetune, mixed_topics: Dataset) -> No
         ("dropout_multiplier", -1), ("label_smoothing", 1.0), ("label_smoothing", -0.1),
         ("class_weights", "heavy"), ("resample", "both"), ("evaluate_every", 0), ("patience", 0),
         ("precision", "fp8"), ("epochs", "many"), ("unfreeze", "slowly"), ("head", "mean"),
-        ("discriminative", 0), ("schedule", "cosine"), ("stage_epochs", (1, 1, 2)),
+        ("discriminative", 0), ("head_rate", 0), ("schedule", "cosine"), ("stage_epochs", (1, 1, 2)),
         ("stage_epochs", (1, 1, 1, 0)), ("stage_rates", (1, 1, 1, 0)),
     ],
 )  # fmt: skip
@@ -86,14 +85,6 @@ def test_an_unknown_encoder_and_too_long_an_input_are_refused_early(tiny_encoder
     with pytest.raises(RecipeError, match="takes from 4 to 64 tokens"):
         Finetune(encoder=str(tiny_encoder), max_length=65).check()
     Finetune(encoder=str(tiny_encoder), max_length=64).check()
-
-
-@pytest.mark.parametrize(
-    ("rows", "batch_size", "epochs"),
-    [(1, 32, 10), (640, 32, 10), (1_600, 32, 4), (2_200, 32, 3), (3_200, 32, 2), (10**6, 32, 2)],
-)
-def test_small_data_are_seen_more_often(rows: int, batch_size: int, epochs: int) -> None:
-    assert epochs_for(rows, batch_size) == epochs
 
 
 def test_stages_by_hand_are_the_stages_of_the_training(tiny_encoder: Path, topics: Dataset) -> None:
@@ -182,7 +173,7 @@ def test_gradual_unfreezing_has_four_stages(tiny_encoder: Path, topics: Dataset)
 def test_with_discriminative_rates_the_head_learns_faster(
     tiny_encoder: Path, topics: Dataset, decay: float, rate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetext.training.plan.learning_rate_for", lambda rate, width: 1.4e-4)
+    monkeypatch.setattr("finetext.methods.regimes.learning_rate_for", lambda rate, width: 1.4e-4)
     said: list[str] = []
     method = Finetune(encoder=str(tiny_encoder), epochs=1, discriminative=decay)
     method.fit(topics, topics, replace(CPU, say=said.append))
@@ -237,7 +228,7 @@ def test_the_log_has_an_evaluation_an_epoch(
         {"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"resample": "over"},
         {"resample": "under"}, {"dropout_multiplier": 1.0}, {"weight_decay": 0.5},
         {"warmup_share": 0.9}, {"largest_gradient": 1e-9}, {"max_length": 5},
-        {"discriminative": 2.6}, {"schedule": "one-cycle"}, {"schedule": "slanted-triangular"},
+        {"discriminative": 2.6}, {"head_rate": 5.0}, {"schedule": "one-cycle"}, {"schedule": "slanted-triangular"},
         {"head": "concat"}, {"unfreeze": "gradual", "epochs": None},
     ],
     ids=str,

@@ -302,7 +302,7 @@ def _count_training_rows(
 
 def _say_learned(model: Path, screen: Screen) -> int | None:
     """Say how many rows the model learned from; return the number, None if unknown."""
-    from finetext.core.wording import counted, learned_in_words
+    from finetext.core.wording import counted, learned_in_words, refitted_in_words
     from finetext.models.folder import best_model, record_of
     from finetext.models.hub import model_folder
 
@@ -314,7 +314,8 @@ def _say_learned(model: Path, screen: Screen) -> int | None:
     if learned is not None and record.get("folds"):
         screen.say(f"the model {learned_in_words(learned, record.get('chosen_on', 0))}")
     elif learned is not None:
-        screen.say(f"the model learned from {counted(learned, 'row')}")
+        again = refitted_in_words(learned, record.get("data", {}).get("rows", {}))
+        screen.say(f"the model {again or 'learned from ' + counted(learned, 'row')}")
     return learned
 
 

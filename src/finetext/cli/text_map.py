@@ -87,13 +87,15 @@ def map_texts(
 
 
 def _by_unseen(found: TextMap, run: Run | None, method: str | None) -> TextMap:
-    """Return a map of a cross-validated run with out-of-fold predictions: its model saw the texts.
+    """Return a map of held-out rows of a run with the stored predictions: its model may know them.
 
-    Maps of data or of training rows stay as they are.
+    In a cross-validated run these are out-of-fold. Maps of data or of training rows stay as they
+    are.
     """
-    if run is None or not run.folds or found.split != "validation":
+    if run is None or found.split != "validation":
         return found
-    return replace(found.with_predictions(run.predictions(method)), split=None)
+    unseen = found.with_predictions(run.predictions(method, "validation"))
+    return replace(unseen, split=None) if run.folds else unseen
 
 
 def _announce(dataset: Dataset, encoder: str | None, screen: Screen) -> None:

@@ -193,7 +193,7 @@ def _show_scores(run: Run, screen: Screen) -> None:
     print(board.recommended_line(run.choice, found is None or found.is_recommended))
     if few := _uncertain(run):
         print("\n".join(wrapped(few)))
-    if learned := board.learned_line(run.leaderboard, run.folds):
+    if learned := board.learned_line(run.leaderboard, run.folds, run.shares().rows):
         print("\n".join(wrapped(learned)))
     if differs := board.majority_line(run.leaderboard, found):
         print("\n".join(wrapped(differs)))

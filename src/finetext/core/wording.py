@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import islice
 from shlex import quote
 from typing import TYPE_CHECKING, Final
@@ -127,6 +127,18 @@ def learned_in_words(rows: int, chosen_on: int, noun: str = "row") -> str:
         return f"learned from all {counted(rows, noun)}"
     whole = counted(rows + chosen_on, noun)
     return f"learned from {rows:,} of {whole}; {chosen_on:,} chose the checkpoint"
+
+
+def refitted_in_words(rows: int | None, splits: Mapping[str, int], noun: str = "row") -> str:
+    """Return that a model learned from validation rows, too; "" if not, or if it is unknown.
+
+    "learned from all 170 training and validation rows"; `rows` are those that it learned from,
+    `splits` those of each split.
+    """
+    train, validation = (splits.get(name, 0) for name in ("train", "validation"))
+    if rows is None or not validation or rows != train + validation:
+        return ""
+    return f"learned from all {rows:,} training and validation {noun}s"
 
 
 def with_source(message: str, source: str) -> str:

@@ -96,6 +96,13 @@ class Deciding:
         rule, _ = self.abstain_parts() or ("probability", 0.0)
         return self.aim is not None or self.coverage is not None or rule != "probability"
 
+    @property
+    def has_target(self) -> bool:
+        """Whether the rule is to reach a share on new rows, so that it has an assurance."""
+        return self.is_chosen_on_rows and (self.aim, self.abstain, self.coverage) != (
+            "f1", None, None,
+        )  # fmt: skip
+
     def check(self, scheme: LabelScheme) -> None:
         """Raise a `RecipeError` if the section does not fit the labels."""
         aim, _ = self.aim_parts() or ("", 0.0)

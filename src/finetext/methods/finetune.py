@@ -72,7 +72,7 @@ class Finetune(Method):
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
         epochs: passes over the training rows; None (the default) is the fewest from 2 to 10 that
-            make 250 steps.
+            make 250 steps, or 200 where all layers have the same learning rate.
         batch_size: rows per step, 32 by default; "auto" tries 2, 4, 8, ... and takes the largest
             that fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate, that of the top layer if rates fall; None (the
@@ -326,8 +326,8 @@ class Finetune(Method):
         if self.learning_rate is None and self.discriminative not in (None, 1):
             rate = regimes.steep_rate(config)
         if self.unfreeze == "none":
-            epochs = self.epochs or regimes.epochs_for(rows, plan.rows_per_step(self))
-            return [Stage(epochs, rate)]
+            size, is_flat = plan.rows_per_step(self), self.discriminative in (None, 1)
+            return [Stage(self.epochs or regimes.epochs_for(rows, size, is_flat), rate)]
         gradual = zip(self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True)
         return [Stage(epochs, rate * of, groups) for epochs, of, groups in gradual if epochs]
 

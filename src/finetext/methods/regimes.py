@@ -5,7 +5,7 @@
 | learning rate | 3e-4 at the top layer for a width of 384, 1.1e-4 for 768 | (1), (2) |
 | fall per layer | 0.8 | (1), (2) |
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
-| epochs | the fewest from 2 to 10 that make 250 steps | (4) |
+| epochs | the fewest from 2 to 10 that make 250 steps, 200 where all layers have one rate | (4) |
 | first bias of the head | log prior of the classes | (5) |
 
 (1) `benchmarks/LOG.md`, "The recipe by regime": on four sets with 500 and 2,000 rows.
@@ -24,6 +24,8 @@ from typing import Any, Final
 from finetext.training.plan import MAX_LEARNING_RATE, USUAL_WIDTH, learning_rate_for
 
 FEWEST_STEPS: Final = 250
+FEWEST_FLAT_STEPS: Final = 200
+"""Where all layers have the same rate; recipes of earlier versions repeat what they did."""
 EPOCHS: Final = (2, 10)
 TOP_RATE: Final = 3e-4
 """The learning rate of the top layer for a hidden size of 384."""
@@ -42,10 +44,13 @@ RECURRENT: Final = frozenset({"awd_lstm"})
 """Model types that take the highest learning rate, at which ULMFiT ends."""
 
 
-def epochs_for(rows: int, batch_size: int) -> int:
-    """Return the fewest epochs within `EPOCHS` that make `FEWEST_STEPS` steps."""
-    least, most = EPOCHS
-    return min(most, max(least, math.ceil(FEWEST_STEPS / math.ceil(rows / batch_size))))
+def epochs_for(rows: int, batch_size: int, is_flat: bool = False) -> int:
+    """Return the fewest epochs within `EPOCHS` that make the fewest steps.
+
+    `is_flat`: whether all layers have the same learning rate.
+    """
+    (least, most), steps = EPOCHS, FEWEST_FLAT_STEPS if is_flat else FEWEST_STEPS
+    return min(most, max(least, math.ceil(steps / math.ceil(rows / batch_size))))
 
 
 def falls(config: Any) -> bool:

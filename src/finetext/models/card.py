@@ -142,6 +142,7 @@ def _environment() -> Environment:
                 "duration",
                 "learned_in_words",
                 "pipeline_in_words",
+                "refitted_in_words",
                 "speed",
                 "size",
             )

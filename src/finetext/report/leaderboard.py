@@ -104,9 +104,22 @@ def majority_line(entries: Sequence[LeaderboardEntry], verdict: Verdict | None) 
     )
 
 
-def learned_line(entries: Sequence[LeaderboardEntry], folds: int) -> str:
-    """Return how many rows the models of a cross-validated run learned from; "" if unknown."""
-    known = [entry for entry in entries if folds and entry.learned_from is not None]
+def learned_line(entries: Sequence[LeaderboardEntry], folds: int, splits: Mapping[str, int]) -> str:
+    """Return how many rows the models learned from, if that says more than the splits do.
+
+    These are the final models of a cross-validated run, and of others those that learned from
+    validation rows, too. "" if unknown; `splits` are the rows of each split.
+    """
+    if not folds:
+        said = {of.method: wording.refitted_in_words(of.learned_from, splits) for of in entries}
+        again = [method for method, of in said.items() if of]
+        if not again:
+            return ""
+        return (
+            f"{', '.join(again)} {said[again[0]]}; their validation scores are of models that had "
+            "not seen these rows."
+        )
+    known = [entry for entry in entries if entry.learned_from is not None]
     methods: dict[str, list[str]] = {}
     for entry in known:
         words = wording.learned_in_words(entry.learned_from or 0, entry.chosen_on)

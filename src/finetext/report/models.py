@@ -15,6 +15,7 @@ from finetext.core.wording import (
     number,
     p_value,
     part_in_words,
+    refitted_in_words,
     row_of,
     short,
     size,
@@ -94,7 +95,9 @@ def _rows(record: Mapping[str, Any]) -> str:
     learned, data = record.get("learned_from"), record.get("data", {})
     if record.get("folds") and learned is not None:
         return learned_in_words(int(learned), int(record.get("chosen_on", 0)))
-    return ", ".join(f"{part} {count:,}" for part, count in data.get("rows", {}).items())
+    rows = ", ".join(f"{part} {count:,}" for part, count in data.get("rows", {}).items())
+    again = refitted_in_words(learned, data.get("rows", {}))
+    return f"{rows}; {again}" if again else rows
 
 
 def score_lines(about: About) -> list[str]:

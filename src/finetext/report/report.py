@@ -146,7 +146,7 @@ def render(data: ReportData) -> str:
         "plots": plots,
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
         **_board(data, metrics, None if trusted is None else trusted.scheme.positive_class),
-        "learned": learned_line(data.entries, data.folds),
+        "learned": learned_line(data.entries, data.folds, data.rows),
         "reading": reading_line(data.entries, data.folds),
         "people": data.agreement and people_line(data.agreement, len(trusted or ())),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
@@ -251,8 +251,8 @@ def about_sentence(data: ReportData, scored: int, is_recommended: bool = True) -
     chosen = "the recommended one" if is_recommended else "for now the one to take"
     of = f"About {data.recommended}, {chosen} of {counted(len(data.entries), 'method')}"
     labels = counted(len(next(iter(data.class_counts.values()))), "label")
+    [entry] = (entry for entry in data.entries if entry.method == data.recommended)
     if data.folds:
-        [entry] = (entry for entry in data.entries if entry.method == data.recommended)
         learned = ""  # runs of earlier versions do not say it
         if entry.learned_from is not None:
             learned = f", {wording.learned_in_words(entry.learned_from, entry.chosen_on, 'text')}"
@@ -261,10 +261,10 @@ def about_sentence(data: ReportData, scored: int, is_recommended: bool = True) -
             f"cross-validation: each of the {scored:,} texts was predicted by a model that had not "
             "seen it."
         )
-    return (
-        f"{of}: fitted on {data.rows.get('train', 0):,} texts with {labels}, and scored on "
-        f"{scored:,} held-out texts."
-    )
+    rows = data.rows.get("train", 0)
+    if wording.refitted_in_words(entry.learned_from, data.rows):
+        rows = entry.learned_from or 0
+    return f"{of}: fitted on {rows:,} texts with {labels}, and scored on {scored:,} held-out texts."
 
 
 def _of_test_rows(data: ReportData, trusted: Predictions | None) -> dict[str, str]:

@@ -159,10 +159,13 @@ class FoldPlan:
         each = ", ".join(f"{name} {number}" for name, number in planned.items())
         return f"fits: {each}, and one of each for the final models"
 
-    def final(self, methods: Mapping[str, Method], validation: int) -> str:
-        """Return in one line how many rows the final models learn from."""
+    def final(self, methods: Mapping[str, Method], validation: int, refits: Sequence[str]) -> str:
+        """Return in one line how many rows the final models learn from.
+
+        `refits` are the methods that are fitted again on all rows.
+        """
         rows = len(self.dataset)
-        some = [name for name, of in methods.items() if of.needs_validation]
+        some = [name for name, of in methods.items() if of.needs_validation and name not in refits]
         every = [name for name in methods if name not in some]
         parts = [f"{', '.join(every)} from all {counted(rows, 'row')}"] if every else []
         if some:

@@ -16,6 +16,7 @@ from finetext.core.contracts import Classifier, Listener, ProgressEvent, silent
 from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset, Splits
+from finetext.core.wording import refitted_in_words
 from finetext.data.read import read as read_data
 from finetext.models.exporters import (
     EXPORTS,
@@ -92,7 +93,7 @@ class Origin:
         """The rows to compare on: the data given, else the validation rows of the run.
 
         Data without labels are read without. Labels are those of the model. If the model learned
-        from all rows of its run, these are without labels, too: it is not scored on them.
+        from these rows of its run, they are without labels, too: it is not scored on them.
         """
         if self.data is None:
             return None if self.run is None else self._rows_of_run(self.run)
@@ -109,19 +110,19 @@ class Origin:
             return read_data(self.data, settings=replace(how, labelled=False))
 
     def _rows_of_run(self, run: Run) -> Dataset:
-        if not run.folds:
-            return run.rows(self.method)
         if self.learned_from_all:
             return replace(run.rows(self.method), scheme=None)
-        return self._stored(run).validation
+        return self._stored(run).validation if run.folds else run.rows(self.method)
 
     @property
     def learned_from_all(self) -> bool:
-        """Whether the model learned from all rows of its run, so that it can be scored on none."""
-        if self.run is None or not self.run.folds:
+        """Whether the model learned from all rows but test rows: it can be scored on none."""
+        if self.run is None:
             return False
         entry = self.run.entry(self.method)
-        return entry.learned_from is not None and not entry.chosen_on
+        if self.run.folds:
+            return entry.learned_from is not None and not entry.chosen_on
+        return bool(refitted_in_words(entry.learned_from, self.run.shares().rows))
 
     @property
     def original(self) -> Original:
@@ -143,14 +144,17 @@ class Origin:
             validation = self._rows_of_run(self.run)
             return HeadRows(self.training_rows(), validation, None, "" if self.data else remark)
         if self.run is not None:
-            splits = split(self.run.rows(self.method), seed=self.seed)
+            if self.run.folds:
+                splits = split(self.run.rows(self.method), seed=self.seed)
+            else:  # test rows are left alone
+                splits = replace(self._stored(self.run), train=self.training_rows())
             if self.data is not None:
                 return HeadRows(splits.train, splits.validation)
             unlabeled = replace(splits.validation, scheme=None)
             return HeadRows(
                 splits.train, splits.validation, unlabeled,
-                "the head was fitted on the other rows of the run; neither is scored, as the "
-                "original learned from all rows: --data compares their scores on rows of yours",
+                "the head was fitted on other rows of the run; neither is scored, as the original "
+                "learned from these, too: --data compares their scores on rows of yours",
             )  # fmt: skip
         given = self.rows
         if given is None or given.scheme is None:
@@ -359,7 +363,8 @@ def _compared(origin: Origin, new: Made) -> Compared | None:
         sizes = bytes_of(models[0]), bytes_of(models[1])
     where, data = "validation rows of the run", origin.data  # no folder of this machine
     if origin.learned_from_all:
-        where = "rows of the run, which the original learned from"
+        kind = "rows" if origin.run is not None and origin.run.folds else "validation rows"
+        where = f"{kind} of the run, which the original learned from"
     if data is not None:
         named = isinstance(data, str | Path)
         where = f"rows of {Path(data).name}" if named else "rows that were given"

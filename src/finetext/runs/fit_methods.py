@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters, predict
+from finetext.core.contracts import (
+    Classifier,
+    FitContext,
+    Method,
+    SharedTexts,
+    hyperparameters,
+    predict,
+)
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Dataset, Finding, Predictions, SplitName
 from finetext.diagnosis.reading import texts_read
@@ -231,22 +238,15 @@ def fit(
     folds: FoldPredictions | None = None,
 ) -> Made:
     """Fit, calibrate and predict, and write the predictions."""
-    splits, context = started.run.splits, attempts.context()
-    say, find, own = context.say, context.find, f"{method.name}:"
-
-    def named(line: str) -> str:
-        return name + line.removeprefix(method.name) if line.startswith(own) else line
-
-    context = replace(
-        context,
-        say=lambda line: say(named(line)),
-        find=lambda finding: find(replace(finding, message=named(finding.message))),
-    )
+    splits, context = started.run.splits, _calling_it(name, method, attempts.context())
     decide, plan = started.recipe.decide, started.run.folds
     train, validation = _rows_for(method, started)
+    fits_again = is_refitted(method, started.recipe, train, validation)
     to_fit_on, kept = validation, None
     if plan is None:
         to_fit_on, kept = for_decisions(validation, decide, started.recipe.split)
+        if fits_again:  # what both fits compute of the texts alone is computed once
+            context = replace(context, shared=SharedTexts((*train.texts, *validation.texts)))
     try:
         classifier = method.fit(train, to_fit_on, context)
         chosen_on = len(validation) if method.needs_validation else 0
@@ -255,7 +255,7 @@ def fit(
             classifier, on_validation = calibrated(classifier, validation, decide, kept)
         else:
             classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
-        if is_refitted(method, started.recipe, train, validation):
+        if fits_again:
             rows = training_rows(splits, len(train) + len(validation))
             again = refitted(method, classifier, rows, on_validation, context)
             if again is not classifier:
@@ -280,6 +280,20 @@ def fit(
     say_target(name, classifier, context)
     keep_predictions(place, predictions, started)
     return Made(classifier, predictions, seconds, speed, len(train), chosen_on, folds)
+
+
+def _calling_it(name: str, method: Method, context: FitContext) -> FitContext:
+    """Return the context with a method called by its name in the run."""
+    say, find, own = context.say, context.find, f"{method.name}:"
+
+    def named(line: str) -> str:
+        return name + line.removeprefix(method.name) if line.startswith(own) else line
+
+    return replace(
+        context,
+        say=lambda line: say(named(line)),
+        find=lambda finding: find(replace(finding, message=named(finding.message))),
+    )
 
 
 def say_target(name: str, classifier: Classifier, context: FitContext) -> None:

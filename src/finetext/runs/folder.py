@@ -19,6 +19,7 @@ from finetext.core.environment import processor_name, stated_watts
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.text_columns import texts_in
 from finetext.core.types import Dataset, Finding, Splits
+from finetext.core.wording import refitted_in_words
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.agreement import agreement_in
@@ -203,7 +204,8 @@ def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
 def _data(source: Any, described: Mapping[str, Any], fitted: FittedMethod) -> dict[str, Any]:
     first = next(iter(source.values())) if isinstance(source, Mapping) else source
     labels = Counter(described["labels_by_split"]["train"])
-    if fitted.folds is not None and not fitted.entry.chosen_on:  # it learned from all rows
+    is_final = fitted.folds is not None and not fitted.entry.chosen_on
+    if is_final or refitted_in_words(fitted.entry.learned_from, described["rows"]):
         labels.update(described["labels_by_split"].get("validation", {}))
     known = {"rows": described["rows"], "labels": dict(labels)}
     if not isinstance(first, str) or first == DATA_COPY:

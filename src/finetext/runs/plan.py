@@ -21,6 +21,7 @@ from finetext.methods.probe import Probe
 from finetext.runs.ablations import with_encoder
 from finetext.runs.cross_validation import FOLDS, REPEATS_IN_STEPS
 from finetext.runs.recipe import ADAPTED, Recipe
+from finetext.runs.refit import is_refitted
 from finetext.runs.resolve import Methods, ResolvedRun, check_data, context_for, recipe_for, resolve
 from finetext.storage.codec import Jsonable
 
@@ -147,6 +148,10 @@ def planned(run: ResolvedRun) -> RunPlan:
             continue
         seconds = None if encoder_of(method) == ADAPTED else _seconds(method, splits, context)
         fits, times = _fits(run, method)
+        gets_validation = run.folds is None or method.needs_validation
+        if gets_validation and is_refitted(method, recipe, splits.train, splits.validation):
+            more = recipe.seeds if run.folds is None else 1
+            fits, times = fits + more, times + (0 if isinstance(method, Probe) else more)
         known = None if seconds is None else seconds * times
         found.append(PlannedMethod(name, _changed(method), fits, known))
     rows = {str(name): len(part) for name, part in splits.items() if len(part)}

@@ -41,7 +41,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from annotated_types import Interval
 
@@ -153,8 +153,9 @@ class Recipe:
             metric. None (the default) for 0.02 if the metric is a proportion; other metrics, such
             as the log loss, have no usual margin, so that the best is recommended.
         refit: whether every method is fitted again on training and validation rows once these
-            have chosen checkpoint, temperature and decision rule. None (the default) does that
-            where it costs little: without training in steps, or with at most 3,000 training rows.
+            have chosen checkpoint, temperature and decision rule. "auto" (the default) does that
+            where it costs little, without training in steps or with at most 3,000 training rows;
+            not where a decision rule has a target, whose assurance is of the model that reached it.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -173,7 +174,7 @@ class Recipe:
     decide: Deciding = field(default_factory=Deciding)
     seeds: Annotated[int, Interval(ge=1, le=100)] = 1
     margin: Positive | None = None
-    refit: bool | None = None
+    refit: Literal["auto"] | bool = "auto"
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
@@ -236,8 +237,10 @@ class Recipe:
             if (kind := settings.pop("method", name)) not in registry.names("methods"):
                 raise UnknownNameError("method", str(kind), registry.names("methods"))
             methods[name] = made(f"[methods.{name}]", registry.load("methods", kind), settings)
-        # A run records the hash, and since splits keep copies together, that setting.
+        # A run records the hash, and since splits keep copies together, that setting; since methods
+        # are fitted again, that one.
         early = {} if top["content_hash"] is None else {"keep_duplicates": True}
+        top = ({} if top["content_hash"] is None else {"refit": False}) | top
         divided = {**early, **_section(values, "split")}
         top |= {
             "read": made("[data]", ReadSettings, data),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from finetext.core.contracts import Classifier, Evaluated, FitContext, Method, predict
+from finetext.core.errors import ModelError
 from finetext.core.types import Dataset, Finding, Predictions
 from finetext.core.wording import counted
 from finetext.evaluation.metrics import metric_for
@@ -26,10 +27,14 @@ _FOLDER: Final = "again"
 
 def is_refitted(method: Method, recipe: Recipe, train: Dataset, validation: Dataset) -> bool:
     """Return whether to fit a method again on these rows, once it was fitted on `train` alone."""
-    if method.combines or not len(validation):
+    can_be = not method.needs_validation or type(method).refit is not Method.refit
+    if method.combines or not can_be or not len(validation):
         return False
-    if recipe.refit is not None:
+    if recipe.refit != "auto":
         return recipe.refit
+    # What the rule assures is shown of one model; out-of-fold predictions show it of any.
+    if recipe.decide.has_target and not recipe.split.cross_validate:
+        return False
     return not method.trains_in_steps or len(train) <= MOST_ROWS
 
 
@@ -45,7 +50,10 @@ def refitted(
     `classifier` itself is returned if the method cannot be fitted without validation rows, or if
     the new model is clearly worse than it on the validation rows that it learned from.
     """
-    again = method.refit(rows, classifier, _context(context))
+    try:
+        again = method.refit(rows, classifier, _context(context))
+    except ModelError as error:
+        return _unchanged(method, classifier, f"training on all rows failed: {error}", context)
     if again is classifier:
         return classifier
     context.say(f"{method.name}: fitted again on all {counted(len(rows), 'row')}")
@@ -57,14 +65,27 @@ def refitted(
         kept = rows.select([row for row, name in enumerate(rows.ids) if name in ids])
         before, after = metric.goodness(on_validation), metric.goodness(predict(again, kept))
         if not after >= before - MOST_WORSE:
-            message = (
-                f"{method.name}: training on all rows failed, with {metric.title} "
-                f"{abs(after):.3f} on validation rows and {abs(before):.3f} before; the model of "
-                "the training rows alone is kept"
+            reason = (
+                f"training on all rows failed, with {metric.title} {abs(after):.3f} on validation "
+                f"rows and {abs(before):.3f} before"
             )
-            context.find(Finding("warning", "training", message))
-            return classifier
+            return _unchanged(method, classifier, reason, context)
+    if on_validation is not None and decision.assured:
+        message = (
+            f"{method.name}: whether the target of the decision rule is reached was tested before "
+            "the model was fitted again on all rows (refit = true)"
+        )
+        context.find(Finding("note", "target", message))
     return again
+
+
+def _unchanged(
+    method: Method, classifier: Classifier, reason: str, context: FitContext
+) -> Classifier:
+    """Return the classifier, and report why it is not fitted again."""
+    message = f"{method.name}: {reason}; the model of the training rows alone is kept"
+    context.find(Finding("warning", "training", message))
+    return classifier
 
 
 def _context(context: FitContext) -> FitContext:

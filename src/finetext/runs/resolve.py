@@ -39,6 +39,7 @@ from finetext.runs.ablations import (
 )
 from finetext.runs.cross_validation import FoldPlan, wants_folds
 from finetext.runs.recipe import ADAPTED, Recipe, ladder
+from finetext.runs.refit import is_refitted
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed
 from finetext.training.truncation import Truncation
@@ -211,7 +212,9 @@ def _cross_validated(run: ResolvedRun, asked: Recipe, hears: Listener) -> Resolv
     hears.say(run.folds.words(automatic=asked.split.cross_validate is None))
     fitted = {name: of for name, of in run.recipe.methods.items() if not of.combines}
     hears.say(run.folds.fits(fitted))
-    hears.say(run.folds.final(fitted, len(run.splits.validation)))
+    train, validation = run.splits.train, run.splits.validation
+    again = [n for n, of in fitted.items() if is_refitted(of, run.recipe, train, validation)]
+    hears.say(run.folds.final(fitted, len(validation), again))
     findings = [*run.findings, *run.folds.findings]
     if asked.seeds > 1:
         hears.say(f"seeds = {asked.seeds} adds nothing: each repeat has a seed of its own")

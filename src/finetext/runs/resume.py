@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.core.budget import toml_values
-from finetext.core.contracts import Listener
+from finetext.core.contracts import Listener, hyperparameters
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Finding
 from finetext.data.split import split
@@ -42,6 +42,9 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
 
     try:
         values = toml_values(read_received_text(folder, "recipe.toml"))
+        if "refit" not in values:
+            asked = replace(asked, recipe=_as_before_refits(asked.recipe, values["methods"]))
+            values["refit"] = False
         recipe = _as_written(values, asked.recipe)
         described = json.loads(read_received_text(folder, "data.json"))
         findings = tuple(from_json(Finding, of, "a finding") for of in described["findings"])
@@ -98,6 +101,20 @@ def _keeping_duplicates(asked: ResolvedRun) -> ResolvedRun:
     settings = replace(asked.recipe.split, keep_duplicates=True)
     splits = split(asked.dataset, settings, asked.recipe.seed)
     return replace(asked, recipe=replace(asked.recipe, split=settings), splits=splits)
+
+
+def _as_before_refits(asked: Recipe, methods: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that is asked for with what earlier versions did where it is open.
+
+    They did not fit methods again, and fine-tuning had the same learning rate for all layers.
+    """
+    known = dict(asked.methods)
+    for name, method in known.items():
+        was = methods.get(name, {}).get("discriminative")
+        if was is not None and getattr(method, "discriminative", was) is None:
+            known[name] = type(method)(**{**hyperparameters(method), "discriminative": was})
+    refit = False if asked.refit == "auto" else asked.refit
+    return replace(asked, refit=refit, methods=known)
 
 
 def scored_as_begun(recipe: Recipe, folder: Path) -> Recipe:

@@ -334,6 +334,8 @@ class Plan:
         """Return what must be the same to resume; precision is part of the checkpoint."""
         settings = asdict(self.settings)  # type: ignore[call-overload]
         del settings["precision"]
+        if settings.get("head_rate") in (None, 1):  # earlier versions had no such factor
+            settings.pop("head_rate", None)
         described = {
             **settings,
             "learning_rate": _joined(stage.learning_rate for stage in self.stages),

@@ -1,0 +1,75 @@
+"""What fine-tuning does where the user leaves it open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from finetext import Finetune
+from finetext.methods import regimes
+from finetext.training.plan import Stage
+
+BERT: Any = SimpleNamespace(model_type="bert", hidden_size=384)
+WIDE: Any = SimpleNamespace(model_type="bert", hidden_size=768)
+LSTM: Any = SimpleNamespace(model_type="awd_lstm", hidden_size=400)
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "flat"),
+    [(1, 10, 10), (640, 10, 10), (1_600, 5, 4), (2_200, 4, 3), (3_200, 3, 2), (10**6, 2, 2)],
+)
+def test_small_data_are_seen_more_often(rows: int, epochs: int, flat: int) -> None:
+    assert regimes.epochs_for(rows, 32) == epochs
+    assert regimes.epochs_for(rows, 32, is_flat=True) == flat
+
+
+def test_wider_encoders_get_lower_rates() -> None:
+    assert regimes.top_rate(BERT) == pytest.approx(3e-4)
+    assert regimes.top_rate(WIDE) == pytest.approx(3e-4 / 2**1.5)
+    assert regimes.flat_rate(WIDE) == pytest.approx(5e-5)
+    tiny: Any = SimpleNamespace(model_type="bert", hidden_size=16)
+    assert regimes.top_rate(tiny) == 1e-3
+
+
+@pytest.mark.parametrize(("classes", "factor"), [(2, 1.0), (8, 1.0), (28, 3.5), (77, 9.625), (150, 10.0)])
+def test_the_head_of_many_classes_learns_faster(classes: int, factor: float) -> None:
+    assert regimes.head_factor(classes) == factor
+
+
+def test_what_is_left_open_is_taken_from_the_table() -> None:
+    settled = Finetune().settled(16, BERT)
+    assert settled.learning_rate == pytest.approx(3e-4)
+    assert (settled.discriminative, settled.head_rate) == (0.8, 2.0)
+    assert settled.stages_for(1_600, BERT) == [Stage(5, settled.learning_rate)]
+    assert Finetune(head_rate=4.0).settled(16, BERT).head_rate == 4.0
+    assert Finetune(epochs=1).settled(2, BERT).stages_for(1_600, BERT)[0].epochs == 1
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"learning_rate": 1e-4}, {"unfreeze": "gradual"}, {"stages": (Stage(1, 1e-4),)},
+        {"discriminative": 1.0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_own_rates_are_those_of_all_layers(chosen: Any) -> None:
+    method = Finetune(**chosen)
+    settled = method.settled(16, BERT)
+    assert (settled.discriminative, settled.head_rate) == (1.0, 1.0)
+    assert replace(settled, discriminative=method.discriminative, head_rate=None) == method
+
+
+def test_recurrent_encoders_keep_one_high_rate() -> None:
+    settled = Finetune().settled(16, LSTM)
+    assert (settled.learning_rate, settled.discriminative, settled.head_rate) == (None, 1.0, 1.0)
+    assert settled.stages_for(1_600, LSTM) == [Stage(4, 1e-3)]
+
+
+def test_a_recipe_of_an_earlier_version_has_the_rates_it_had() -> None:
+    """Recipes of runs have all hyperparameters, and those had one rate for all layers."""
+    [stage] = Finetune(discriminative=1.0).settled(16, BERT).stages_for(1_600, BERT)
+    assert stage == Stage(4, 1e-4)
