@@ -59,8 +59,8 @@ def test_it_learns_several_labels(method: Finetune, mixed_topics: Dataset) -> No
         ("dropout_multiplier", -1), ("label_smoothing", 1.0), ("label_smoothing", -0.1),
         ("class_weights", "heavy"), ("resample", "both"), ("evaluate_every", 0), ("patience", 0),
         ("precision", "fp8"), ("epochs", "many"), ("unfreeze", "slowly"), ("head", "mean"),
-        ("discriminative", 0), ("head_rate", 0), ("schedule", "cosine"), ("stage_epochs", (1, 1, 2)),
-        ("stage_epochs", (1, 1, 1, 0)), ("stage_rates", (1, 1, 1, 0)),
+        ("discriminative", 0), ("head_rate", 0), ("schedule", "cosine"),
+        ("stage_epochs", (1, 1, 2)), ("stage_epochs", (1, 1, 1, 0)), ("stage_rates", (1, 1, 1, 0)),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_by_name(setting: str, value: Any) -> None:
@@ -228,8 +228,9 @@ def test_the_log_has_an_evaluation_an_epoch(
         {"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"resample": "over"},
         {"resample": "under"}, {"dropout_multiplier": 1.0}, {"weight_decay": 0.5},
         {"warmup_share": 0.9}, {"largest_gradient": 1e-9}, {"max_length": 5},
-        {"discriminative": 2.6}, {"head_rate": 5.0}, {"schedule": "one-cycle"}, {"schedule": "slanted-triangular"},
-        {"head": "concat"}, {"unfreeze": "gradual", "epochs": None},
+        {"discriminative": 2.6}, {"head_rate": 5.0}, {"schedule": "one-cycle"},
+        {"schedule": "slanted-triangular"}, {"head": "concat"},
+        {"unfreeze": "gradual", "epochs": None},
     ],
     ids=str,
 )  # fmt: skip

@@ -34,7 +34,9 @@ def test_wider_encoders_get_lower_rates() -> None:
     assert regimes.top_rate(tiny) == 1e-3
 
 
-@pytest.mark.parametrize(("classes", "factor"), [(2, 1.0), (8, 1.0), (28, 3.5), (77, 9.625), (150, 10.0)])
+@pytest.mark.parametrize(
+    ("classes", "factor"), [(2, 1.0), (8, 1.0), (28, 3.5), (77, 9.625), (150, 10.0)]
+)
 def test_the_head_of_many_classes_learns_faster(classes: int, factor: float) -> None:
     assert regimes.head_factor(classes) == factor
 

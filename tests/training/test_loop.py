@@ -44,6 +44,21 @@ def test_it_ends_with_the_weights_that_scored_best() -> None:
     assert weight not in (task.weights[0], task.weights[2], task.weights[3])
 
 
+class Unjudged(Line):
+    """A line without validation rows."""
+
+    def evaluate(self, model: Any) -> None:  # type: ignore[override]
+        self.weights.append(model.weight.item())
+
+
+def test_a_share_of_the_steps_is_made_and_without_validation_rows_the_last_weights_stay() -> None:
+    whole, part = Unjudged(), Unjudged()
+    assert trained(whole) == whole.weights[-1]
+    found = trained(part, share=0.5)
+    assert len(part.weights) == 2
+    assert found == part.weights[-1] == whole.weights[1]
+
+
 def test_it_stops_early() -> None:
     said: list[str] = []
     task = Line(scores=[0.5, 0.4, 0.3, 0.9])

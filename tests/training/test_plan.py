@@ -94,6 +94,30 @@ def test_a_factor_means_the_same_as_its_inverse() -> None:
         assert one.rates(step, 4) == pytest.approx(other.rates(step, 4))
 
 
+def test_the_head_learns_faster_by_a_factor_of_its_own() -> None:
+    found = plan([Stage(1, 0.1)], discriminative=0.5, head_rate=4.0)
+    shape = replace(found, schedule=lambda done, steps: Pace(1.0))
+    assert shape.rates(0, 3) == pytest.approx([0.025, 0.05, 0.4])
+    assert not plan([Stage(1, 0.1)], head_rate=4.0).is_flat
+    assert plan([Stage(1, 0.1)], head_rate=1.0).is_flat
+
+
+def test_a_share_of_a_plan_ends_in_the_middle_of_its_schedule() -> None:
+    whole = plan(STAGES)
+    part = replace(whole, share=0.6)
+    assert len(part.steps) == 7
+    assert part.steps_of_epochs == [3, 3, 1]
+    assert part.total_rows == 14
+    assert [part.pace(step) for step in range(7)] == [whole.pace(step) for step in range(7)]
+    assert [part.rates(step, 3) for step in range(7)] == [whole.rates(n, 3) for n in range(7)]
+    assert replace(whole, share=0.01).steps_of_epochs == [1]
+
+
+def test_checkpoints_of_versions_without_a_rate_of_the_head_are_of_the_same_training() -> None:
+    assert "head_rate" not in plan(STAGES, head_rate=1.0).identity()
+    assert plan(STAGES, head_rate=2.0).identity()["head_rate"] == 2.0
+
+
 def test_there_is_one_group_unless_rates_or_stages_differ() -> None:
     assert plan([Stage(2, 0.1)]).is_flat
     assert not plan([Stage(2, 0.1)], discriminative=2.6).is_flat

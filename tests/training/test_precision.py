@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -292,6 +293,17 @@ def test_half_of_the_threads_are_used_if_faster_and_not_configured(
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
     timed({DEFAULT: 10.0, EAGER: 1.0, Choice("fp32", "eager", 2): seconds})
     assert chosen(model, tmp_path) == Choice("fp32", "eager", expected)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "precision", "expected"),
+    [(256, "bf16", "eager"), (257, "bf16", "sdpa"), (9, "fp32", "sdpa")],
+)
+def test_short_texts_are_read_with_plain_attention_in_bf16_on_a_cpu(
+    tokens: int, precision: Any, expected: str, model: Any
+) -> None:
+    task: Any = SimpleNamespace(lengths=np.array([tokens, tokens]))
+    assert fastest_choice(model, task, SHORT, precision, None).attention == expected
 
 
 def test_an_explicit_precision_is_not_changed(

@@ -89,9 +89,14 @@ class Line:
 
 
 def trained(
-    task: Line, settings: Settings | None = None, epochs: int = 4, rate: float = 0.1, **context: Any
+    task: Line,
+    settings: Settings | None = None,
+    epochs: int = 4,
+    rate: float = 0.1,
+    share: float = 1.0,
+    **context: Any,
 ) -> float:
-    """The weight of a model that was trained on a line."""
+    """The weight of a model that was trained on a line, for a share of its steps."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
     train_model(
@@ -100,6 +105,7 @@ def trained(
         settings or Settings(),
         [Stage(epochs, rate)],
         FitContext(device="cpu", **context),
+        share,
     )
     return float(model.weight.item())
 
