@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from finetext import Finetune, Listener, Probe, Recipe, Run, SplitSettings, Tfid
 from finetext.core import registry
 from finetext.core.contracts import Classifier, FitContext
 from finetext.core.decision import AS_LIKELY
-from finetext.core.errors import ModelError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import Dataset
 from finetext.evaluation.calibration import calibrated
 from finetext.evaluation.deciding import Deciding
@@ -29,10 +30,15 @@ TOLD = "learned from all 51 training and validation rows"
 
 
 def trained(
-    source: Any, out: Path, method: Any, listener: Listener | None = None, **more: Any
+    source: Any,
+    out: Path,
+    method: Any,
+    listener: Listener | None = None,
+    resume: bool = False,
+    **more: Any,
 ) -> Run:
     recipe = Recipe(source=str(source), methods={method.name: method}, device="cpu", **more)
-    return finetext.train(recipe, out=out, listener=listener or Listener())
+    return finetext.train(recipe, out=out, resume=resume, listener=listener or Listener())
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +256,37 @@ def test_what_a_target_assures_stays_that_of_the_model(make_dataset: Any) -> Non
     crossed = replace(recipe, split=SplitSettings(cross_validate=True))
     assert refit.is_refitted(QUICK, crossed, rows, rows)
     assert refit.is_refitted(QUICK, replace(recipe, decide=Deciding(aim="f1")), rows, rows)
+
+
+def test_an_unfinished_run_of_an_earlier_version_goes_the_way_it_began(
+    reviews: Path, tuning: Finetune, tmp_path: Path
+) -> None:
+    flat = replace(tuning, learning_rate=None, discriminative=1.0)
+    whole = trained(reviews, tmp_path / "whole", flat, refit=False)
+    folder = tmp_path / "run"
+    shutil.copytree(whole.folder, folder)
+    for name in ("verdict.json", "leaderboard.json", "finetune/entry.json"):
+        (folder / name).unlink()
+    recipe = folder / "recipe.toml"
+    lines = recipe.read_text("utf-8").splitlines(keepends=True)
+    recipe.write_text("".join(line for line in lines if not line.startswith("refit")), "utf-8")
+    is_open = replace(flat, discriminative=None)
+    with pytest.raises(RecipeError, match="refit was False and is True"):
+        trained(reviews, folder, is_open, refit=True, resume=True)
+    run = trained(reviews, folder, is_open, resume=True)
+    assert (run.entry("finetune").learned_from, run.entry("finetune").chosen_on) == (42, 9)
+    weights = [
+        (of.folder / "finetune" / "model" / "model.safetensors").read_bytes() for of in (run, whole)
+    ]
+    assert weights[0] == weights[1]
+    assert Recipe.from_file(recipe).refit is False
+
+
+def test_a_recipe_says_whether_methods_are_fitted_again(tmp_path: Path) -> None:
+    assert Recipe().refit == "auto"
+    for value in ("auto", True, False):
+        path = tmp_path / "recipe.toml"
+        path.write_text(Recipe(refit=value).to_toml())  # type: ignore[arg-type]
+        assert Recipe.from_file(path).refit == value
+    with pytest.raises(RecipeError, match="refit"):
+        Recipe.from_values({"refit": "often"})
