@@ -78,21 +78,25 @@ def encoder_run(
     topic_rows: tuple[list[str], list[str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A finished run of majority, tfidf, probe and finetune on a file. Not to be changed."""
+    """A finished run of majority, tfidf, probe and finetune on a file. Not to be changed.
+
+    They learned from training rows alone, so exports are scored on validation rows.
+    """
     import finetext
-    from finetext import Finetune, Probe
+    from finetext import Finetune, Probe, Recipe
 
     folder = tmp_path_factory.mktemp("encoder-run")
     rows = [f"{text},{label}" for text, label in zip(*topic_rows, strict=True)]
     (folder / "topics.csv").write_text("\n".join(["text,label", *rows]) + "\n", encoding="utf-8")
     name = str(tiny_encoder)
-    methods = [
-        Probe(encoder=name, inverse_regularisation=1.0),
-        Finetune(encoder=name, epochs=8, batch_size=8, learning_rate=3e-3),
-    ]
+    methods = {
+        "probe": Probe(encoder=name, inverse_regularisation=1.0),
+        "finetune": Finetune(encoder=name, epochs=8, batch_size=8, learning_rate=3e-3),
+    }
+    recipe = Recipe(source=str(folder / "topics.csv"), methods=methods, refit=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FINETEXT_CACHE", str(folder / "cache"))
-        finetext.train(folder / "topics.csv", methods, out=folder / "run")
+        finetext.train(recipe, out=folder / "run")
     return folder / "run"
 
 

@@ -219,8 +219,10 @@ def test_commands_read_predictions_by_models_that_did_not_see_the_rows(
 
 
 def test_an_export_is_not_scored_on_rows_that_the_model_learned_from(
-    few_folds: None, topics: Dataset, tiny_encoder: Path, tmp_path: Path
-) -> None:
+    few_folds: None, topics: Dataset, tiny_encoder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("finetext.runs.refit.MOST_ROWS", 0)
     probe = finetext.Probe(encoder=str(tiny_encoder), inverse_regularisation=1.0)
     tuned = finetext.Finetune(encoder=str(tiny_encoder), epochs=1)
     run = folded(topics, tmp_path / "run", [probe, tuned])

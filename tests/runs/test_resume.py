@@ -30,6 +30,7 @@ class Moody(Majority):
     """Notices something, counts its fits in a file, and fails as long as a file `ill` is there."""
 
     name = "moody"
+    needs_validation = True  # so it is fitted once
     strength: int | None = None
 
     def fit(self, train: Any, validation: Any, context: Any) -> MajorityClassifier:

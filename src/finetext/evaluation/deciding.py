@@ -93,15 +93,13 @@ class Deciding:
     @property
     def is_chosen_on_rows(self) -> bool:
         """Whether the rule depends on validation rows and was asked for."""
-        rule, _ = self.abstain_parts() or ("probability", 0.0)
-        return self.aim is not None or self.coverage is not None or rule != "probability"
+        return self.aim == "f1" or self.has_target
 
     @property
     def has_target(self) -> bool:
         """Whether the rule is to reach a share on new rows, so that it has an assurance."""
-        return self.is_chosen_on_rows and (self.aim, self.abstain, self.coverage) != (
-            "f1", None, None,
-        )  # fmt: skip
+        rule, _ = self.abstain_parts() or ("probability", 0.0)
+        return self.aim not in (None, "f1") or self.coverage is not None or rule != "probability"
 
     def check(self, scheme: LabelScheme) -> None:
         """Raise a `RecipeError` if the section does not fit the labels."""
