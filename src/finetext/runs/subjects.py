@@ -206,7 +206,9 @@ class Classification:
         whole = copy.deepcopy(model.config)
         scale_dropout(model.config, checked.dropout_multiplier)
         task = task.with_tables(vocabulary.tables)
-        checked = checked.settled(len(task.scheme), model.config)
+        # As with stages by hand, all layers have the rate of a stage unless the method says else.
+        falls, head = checked.discriminative or 1.0, checked.head_rate or 1.0
+        checked = replace(checked, discriminative=falls, head_rate=head)
         begun = cls(checked, splits, task, classifier, vocabulary, whole, random)
         sized = with_batch_size(checked, model, task, context)
         return begun if sized is checked else begun.with_batch_size(rows_per_step(sized))
