@@ -22,6 +22,7 @@ from finetext.core.types import Dataset
 from finetext.evaluation.calibration import calibrated
 from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import Majority, MajorityClassifier
+from finetext.models.folder import provenance
 from finetext.runs import refit
 from finetext.runs.stored_splits import stored_splits
 
@@ -94,7 +95,9 @@ def test_fine_tuning_ends_where_the_best_checkpoint_was(
     np.testing.assert_array_equal(before.probabilities, after.probabilities)
     one, other = (of.classifier("finetune", "cpu") for of in (once, tuned))
     assert one.decision == other.decision
-    done, again = (of.provenance()["trained_with"] for of in (one, other))
+    done, again = (
+        provenance(of.folder / "finetune" / "model")["trained_with"] for of in (once, tuned)
+    )
     assert (done["steps"], again["steps"]) == (18, round(21 * done["step"] / 18))
     assert again["step"] == again["steps"]
     test = tuned.predictions("finetune")
@@ -108,7 +111,8 @@ def test_everything_says_what_the_model_learned_from(tuned: Run, command: Any) -
     assert sum(record["data"]["labels"].values()) == 51
     assert f"- It {TOLD}; the latter chose" in (folder / "README.md").read_text("utf-8")
     assert TOLD in command("info", folder).out
-    assert f"{TOLD}; their validation scores are of models" in command("show", tuned.folder).out
+    shown = " ".join(command("show", tuned.folder).out.split())
+    assert f"finetune {TOLD}; their validation scores are of models that had not seen" in shown
     page = tuned.report.read_text("utf-8")
     assert TOLD in page
     assert "fitted on 51 texts" in page
@@ -187,7 +191,7 @@ def test_a_second_fit_that_fails_is_dropped(
     [finding] = (of for of in run.findings if of.code == "training")
     assert finding.severity == "warning"
     pattern = rf"^fragile: training on all rows {reason}.*; the model of the training rows alone is"
-    np.testing.assert_array_equal(run.classifier("fragile").predict_proba(["a text"]), [[0.2, 0.8]])
+    assert run.classifier("fragile").predict_proba(["a text"])[0, 1] > 0.5
     assert re.search(pattern, finding.message)
     assert run.entry("fragile").chosen_on == 9
 
