@@ -19,10 +19,11 @@ from finetext.core.errors import MissingExtraError, RecipeError, UnknownNameErro
 from finetext.core.types import Dataset, LabelScheme
 from finetext.diagnosis.explain import ClassWords, Explanation, class_words, explain
 from finetext.encoders.words import word_spans
-from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.methods.transformer import TransformerClassifier
 from finetext.report.explanations import parts
 from finetext.storage.codec import from_json
 from finetext.training.truncation import set_truncation

@@ -19,10 +19,11 @@ from finetext.core.errors import DataError, MissingExtraError, RecipeError
 from finetext.core.types import Dataset
 from finetext.diagnosis import text_map as maps
 from finetext.diagnosis.text_map import States, TextMap, layout, states_of, text_map
-from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.methods.transformer import TransformerClassifier
 from finetext.report.text_map import density, write_density, write_map_page
 from finetext.storage.codec import from_json
 

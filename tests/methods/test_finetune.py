@@ -18,7 +18,8 @@ from finetext.core.contracts import Classifier, FitContext
 from finetext.core.errors import ModelError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset
 from finetext.encoders.load import load_tokenizer
-from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.methods.finetune import Finetune
+from finetext.methods.transformer import TransformerClassifier
 from finetext.runs.recipe import Recipe
 from finetext.training.batches import training_batches
 from finetext.training.plan import Stage

@@ -11,8 +11,9 @@ import pytest
 
 from finetext.core.contracts import Checkpoints, Classifier, FitContext, ProgressEvent
 from finetext.core.types import Dataset
-from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
+from finetext.methods.transformer import TransformerClassifier
 
 CPU = FitContext(device="cpu")
 

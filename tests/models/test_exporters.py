@@ -220,7 +220,7 @@ def test_a_method_missing_from_the_leaderboard_is_unknown(finished: Path, tmp_pa
 
 def test_python_tokenizers_cannot_be_exported(finished: Path) -> None:
     from finetext.encoders.word_tokenizer import WordTokenizer
-    from finetext.methods.finetune import TransformerClassifier
+    from finetext.methods.transformer import TransformerClassifier
 
     tokenizer = WordTokenizer.of_words(["xxunk", "xxpad", "xxbos", "film"])
     scheme = finetext.load(finished).scheme

@@ -17,7 +17,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
 from finetext.evaluation.calibration import tempered
-from finetext.methods.finetune import TransformerClassifier
+from finetext.methods.transformer import TransformerClassifier
 from finetext.models.folder import load_model
 from finetext.models.onnx import ABOUT, OnnxClassifier
 

@@ -18,7 +18,8 @@ import finetext
 from finetext.core.contracts import Checkpoints, FitContext
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset
-from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.methods.finetune import Finetune
+from finetext.methods.transformer import TransformerClassifier
 from finetext.runs.recipe import Recipe
 from finetext.training import batch_size, state
 from finetext.training.batch_size import largest_batch, most_rows

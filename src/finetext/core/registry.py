@@ -26,7 +26,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "majority": "finetext.methods.majority:MajorityClassifier",
         "tfidf": "finetext.methods.tfidf:TfidfClassifier",
         "probe": "finetext.methods.probe:ProbeClassifier",
-        "transformer": "finetext.methods.finetune:TransformerClassifier",
+        "transformer": "finetext.methods.transformer:TransformerClassifier",
         "onnx": "finetext.models.onnx:OnnxClassifier",
         "static": "finetext.models.static:StaticClassifier",
         "blend": "finetext.methods.blend:BlendClassifier",

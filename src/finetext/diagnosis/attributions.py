@@ -17,8 +17,8 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier, batches_of
 from finetext.core.errors import MissingExtraError
 from finetext.encoders.words import Span, distribute, without, word_spans
-from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.tfidf import TOKENS, TfidfClassifier
+from finetext.methods.transformer import TransformerClassifier
 from finetext.training.batches import positions_a_batch
 from finetext.training.tokens import encoded_as_read, tokenize
 

@@ -24,8 +24,8 @@ from finetext.diagnosis.attributions import (
 )
 from finetext.diagnosis.reading import read_text
 from finetext.encoders.words import Span, without
-from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.tfidf import TfidfClassifier
+from finetext.methods.transformer import TransformerClassifier
 from finetext.storage.codec import Jsonable
 
 AttributionMethod = Literal["auto", "gradients", "exact", "occlusion"]

@@ -12,8 +12,8 @@ from finetext.core.contracts import Classifier
 from finetext.diagnosis.data_checks import count_tokens
 from finetext.encoders.words import Span, spans_read, word_spans
 from finetext.evaluation.leaderboard import TextsRead
-from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
+from finetext.methods.transformer import TransformerClassifier
 
 
 @dataclass(frozen=True)

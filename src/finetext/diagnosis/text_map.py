@@ -22,9 +22,9 @@ from finetext.data.read import read
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.blend import BlendClassifier
-from finetext.methods.finetune import TransformerClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
+from finetext.methods.transformer import TransformerClassifier
 from finetext.storage.codec import Jsonable
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.precision import choose_device

@@ -35,7 +35,7 @@ from finetext.storage.unfinished import recover
 from finetext.training.precision import precision_of_model
 
 if TYPE_CHECKING:
-    from finetext.methods.finetune import TransformerClassifier
+    from finetext.methods.transformer import TransformerClassifier
 
 FORMAT_VERSION: Final = 2
 LEADERBOARD: Final = "leaderboard.json"
@@ -293,7 +293,7 @@ def load_foreign(folder: Path, device: str) -> TransformerClassifier:
     from finetext.encoders.auto import context_of
     from finetext.encoders.load import load_classifier, load_tokenizer
     from finetext.encoders.vocabulary import extend_embedding
-    from finetext.methods.finetune import TransformerClassifier
+    from finetext.methods.transformer import TransformerClassifier
     from finetext.training.precision import choose_device
 
     files.refuse_pickles(folder)

@@ -15,7 +15,8 @@ from finetext.core.settings import made
 from finetext.core.types import Splits
 from finetext.encoders.load import copy_dropouts, scale_dropout
 from finetext.evaluation.metrics import metric_for
-from finetext.methods.finetune import Finetune, TransformerClassifier
+from finetext.methods.finetune import Finetune
+from finetext.methods.transformer import TransformerClassifier
 from finetext.pretraining import adapt, pretrain
 from finetext.pretraining.adapt import Adaptation
 from finetext.pretraining.corpus import Corpus, read_corpus
