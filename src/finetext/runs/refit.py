@@ -50,13 +50,14 @@ def refitted(
     `classifier` itself is returned if the method cannot be fitted without validation rows, or if
     the new model is clearly worse than it on the validation rows that it learned from.
     """
+    if method.trains_in_steps:
+        context.say(f"{method.name}: training again on all {counted(len(rows), 'row')}")
     try:
         again = method.refit(rows, classifier, _context(context))
     except ModelError as error:
         return _unchanged(method, classifier, f"training on all rows failed: {error}", context)
     if again is classifier:
         return classifier
-    context.say(f"{method.name}: fitted again on all {counted(len(rows), 'row')}")
     decision = classifier.decision
     again = again.with_temperature(decision.temperature).with_decision(decision)
     if method.trains_in_steps and on_validation is not None:
