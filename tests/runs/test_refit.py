@@ -27,6 +27,7 @@ from finetext.runs import refit
 from finetext.runs.stored_splits import stored_splits
 
 QUICK = Tfidf(longest_ngram=1, inverse_regularisation=10.0)
+LATER = ("refit", "truncation")
 TOLD = "learned from all 51 training and validation rows"
 
 
@@ -273,7 +274,7 @@ def test_an_unfinished_run_of_an_earlier_version_goes_the_way_it_began(
         (folder / name).unlink()
     recipe = folder / "recipe.toml"
     lines = recipe.read_text("utf-8").splitlines(keepends=True)
-    recipe.write_text("".join(line for line in lines if not line.startswith("refit")), "utf-8")
+    recipe.write_text("".join(line for line in lines if not line.startswith(LATER)), "utf-8")
     is_open = replace(flat, discriminative=None)
     with pytest.raises(RecipeError, match="refit was False and is True"):
         trained(reviews, folder, is_open, refit=True, resume=True)

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from finetext.core.budget import toml_values
 from finetext.core.contracts import Listener, hyperparameters
@@ -63,6 +63,7 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
     was, now = _settings(values), _settings(toml_values(asked.recipe.to_toml()))
     if was["methods"] != now["methods"]:
         was, now = (_without(of, "methods.") for of in (was, now))
+    now = {name: of for name, of in now.items() if name in was or name not in _usual(recipe)}
     # Where the data lie and how they are read only matters if other texts come out.
     compared = [_without(of, "data.", "adapt.corpus") for of in (was, now)]
     check_same(f"the run in {folder}", compared[0], compared[1])
@@ -115,6 +116,19 @@ def _as_before_refits(asked: Recipe, methods: Mapping[str, Any]) -> Recipe:
             known[name] = type(method)(**{**hyperparameters(method), "discriminative": was})
     refit = False if asked.refit == "auto" else asked.refit
     return replace(asked, refit=refit, methods=known)
+
+
+def _usual(recipe: Recipe) -> set[str]:
+    """Return the whole names of the hyperparameters of methods that are at their default.
+
+    Recipes of runs have all of them, so one that is not there came with a later version.
+    """
+    return {
+        f"methods.{name}.{of.name}"
+        for name, method in recipe.methods.items()
+        for of in fields(cast(Any, method))
+        if getattr(method, of.name) == of.default
+    }
 
 
 def scored_as_begun(recipe: Recipe, folder: Path) -> Recipe:

@@ -36,7 +36,14 @@ from finetext.runs.fit import RangeTest
 from finetext.runs.recipe import Recipe
 from finetext.runs.resolve import check_possible
 from finetext.training.checkpoint import fingerprint, random_states
-from finetext.training.plan import Hyperparameters, ScheduleName, Stage, Task, rows_per_step
+from finetext.training.plan import (
+    ADDED_LATER,
+    Hyperparameters,
+    ScheduleName,
+    Stage,
+    Task,
+    rows_per_step,
+)
 from finetext.training.precision import choose_device
 from finetext.training.rate_finder import RateCurve, find_learning_rate
 from finetext.training.tokens import ReducedVocabulary
@@ -143,8 +150,9 @@ def identity_of(subject: Subject, method: Trainable, context: FitContext) -> dic
     A batch size of "auto" is no number here: another machine finds another.
     """
     settings = asdict(subject.settings) | {"batch_size": method.batch_size}  # type: ignore[call-overload]
+    later = {name for name, usual in ADDED_LATER.items() if settings.get(name) in usual}
     return {
-        **{name: str(of) for name, of in settings.items() if name != "precision"},
+        **{name: str(of) for name, of in settings.items() if name not in {"precision", *later}},
         "seed": context.seed, "metric": context.metric, "encoder": fingerprint(subject.model),
     }  # fmt: skip
 

@@ -25,6 +25,8 @@ ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1e-5
 SLANTED_RATIO: Final = 32
 USUAL_WIDTH: Final = 384
 MAX_LEARNING_RATE: Final = 1e-3
+ADDED_LATER: Final = {"head_rate": (None, 1), "truncation": ("head",)}
+"""Settings that checkpoints of earlier versions lack, and what they stood for then."""
 
 
 class Pace(NamedTuple):
@@ -334,8 +336,9 @@ class Plan:
         """Return what must be the same to resume; precision is part of the checkpoint."""
         settings = asdict(self.settings)  # type: ignore[call-overload]
         del settings["precision"]
-        if settings.get("head_rate") in (None, 1):  # earlier versions had no such factor
-            settings.pop("head_rate", None)
+        for name, usual in ADDED_LATER.items():  # checkpoints of earlier versions lack them
+            if settings.get(name) in usual:
+                settings.pop(name, None)
         described = {
             **settings,
             "learning_rate": _joined(stage.learning_rate for stage in self.stages),
