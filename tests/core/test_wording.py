@@ -75,3 +75,13 @@ def test_commands_name_the_data_as_they_were_given() -> None:
     assert wording.with_source(message, r"my \1 data.csv") == (
         r"decide them: finetext agreement 'my \1 data.csv' --out differ.csv; DATA of DATA"
     )
+
+
+def test_what_a_model_learned_from() -> None:
+    assert wording.learned_in_words(60, 0) == "learned from all 60 rows"
+    assert wording.learned_in_words(51, 9) == "learned from 51 of 60 rows; 9 chose the checkpoint"
+    splits = {"train": 1_400, "validation": 300, "test": 300}
+    words = "learned from all 1,700 training and validation rows"
+    assert wording.refitted_in_words(1_700, splits) == words
+    for rows, known in ((1_400, splits), (None, splits), (60, {"train": 60})):
+        assert wording.refitted_in_words(rows, known) == ""

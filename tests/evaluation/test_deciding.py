@@ -331,3 +331,19 @@ def test_an_aim_of_one_class_needs_its_name() -> None:
         choose_decision(unnamed, Deciding("recall=0.9"))
     none = replace(of_two_classes(9, 1, "spam"), targets=np.zeros(9, dtype=np.int64))
     assert choose_decision(none, Deciding("recall=0.9")).thresholds == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen", "target"),
+    [
+        ({}, False, False), ({"aim": "f1"}, True, False), ({"aim": "precision=0.9"}, True, True),
+        ({"abstain": "probability=0.7"}, False, False), ({"abstain": "accuracy=0.9"}, True, True),
+        ({"coverage": 0.9}, True, True), ({"aim": "f1", "coverage": "class=0.9"}, True, True),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_rule_that_is_to_reach_a_share_has_a_target(
+    wanted: dict[str, Any], chosen: bool, target: bool
+) -> None:
+    rule = Deciding(**wanted)
+    assert (rule.is_chosen_on_rows, rule.has_target) == (chosen, target)

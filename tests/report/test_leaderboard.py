@@ -24,6 +24,7 @@ from finetext.report.leaderboard import (
     gain_lines,
     gain_sentence,
     leaderboard_lines,
+    learned_line,
     majority_line,
     recommended_line,
     seed_lines,
@@ -96,6 +97,21 @@ def test_a_majority_that_is_not_the_constant_answer_is_explained(
     score = {"subset_accuracy": Score(of_sets.always_right - 0.1, 0.0, 1.0, 200)}
     entries = [replace(several.entries[0], metrics={"test": score})]
     assert "decides on each label alone" in majority_line(entries, of_sets)
+
+
+def test_a_line_says_which_models_learned_from_validation_rows(single: ReportData) -> None:
+    rows = single.rows["train"], single.rows["validation"]
+    entries = [replace(of, learned_from=sum(rows)) for of in single.entries]
+    entries[-1] = replace(entries[-1], learned_from=rows[0], chosen_on=rows[1])
+    assert learned_line(entries, 0, single.rows) == (
+        "majority, tfidf learned from all 400 training and validation rows; their validation "
+        "scores are of models that had not seen these rows."
+    )
+    assert learned_line(entries, 5, single.rows) == (
+        "majority, tfidf: learned from all 400 rows; finetune: learned from 200 of 400 rows; 200 "
+        "chose the checkpoint"
+    )
+    assert learned_line(single.entries, 0, single.rows) == ""
 
 
 def test_scores_have_their_interval(single: ReportData, several: ReportData) -> None:

@@ -251,8 +251,9 @@ def about_sentence(data: ReportData, scored: int, is_recommended: bool = True) -
     chosen = "the recommended one" if is_recommended else "for now the one to take"
     of = f"About {data.recommended}, {chosen} of {counted(len(data.entries), 'method')}"
     labels = counted(len(next(iter(data.class_counts.values()))), "label")
-    [entry] = (entry for entry in data.entries if entry.method == data.recommended)
+    entry = next((entry for entry in data.entries if entry.method == data.recommended), None)
     if data.folds:
+        assert entry is not None
         learned = ""  # runs of earlier versions do not say it
         if entry.learned_from is not None:
             learned = f", {wording.learned_in_words(entry.learned_from, entry.chosen_on, 'text')}"
@@ -261,9 +262,9 @@ def about_sentence(data: ReportData, scored: int, is_recommended: bool = True) -
             f"cross-validation: each of the {scored:,} texts was predicted by a model that had not "
             "seen it."
         )
-    rows = data.rows.get("train", 0)
-    if wording.refitted_in_words(entry.learned_from, data.rows):
-        rows = entry.learned_from or 0
+    rows, known = data.rows.get("train", 0), None if entry is None else entry.learned_from
+    if wording.refitted_in_words(known, data.rows):
+        rows = known or 0
     return f"{of}: fitted on {rows:,} texts with {labels}, and scored on {scored:,} held-out texts."
 
 
