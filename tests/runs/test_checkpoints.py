@@ -28,7 +28,7 @@ def trained(
     )
     recipe = Recipe(
         source=str(reviews), methods={"finetune": finetune}, device="cpu", keep_checkpoints=2,
-        seeds=seeds,
+        seeds=seeds, refit=False,
     )  # fmt: skip
     return finetext.train(recipe, out=out, listener=SILENT, resume=resume)
 
