@@ -62,7 +62,7 @@ PEERS: Final = (
 )  # fmt: skip
 SIZES: Final = (100, 500, 2_000, 8_000)
 LEFT_OUT: Final = {("setfit", "bbc"), ("setfit", "imdb")}
-"""250 steps of SetFit on such long texts take 40 minutes of a core; if named, it runs."""
+"""250 steps of SetFit on such long texts are estimated at 40 minutes; if named, it runs."""
 
 
 def main() -> None:
