@@ -23,6 +23,7 @@ from finetext.encoders.heads import (
     ConcatPooledConfig,
     ConcatPooledForSequenceClassification,
     concat_pooled,
+    start_at,
 )
 from finetext.encoders.load import (
     load_classifier,
@@ -34,7 +35,7 @@ from finetext.encoders.load import (
 from finetext.methods.finetune import Finetune
 from finetext.training.checkpoint import fingerprint
 from finetext.training.classification import only_first_token
-from finetext.training.tokens import TokenTable, vocabulary_in_use
+from finetext.training.tokens import TokenTable, tokenize, vocabulary_in_use
 
 SCHEME = LabelScheme(("food", "money", "sport"))
 SMALL = {
@@ -310,3 +311,14 @@ def test_another_process_needs_one_line_to_load_it(tuned: Any, folder: Path) -> 
     said = dict(ast.literal_eval(done.stdout))
     assert said == pytest.approx(tuned("bread and soup"), abs=1e-5)
     assert "not supported" not in done.stderr
+
+
+def test_only_a_new_head_starts_at_given_logits(tiny_encoder: Path, tokenizer: Any) -> None:
+    model = load_for_classification(str(tiny_encoder), tokenizer, SCHEME, 1.0).eval()
+    inputs = tokenize(tokenizer, ["a b"], 8).batch([0])
+    wanted = torch.arange(len(SCHEME), dtype=torch.float32) - 1
+    before = model(**inputs).logits
+    start_at(model, wanted, inputs)
+    torch.testing.assert_close(model(**inputs).logits - before, wanted[None])
+    start_at(model, wanted + 5, inputs)  # it is not new any more
+    torch.testing.assert_close(model(**inputs).logits - before, wanted[None])

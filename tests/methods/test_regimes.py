@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from finetext import Finetune
@@ -75,3 +76,14 @@ def test_a_recipe_of_an_earlier_version_has_the_rates_it_had() -> None:
     """Recipes of runs have all hyperparameters, and those had one rate for all layers."""
     [stage] = Finetune(discriminative=1.0).settled(16, BERT).stages_for(1_600, BERT)
     assert stage == Stage(4, 1e-4)
+
+
+def test_random_weights_learn_alike_in_all_layers() -> None:
+    settled = Finetune(encoder="random:minilm").settled(2, BERT)
+    assert (settled.discriminative, settled.learning_rate) == (1.0, None)
+
+
+def test_the_first_bias_gives_labels_their_frequency() -> None:
+    targets = np.array([[1, 0, 0], [1, 0, 1], [1, 0, 0], [0, 0, 1]])
+    shares = 1 / (1 + np.exp(-regimes.first_bias(targets)))
+    np.testing.assert_allclose(shares, [3.5 / 5, 0.5 / 5, 2.5 / 5])

@@ -255,6 +255,15 @@ def with_temperature(
     return _with_module(model, name.split("."), scaled)
 
 
+def start_at(model: Any, logits: Any, inputs: Mapping[str, Any]) -> None:
+    """Set the bias of the output layer to (k,) logits if it is new: if its biases are all 0."""
+    name = output_layer(model, len(logits), inputs)
+    bias = None if name is None else model.get_submodule(name).bias
+    if bias is not None and not bias.any():
+        with torch.no_grad():
+            bias.copy_(torch.as_tensor(logits))
+
+
 def output_layer(model: Any, labels: int, inputs: Mapping[str, Any]) -> str | None:
     """Return the name of the linear layer whose outputs are the logits; None if there is none.
 

@@ -24,6 +24,7 @@ from finetext.core.settings import (
     made,
 )
 from finetext.core.types import Dataset, Finding, LabelScheme
+from finetext.encoders.catalogue import is_random
 from finetext.encoders.load import (
     load_for_classification,
     load_tokenizer,
@@ -86,7 +87,7 @@ class Finetune(Method):
         discriminative: by how much the learning rate falls from one layer group to the one below:
             2.6 divides by 2.6 each time (Howard and Ruder 2018, section 3.2), 0.9 multiplies by
             0.9, 1 gives all groups the same. None (the default) is 0.8, or 1 if you choose a
-            learning rate, stages or gradual unfreezing.
+            learning rate, stages or gradual unfreezing, or an encoder with random weights.
         head_rate: factor on the learning rate of the head; None (the default) is 1 to 10, an
             eighth of the number of classes, with the usual rates, and 1 with your own.
         schedule: of the learning rate in each stage: "linear" (the default) rises and falls
@@ -275,7 +276,7 @@ class Finetune(Method):
         self, encoder: str, train: Dataset, context: FitContext
     ) -> TransformerClassifier:
         """Return the pretrained encoder with a new head for the labels of `train`."""
-        from finetext.encoders.heads import standardize
+        from finetext.encoders.heads import standardize, start_at
 
         assert train.scheme is not None
         tokenizer = load_tokenizer(encoder, self.truncation)
@@ -290,7 +291,10 @@ class Finetune(Method):
         length = longest_input(encoder, self.max_length)
         measured = np.random.default_rng(context.seed).permutation(len(train))[:ROWS_MEASURED]
         texts = [train.texts[row] for row in measured]
-        standardize(model, lambda: predict_logits(model, tokenize(tokenizer, texts, length)))
+        some = tokenize(tokenizer, texts, length)
+        standardize(model, lambda: predict_logits(model, some))
+        if train.scheme.multilabel and self.class_weights == "none":
+            start_at(model, regimes.first_bias(train.targets), some.batch([0]))
         return TransformerClassifier(
             train.scheme, Decision(), model, tokenizer, length, self.precision,
             {"notes": notes} if notes else {},
@@ -300,9 +304,11 @@ class Finetune(Method):
         """Return the method with the rates that `finetext.methods.regimes` has for the data.
 
         Only what the user left open is filled in: one that chose a learning rate, stages or
-        gradual unfreezing gets the same rate for all layers, unless `discriminative` says else.
+        gradual unfreezing gets the same rate for all layers, unless `discriminative` says else, as
+        does an encoder with random weights.
         """
         is_open = self.stages is None and self.unfreeze == "none" and self.learning_rate is None
+        is_open &= not is_random(self.encoder)  # whose lower layers have all to learn
         if self.discriminative is None and is_open and regimes.falls(config):
             head = self.head_rate or regimes.head_factor(classes)
             rate = regimes.top_rate(config)

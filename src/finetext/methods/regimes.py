@@ -6,7 +6,7 @@
 | fall per layer | 0.8 | (1), (2) |
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
 | epochs | the fewest from 2 to 10 that make 250 steps, 200 where all layers have one rate | (4) |
-| first bias of the head | log prior of the classes | (5) |
+| first bias of the head | logit of each label's frequency, multi-label only | (5) |
 
 (1) `benchmarks/LOG.md`, "The recipe by regime": on four sets with 500 and 2,000 rows.
 (2) Clark et al. 2020, "ELECTRA", appendix: 3e-4 for a width of 256, 1e-4 for 768, 5e-5 for 1,024,
@@ -21,6 +21,9 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+import numpy as np
+
+from finetext.core.arrays import Floats, Integers
 from finetext.training.plan import MAX_LEARNING_RATE, USUAL_WIDTH, learning_rate_for
 
 FEWEST_STEPS: Final = 250
@@ -78,3 +81,13 @@ def steep_rate(config: Any) -> float:
 def head_factor(classes: int) -> float:
     """Return the rate of the head over that of the top layer."""
     return min(MOST_OF_THE_HEAD, max(1.0, classes / CLASSES_A_FACTOR))
+
+
+def first_bias(targets: Integers) -> Floats:
+    """Return (k,) logits of how frequent the labels are in (n, k) targets.
+
+    Half a row is added, with and without a label, so that none is impossible.
+    """
+    having = targets.sum(axis=0) + 0.5
+    found: Floats = np.log(having / (len(targets) + 1 - having))
+    return found
