@@ -5,7 +5,8 @@
 | learning rate | 3e-4 at the top layer for a width of 384, 1.1e-4 for 768 | (1), (2) |
 | fall per layer | 0.8 | (1), (2) |
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
-| epochs | the fewest from 2 to 10 that make 250 steps, 200 where all layers have one rate | (4) |
+| epochs | the fewest from 1 to 10 that make 250 steps | (4) |
+| the same where all layers have one rate | the fewest from 2 to 10 that make 200 steps | |
 | first bias of the head | logit of each label's frequency, multi-label only | (5) |
 
 (1) `benchmarks/LOG.md`, "The recipe by regime": on four sets with 500 and 2,000 rows.
@@ -27,9 +28,10 @@ from finetext.core.arrays import Floats, Integers
 from finetext.training.plan import MAX_LEARNING_RATE, USUAL_WIDTH, learning_rate_for
 
 FEWEST_STEPS: Final = 250
+EPOCHS: Final = (1, 10)
 FEWEST_FLAT_STEPS: Final = 200
+FLAT_EPOCHS: Final = (2, 10)
 """Where all layers have the same rate; recipes of earlier versions repeat what they did."""
-EPOCHS: Final = (2, 10)
 TOP_RATE: Final = 3e-4
 """The learning rate of the top layer for a hidden size of 384."""
 FALL_WITH_WIDTH: Final = 1.5
@@ -48,11 +50,12 @@ RECURRENT: Final = frozenset({"awd_lstm"})
 
 
 def epochs_for(rows: int, batch_size: int, is_flat: bool = False) -> int:
-    """Return the fewest epochs within `EPOCHS` that make the fewest steps.
+    """Return the fewest epochs, within bounds, that make the fewest steps.
 
     `is_flat`: whether all layers have the same learning rate.
     """
-    (least, most), steps = EPOCHS, FEWEST_FLAT_STEPS if is_flat else FEWEST_STEPS
+    least, most = FLAT_EPOCHS if is_flat else EPOCHS
+    steps = FEWEST_FLAT_STEPS if is_flat else FEWEST_STEPS
     return min(most, max(least, math.ceil(steps / math.ceil(rows / batch_size))))
 
 
