@@ -62,6 +62,14 @@ def test_multilabel_has_thresholds() -> None:
     assert len(classifier.decision.thresholds or ()) == 3
 
 
+def test_the_held_out_rows_are_learned_from_in_the_end() -> None:
+    texts = [f"{text} word{number} word{number}" for number, text in enumerate(TEXTS)]
+    classifier = fit(texts, LABELS, Tfidf(inverse_regularisation=10.0, minimum_documents=1))
+    known = set(classifier.vectorizer.vocabulary_)  # type: ignore[attr-defined]
+    assert {f"word{number}" for number in range(len(texts))} <= known
+    assert classifier.decision.temperature != 1.0
+
+
 def test_training_rows_do_not_calibrate() -> None:
     classifier = fit(["a fine film", "a dull film"], ["good", "bad"], QUICK)
     assert classifier.decision == Decision()

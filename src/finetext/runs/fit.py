@@ -19,7 +19,7 @@ from finetext.core.contracts import (
 )
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import Count, Positive, ReadSettings, SplitSettings, made
-from finetext.core.types import Dataset, Finding
+from finetext.core.types import Dataset, Finding, Predictions
 from finetext.data.label_cells import COLLECTIONS
 from finetext.data.read import read as read_data
 from finetext.data.rows import missing_text
@@ -33,6 +33,7 @@ from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
 from finetext.runs.ablations import members_in
 from finetext.runs.recipe import ADAPTED, Recipe, ladder, with_members
+from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import (
     check_possible,
     context_for,
@@ -63,9 +64,9 @@ def fit(
     """Train one method on texts and labels.
 
     A tenth of the rows is held out to choose the best checkpoint, to calibrate the probabilities,
-    and for the thresholds where a text can have several labels. With too few rows for that none
-    is held out, and the classifier is not calibrated. For scores, intervals and a comparison with
-    baselines use `finetext.train`.
+    and for the thresholds where a text can have several labels; up to 3,000 rows the method is
+    then fitted again on all. With too few rows to hold out any, the classifier is not calibrated.
+    For scores, intervals and a comparison with baselines use `finetext.train`.
 
     Args:
         texts: n texts.
@@ -124,16 +125,40 @@ def fit_rows(
     train, validation = held_out(dataset, recipe.seed, held_out_size)
     name = method if isinstance(method, str) else method.name
     if isinstance(blend := recipe.methods[name], Blend):
-        return _fit_blend(blend, recipe, train, validation, hears)
-    classifier = recipe.methods[name].fit(train, validation, context_for(recipe, hears))
-    # On the rows that it was trained on, a classifier is overconfident.
-    return classifier if validation is train else calibrated(classifier, validation)[0]
+        return _fit_blend(blend, recipe, (train, validation), dataset, hears)
+    context = context_for(recipe, hears)
+    if validation is train:  # it would be overconfident on the rows that it was trained on
+        return recipe.methods[name].fit(train, validation, context)
+    return _fit_member(recipe.methods[name], recipe, (train, validation), dataset, context)[0]
+
+
+def _fit_member(
+    method: Method,
+    recipe: Recipe,
+    parts: tuple[Dataset, Dataset],
+    dataset: Dataset,
+    context: FitContext,
+) -> tuple[Classifier, Predictions]:
+    """Return a method that was fitted, calibrated and maybe fitted again on all rows.
+
+    The predictions are of the validation rows, by the model that had not seen them.
+    """
+    train, validation = parts
+    fitted, predictions = calibrated(method.fit(train, validation, context), validation)
+    if is_refitted(method, recipe, train, validation):
+        fitted = refitted(method, fitted, dataset, predictions, context)
+    return fitted, predictions
 
 
 def _fit_blend(
-    blend: Blend, recipe: Recipe, train: Dataset, validation: Dataset, hears: Listener
+    blend: Blend,
+    recipe: Recipe,
+    parts: tuple[Dataset, Dataset],
+    dataset: Dataset,
+    hears: Listener,
 ) -> Classifier:
     """Fit the other methods of a recipe and combine them; the best of them if that is no better."""
+    train, validation = parts
     assert train.scheme is not None
     if validation is train:
         raise DataError(
@@ -143,8 +168,7 @@ def _fit_blend(
     context, members = context_for(recipe, hears), {}
     for name in members_in(recipe):
         hears.say(f"fitting {name}")
-        fitted = recipe.methods[name].fit(train, validation, context)
-        members[name] = Member(*calibrated(fitted, validation))
+        members[name] = Member(*_fit_member(recipe.methods[name], recipe, parts, dataset, context))
     predictions = {name: of.predictions for name, of in members.items()}
     metric = metric_for(recipe.metric, train.scheme)
     gain, cross = gain_of(predictions, recipe.decide, metric, blend.prior_rows)
