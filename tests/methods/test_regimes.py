@@ -20,8 +20,11 @@ LSTM: Any = SimpleNamespace(model_type="awd_lstm", hidden_size=400)
 
 @pytest.mark.parametrize(
     ("rows", "epochs", "flat"),
-    [(1, 10, 10), (640, 10, 10), (1_600, 5, 4), (2_200, 4, 3), (3_200, 3, 2), (8_000, 1, 2), (10**6, 1, 2)],
-)
+    [
+        (1, 10, 10), (640, 10, 10), (1_600, 5, 4), (2_200, 4, 3), (3_200, 3, 2), (8_000, 1, 2),
+        (10**6, 1, 2),
+    ],
+)  # fmt: skip
 def test_small_data_are_seen_more_often(rows: int, epochs: int, flat: int) -> None:
     assert regimes.epochs_for(rows, 32) == epochs
     assert regimes.epochs_for(rows, 32, is_flat=True) == flat
