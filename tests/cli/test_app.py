@@ -310,6 +310,7 @@ def test_the_demo_is_train_on_the_sample(command: Command, monkeypatch: pytest.M
     assert recipes[0][0].source == "bbc-news"
     assert list(recipes[0][0].methods) == list(LADDER)
     assert recipes[0][0].methods["finetune"].max_length == 64
+    assert recipes[0][0].methods["probe"].max_length is None  # it reads whole articles
 
 
 def test_the_program_is_installed_and_can_be_run_as_a_module() -> None:

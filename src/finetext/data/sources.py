@@ -53,8 +53,7 @@ def sample_recipe(name: str) -> dict[str, Any]:
     if name != "bbc-news" or os.path.exists(name):
         return {}
     finetune = {"max_length": 64, "epochs": 1, "batch_size": 16}
-    probe = {"max_length": 64}
-    own = {"majority": {}, "tfidf": {}, "probe": probe, "finetune": finetune, "blend": {}}
+    own = {"majority": {}, "tfidf": {}, "probe": {}, "finetune": finetune, "blend": {}}
     return {"methods": own}
 
 

@@ -91,15 +91,15 @@ def chosen_length(lengths: Integers, context: int, budget: int | None = None) ->
     """Return the shortest length to truncate texts to that leaves nearly all tokens.
 
     Args:
-        lengths: (n,) tokens of each text, special ones included.
+        lengths: (n,) tokens of each text, special ones included; the context is enough of longer ones.
         context: tokens that the encoder takes at most.
         budget: tokens to read of all texts together; None (the default) for any number.
 
     Returns:
-        the smallest multiple of 16 at which 98% of all tokens are read, or the largest one within
-        the budget if that is smaller; from 16 to the context.
+        the smallest multiple of 16 at which 98% of the tokens are read that the context lets it
+        read, or the largest one within the budget if that is smaller; from 16 to the context.
     """
-    lengths = np.sort(lengths)
+    lengths = np.sort(np.minimum(lengths, context))
     steps = np.arange(STEP, context + STEP, STEP)
     steps = np.minimum(steps, context) if context >= STEP else np.array([context])
     if not len(lengths):
