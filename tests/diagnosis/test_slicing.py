@@ -152,7 +152,7 @@ def test_without_a_known_limit_there_is_no_such_slice(predicted: Predicted) -> N
     for some in (replace(predicted, run=None, method=None), predicted):
         assert input_limit(some) is None
         assert "cut" not in applicable_kinds(some)
-        with pytest.raises(DataError, match="mine is not a method with an encoder"):
+        with pytest.raises(DataError, match="mine truncates no texts"):
             list(candidates(some, ["cut"]))
     described.write_text("{")
     assert input_limit(predicted) is None

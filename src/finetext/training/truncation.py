@@ -91,7 +91,7 @@ def chosen_length(lengths: Integers, context: int, budget: int | None = None) ->
     """Return the shortest length to truncate texts to that leaves nearly all tokens.
 
     Args:
-        lengths: (n,) tokens of each text, special ones included; the context is enough of longer ones.
+        lengths: (n,) tokens of each text, special ones included, or at most the context.
         context: tokens that the encoder takes at most.
         budget: tokens to read of all texts together; None (the default) for any number.
 
