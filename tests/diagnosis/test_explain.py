@@ -173,6 +173,15 @@ def test_a_text_is_truncated_as_by_the_model(planted: TransformerClassifier) -> 
     assert (len(occluded.words), occluded.unread) == (10, 6)
 
 
+def test_neighbors_of_long_texts_are_left_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetext.diagnosis.attributions.MOST_OCCLUSIONS", 4)
+    few, many = explain(Keyword(), "a bread roll"), explain(Keyword(), "a bread roll and six more")
+    assert [word.attribution > 0 for word in few.words] == [False, True, False]
+    values = [word.attribution for word in many.words]
+    assert values[0] == values[1] == pytest.approx(np.log(81) / 2)  # two groups of two, two of one
+    assert values[2:] == pytest.approx([0] * 4)
+
+
 @pytest.mark.parametrize("way", ["gradients", "occlusion"])
 def test_words_of_head_and_tail_are_where_they_stand_in_the_text(
     planted: TransformerClassifier, way: Any

@@ -24,6 +24,8 @@ from finetext.training.tokens import encoded_as_read, tokenize
 
 _CLIP: Final = 1e-12
 """Distance of probabilities from 0 and 1 in log-odds."""
+MOST_OCCLUSIONS: Final = 500
+"""Predictions for the occlusion of one text; each reads the whole text."""
 _TOKEN: Final = re.compile(TOKENS)
 _BATCH: Final = 1_000
 _STEPS: Final = 16
@@ -46,12 +48,18 @@ class Attributions:
 
 
 def occlude(classifier: Classifier, text: str, column: int) -> Attributions:
-    """Return how much the log-odds of a label lose without each word, one prediction a word."""
+    """Return how much the log-odds of a label lose without each word, one prediction a word.
+
+    In a text of more than `MOST_OCCLUSIONS` words neighbors are left out together.
+    """
     words = word_spans(text)
-    variants = [text, *(without(text, words, [number]) for number in range(len(words)))]
+    groups = np.array_split(np.arange(len(words)), min(MOST_OCCLUSIONS, max(1, len(words))))
+    variants = [text, *(without(text, words, group.tolist()) for group in groups)]
     probabilities = np.clip(classifier.predict_proba(variants)[:, column], _CLIP, 1 - _CLIP)
     scores = np.log(probabilities) - np.log1p(-probabilities)
-    return Attributions(words, scores[0] - scores[1:], float(scores[0]))
+    sizes = [len(group) for group in groups]
+    lost = np.repeat((scores[0] - scores[1:]) / np.maximum(sizes, 1), sizes)
+    return Attributions(words, lost, float(scores[0]))
 
 
 def contribute(classifier: TfidfClassifier, text: str, column: int) -> Attributions:

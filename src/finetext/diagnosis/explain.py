@@ -173,8 +173,9 @@ def explain(
         label: the label to explain; by default the one that each text gets, the most probable in
             a multi-label scheme.
         way: attribution method: "gradients" (integrated gradients; transformers), "exact"
-            (contributions; TF-IDF), "occlusion" (leaving out one word at a time; anything), or
-            "auto" (the default) for the first of these that the classifier supports.
+            (contributions; TF-IDF), "occlusion" (leaving out one word at a time, of more than 500
+            a few neighbors at a time; anything), or "auto" (the default) for the first of these
+            that the classifier supports.
         seed: seed of the random words.
 
     Raises:
