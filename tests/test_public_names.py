@@ -47,6 +47,7 @@ NAMES = {
     "SplitSettings",
     "Splits",
     "Stage",
+    "Static",
     "Tfidf",
     "TokenizedText",
     "Trainer",

@@ -43,6 +43,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "methods.finetune": ("Finetune",),
     "methods.majority": ("Majority",),
     "methods.probe": ("Probe",),
+    "methods.static": ("Static",),
     "methods.tfidf": ("Tfidf",),
     "models": ("models",),
     "models.hub": ("pull",),

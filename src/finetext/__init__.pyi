@@ -30,6 +30,7 @@ from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
+from finetext.methods.static import Static
 from finetext.methods.tfidf import Tfidf
 from finetext.models import models
 from finetext.models.hub import pull
@@ -84,6 +85,7 @@ __all__ = [
     "SplitSettings",
     "Splits",
     "Stage",
+    "Static",
     "Tfidf",
     "TokenizedText",
     "Trainer",

@@ -156,7 +156,7 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, name: str, array: Fl
 def test_folds_keep_groups_together(multilabel: bool) -> None:
     groups = np.repeat([f"g{i}" for i in range(12)], 10)
     several = (FEATURES[:, :3] > 0).astype(int)
-    folds = linear._folds(several if multilabel else classes_of(3), scheme(3, multilabel), groups)
+    folds = linear.folds_of(several if multilabel else classes_of(3), scheme(3, multilabel), groups)
     assert len(folds) == linear.FOLDS
     assert sorted(np.concatenate([held for _, held in folds])) == list(range(120))
     for seen, held in folds:

@@ -18,6 +18,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     "methods": {
         "majority": "finetext.methods.majority:Majority",
         "tfidf": "finetext.methods.tfidf:Tfidf",
+        "static": "finetext.methods.static:Static",
         "probe": "finetext.methods.probe:Probe",
         "finetune": "finetext.methods.finetune:Finetune",
         "blend": "finetext.methods.blend:Blend",
@@ -28,7 +29,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "probe": "finetext.methods.probe:ProbeClassifier",
         "transformer": "finetext.methods.transformer:TransformerClassifier",
         "onnx": "finetext.models.onnx:OnnxClassifier",
-        "static": "finetext.models.static:StaticClassifier",
+        "static": "finetext.methods.static:StaticClassifier",
         "blend": "finetext.methods.blend:BlendClassifier",
     },
     "exporters": {

@@ -46,8 +46,11 @@ class LinearHead:
 
     def probabilities(self, features: Any, scheme: LabelScheme) -> Floats:
         """Return (n, k) probabilities for (n, d) dense or sparse features."""
-        logits = np.asarray(features @ self.weights.T, dtype=np.float64) + self.bias
-        return probabilities_of(logits, scheme.multilabel)
+        return probabilities_of(self.logits(features), scheme.multilabel)
+
+    def logits(self, features: Any) -> Floats:
+        """Return (n, k) logits for (n, d) dense or sparse features."""
+        return np.asarray(features @ self.weights.T, dtype=np.float64) + self.bias
 
     def with_temperature(self, temperature: float) -> LinearHead:
         """Return the head with its logits divided by a temperature."""
@@ -108,7 +111,7 @@ def choose_regularization(
     """Return the first of the best metric in folds that keep groups together, and that metric."""
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
-    folds = _folds(targets, scheme, None if groups is None else np.asarray(groups)[order])
+    folds = folds_of(targets, scheme, None if groups is None else np.asarray(groups)[order])
     metric = registry.load("metrics", context.metric)
     scores = []
     for candidate in candidates:
@@ -125,7 +128,7 @@ def choose_regularization(
     return candidates[best], scores[best]
 
 
-def _folds(
+def folds_of(
     targets: Integers, scheme: LabelScheme, groups: Any | None
 ) -> list[tuple[Integers, Integers]]:
     """Return rows to fit and rows to score for each fold, stratified if every class has enough."""

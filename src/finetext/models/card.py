@@ -38,7 +38,8 @@ _KINDS: Final = {
     "transformer": "a transformer encoder, all of whose weights were fine-tuned",
     "blend": "a weighted sum of the logits of several classifiers, its members",
     "onnx": "an encoder with a head as an ONNX graph, which needs no torch",
-    "static": "a logistic regression on the mean of static embeddings, which need no encoder",
+    "static": "a logistic regression on tokens and the mean of their static embeddings, which need "
+    "no encoder",
 }
 _ON_THE_HUB: Final = {
     **dict.fromkeys(("accuracy", "balanced_accuracy", "subset_accuracy"), "accuracy"),

@@ -26,15 +26,18 @@ from finetext.evaluation.intervals import evaluate
 from finetext.storage.codec import to_json
 from finetext.storage.received import names_received, size_received
 
-EXPORTS: Final = frozenset({"onnx", "static"})
-"""Kinds of classifier that are exports."""
+MADE_FROM: Final = "made_from"
+"""What the provenance of an export has, and that of a fitted method has not."""
 MOST_ROWS: Final = 2_000
 """Rows to compare on at most."""
 _PARTS: Final = 8
 _SINGLE_TEXTS: Final = 21
 _FEWEST_TIMED: Final = 100
 _MOST_SPREAD: Final = 2.0
-_SMALL: Final = {"majority": "a few numbers", "tfidf": "words and weights"}
+_EXPORTS: Final = frozenset({"onnx", "static"})
+_SMALL: Final = {
+    "majority": "a few numbers", "tfidf": "words and weights", "static": "token vectors and weights"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +97,22 @@ class Exporter(ABC):
         """Return the export; `work` is an empty folder for files, which is removed afterwards."""
 
 
+def is_export(kind: str, provenance: Mapping[str, Any]) -> bool:
+    """Return whether a classifier of a kind and provenance is an export, not a fitted method."""
+    return kind in _EXPORTS and (kind == "onnx" or MADE_FROM in provenance)
+
+
 def check_exportable(classifier: Any, form: str) -> None:
     """Raise a `ModelError` that says what to do if a classifier cannot become, say, "ONNX"."""
+    if is_export(classifier.kind, classifier.provenance()):
+        raise ModelError(
+            f"this model is itself an export ({classifier.kind}); export the model that it was "
+            "made from"
+        )
     if (what := _SMALL.get(classifier.kind)) is not None:
         raise ModelError(
             f"a {classifier.kind} model is {what} and needs no export to {form}: copy its model "
             "folder, which predicts without torch as it is"
-        )
-    if classifier.kind in EXPORTS:
-        raise ModelError(
-            f"this model is itself an export ({classifier.kind}); export the model that it was "
-            "made from"
         )
     if classifier.kind == "blend":
         able = [part.name for part in classifier.parts

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats, probabilities_of
-from finetext.core.budget import is_panic, native
+from finetext.core.budget import native
 from finetext.core.contracts import Classifier, batches_of
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError
@@ -33,17 +33,18 @@ from finetext.training.batches import prediction_batches
 from finetext.training.tokens import (
     PAIR_AS_ONE,
     TEXTS_AT_A_TIME,
+    TOKENIZER,
     Row,
     TokenTable,
     Windows,
     arrays_of,
     given_texts,
+    open_tokenizer,
     windows_of,
 )
 from finetext.training.truncation import cut
 
 GRAPH: Final = "model.onnx"
-TOKENIZER: Final = "tokenizer.json"
 ABOUT: Final = "onnx.json"
 DATA: Final = f"{GRAPH}.data"
 FILES: Final = (GRAPH, DATA, TOKENIZER, "config.json", "export.json")
@@ -227,15 +228,3 @@ def open_session(graph: Path, device: str) -> Any:
         return onnxruntime.InferenceSession(str(graph), options, providers=providers)
     except Exception as error:  # its errors have no common class
         raise ValueError(f"{graph.name}: {error}") from None
-
-
-def open_tokenizer(path: Path) -> Any:
-    """Return the tokenizer in a file; raises a ValueError."""
-    from tokenizers import Tokenizer
-
-    try:
-        return Tokenizer.from_file(str(path))
-    except BaseException as error:  # tokenizers raises bare exceptions, and panics
-        if isinstance(error, Exception) or is_panic(error):
-            raise ValueError(f"{path.name}: {error}") from None
-        raise

@@ -23,10 +23,10 @@ from finetext.core.types import LabelScheme
 from finetext.encoders.load import problem_type
 from finetext.methods.probe import ProbeClassifier
 from finetext.models.exporters import Exporter, Made, Original, check_exportable
-from finetext.models.onnx import ABOUT, GRAPH, LOGITS, TOKENIZER, OnnxClassifier
+from finetext.models.onnx import ABOUT, GRAPH, LOGITS, OnnxClassifier
 from finetext.storage.files import write_json
 from finetext.training.classification import only_first_token
-from finetext.training.tokens import tokenize
+from finetext.training.tokens import TOKENIZER, tokenize
 from finetext.training.truncation import kept_ends, special_ends, truncation_of
 
 _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A short one.")

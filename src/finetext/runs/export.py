@@ -18,8 +18,8 @@ from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset, Splits
 from finetext.core.wording import refitted_in_words
 from finetext.data.read import read as read_data
+from finetext.methods.static import StaticClassifier
 from finetext.models.exporters import (
-    EXPORTS,
     MOST_ROWS,
     Compared,
     Exporter,
@@ -28,6 +28,7 @@ from finetext.models.exporters import (
     Original,
     bytes_of,
     compare_export,
+    is_export,
 )
 from finetext.models.files import DESCRIPTION
 from finetext.models.folder import (
@@ -38,7 +39,6 @@ from finetext.models.folder import (
     record_of,
     save_model,
 )
-from finetext.models.static import StaticClassifier
 from finetext.runs.load import load
 from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
@@ -343,8 +343,9 @@ def _place(origin: Origin, exporter: Exporter, folder: str | Path | None, force:
     recover(place)
     if not place.exists():
         return place
-    is_export = (place / DESCRIPTION).is_file() and read_description(place)["classifier"] in EXPORTS
-    if not is_export and (not place.is_dir() or any(place.iterdir())):
+    is_model = (place / DESCRIPTION).is_file()
+    is_older = is_model and is_export(read_description(place)["classifier"], provenance(place))
+    if not is_older and (not place.is_dir() or any(place.iterdir())):
         raise ModelError(f"{place} holds something other than an export; choose another folder")
     check_new_folder(place, force)
     return place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
@@ -12,12 +12,20 @@ import numpy as np
 
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
-from finetext.core.contracts import FitContext, Listener, Method, encoder_of, predict
+from finetext.core.contracts import (
+    Classifier,
+    FitContext,
+    Listener,
+    Method,
+    encoder_of,
+    predict,
+)
 from finetext.core.settings import ReadSettings, SplitSettings
-from finetext.core.types import Splits
+from finetext.core.types import Dataset, Splits
 from finetext.core.wording import counted, duration, size
 from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
+from finetext.methods.static import Static, fit_static
 from finetext.runs.ablations import with_encoder
 from finetext.runs.cross_validation import FOLDS, REPEATS_IN_STEPS
 from finetext.runs.recipe import ADAPTED, Recipe
@@ -174,7 +182,8 @@ def _fits(run: ResolvedRun, method: Method) -> tuple[int, float]:
 
 def is_long(recipe: Recipe, splits: Splits) -> bool:
     """Return whether a run trains long enough to begin with an estimate."""
-    encoders = sum(encoder_of(method) is not None for method in with_encoder(recipe).values())
+    methods = with_encoder(recipe).values()
+    encoders = sum(encoder_of(of) is not None and not isinstance(of, Static) for of in methods)
     fits = 1 + REPEATS_IN_STEPS * FOLDS if recipe.split.cross_validate else 1
     return encoders > 0 and sum(map(len, splits.train.texts)) * encoders * fits >= LONG
 
@@ -185,12 +194,23 @@ def _seconds(method: Method, splits: Splits, context: FitContext) -> float:
         return _of_training(method, splits, context)
     if isinstance(method, Probe):
         return _of_states(method, splits, context)
+    if isinstance(method, Static):
+        began = time.perf_counter()
+        of_tokens = method.embeddings(context)
+        loading = time.perf_counter() - began
+        fitting = _of_rows(lambda rows: fit_static(of_tokens, rows, context), splits, context)
+        return loading + fitting
+    return _of_rows(lambda rows: method.fit(rows, splits.validation, context), splits, context)
+
+
+def _of_rows(fit: Callable[[Dataset], Classifier], splits: Splits, context: FitContext) -> float:
+    """Return the time of a fit and of predictions, from those of some rows."""
     random = np.random.default_rng(context.seed)
     some = np.sort(random.permutation(len(splits.train))[:_SAMPLE])
     train, start = splits.train.select(some), time.perf_counter()
     if len(set(map(str, train.labels))) < 2:
         train = splits.train
-    predict(method.fit(train, splits.validation, context), train)
+    predict(fit(train), train)
     rows = sum(len(part) for _, part in splits.items())
     return (time.perf_counter() - start) * rows / (2 * len(train))
 

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 MAJORITY: Final = "majority"
 BASELINES: Final = (MAJORITY, "tfidf")
-LADDER: Final = (MAJORITY, "tfidf", "probe", "finetune", "blend")
+LADDER: Final = (MAJORITY, "tfidf", "static", "probe", "finetune", "blend")
 ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")

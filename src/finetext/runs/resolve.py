@@ -28,6 +28,7 @@ from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.blend import check_members
 from finetext.methods.probe import Probe
+from finetext.methods.static import Static
 from finetext.report.shares import shares_of
 from finetext.runs.ablations import (
     ablation_baselines,
@@ -262,12 +263,14 @@ def _changed(code: str, what: str, hashes: tuple[str | None, ...], effect: str) 
 
 
 def model_inputs(recipe: Recipe) -> list[Reader]:
-    """Return the encoders of the methods, and how each method truncates a text."""
+    """Return the encoders that read texts, and how each method truncates a text."""
     left_out = set(ablation_baselines(recipe).values())
     return [
         Reader(encoder, getattr(method, "max_length", None), _truncation(method))
         for name, method in with_encoder(recipe).items()
-        if name not in left_out and (encoder := encoder_of(method))
+        if name not in left_out
+        and not isinstance(method, Static)  # reads whole texts, without the encoder
+        and (encoder := encoder_of(method))
     ]
 
 

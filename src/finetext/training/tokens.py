@@ -16,13 +16,14 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.core.arrays import Integers
-from finetext.core.budget import native
+from finetext.core.budget import is_panic, native
 from finetext.core.contracts import batches_of
 from finetext.core.text_columns import SEPARATOR, as_one, texts_in
 from finetext.storage.cache import Arrays, kept
 from finetext.training.truncation import cut, kept_ends, special_ends, truncation_of, window_bounds
 
 TEXTS_AT_A_TIME: Final = 2_000
+TOKENIZER: Final = "tokenizer.json"
 PAIR_AS_ONE: Final = as_one(SEPARATOR)
 Row = tuple[Sequence[int], ...]
 """The ids of a text, and the types of its tokens if there are any."""
@@ -256,6 +257,18 @@ def encoded_as_read(
         )
     encoded = encoded_text(tokenizer, text, truncation=False, verbose=False, **options)
     return {name: cut(values, ends) for name, values in encoded.items()}
+
+
+def open_tokenizer(path: Path) -> Any:
+    """Return the tokenizer in a file; raises a ValueError."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except BaseException as error:  # tokenizers raises bare exceptions, and panics
+        if isinstance(error, Exception) or is_panic(error):
+            raise ValueError(f"{path.name}: {error}") from None
+        raise
 
 
 def encodable(text: str) -> str:
