@@ -176,7 +176,7 @@ def test_all_methods(command: Command, workplace: Path, reviews: Path, tiny_enco
     assert "finetune: " in seen.err
     assert list(metrics(workplace / "run")) == [name for name in LADDER if name != "blend"]
     assert "blend: left out, as it is not shown to be better" in seen.err  # on nine rows
-    for name in ("probe", "finetune"):
+    for name in ("static", "probe", "finetune"):
         model = workplace / "run" / name / "model"
         told = json.loads(command("predict", model, "a fine film", "--json").out)
         assert told[0]["prediction"] in ("good", "bad")

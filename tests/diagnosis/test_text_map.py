@@ -22,6 +22,7 @@ from finetext.diagnosis.text_map import States, TextMap, layout, states_of, text
 from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
+from finetext.methods.static import Static
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.methods.transformer import TransformerClassifier
 from finetext.report.text_map import density, write_density, write_map_page
@@ -196,6 +197,10 @@ def test_other_methods_have_frozen_states(tiny_encoder: Path, topics: Dataset) -
     own = states_of(probe, topics.texts)
     assert own.vectors.shape == (27, 32)
     np.testing.assert_allclose(own.vectors.mean(axis=0), 0, atol=1e-3)
+    static = Static(encoder=str(tiny_encoder), inverse_regularisation=1.0).fit(topics, topics, CPU)
+    means = states_of(static, topics.texts)
+    np.testing.assert_allclose(means.vectors.mean(axis=0), 0, atol=1e-3)
+    assert means.source == "mean token vectors"
     chosen = states_of(Majority().fit(topics, topics, CPU), topics.texts, str(tiny_encoder))
     assert chosen.vectors.shape == (27, 32)
     assert chosen.source == f"frozen states of {tiny_encoder}"

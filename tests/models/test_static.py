@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import finetext
-from finetext.core.contracts import Classifier
+from finetext.core.contracts import Classifier, FitContext
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError, RecipeError, UnlabeledError
+from finetext.core.types import Dataset
 from finetext.evaluation.calibration import tempered
 
 ODD_TEXTS = ("", " \n", "x" * 3_000, "bread " * 3_000, "😀", "\x00", "שלום", "bread \ud83c salt")
@@ -105,8 +106,29 @@ def test_model2vec_loads_the_vectors_and_embeds_alike(static_model: Path) -> Non
     np.testing.assert_allclose(ours.embeddings.states(texts), theirs, atol=3e-3)
 
 
+def test_an_export_never_replaces_a_fitted_static_model(
+    encoder_run: Path, static_model: Path, topics: Dataset, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    method = finetext.Static(encoder=str(tiny_encoder), inverse_regularisation=16.0)
+    place = method.fit(topics, topics, FitContext(device="cpu")).save(tmp_path / "m")
+    terms = finetext.ExportTerms(force=True)
+    with pytest.raises(ModelError, match="something other than an export"):
+        finetext.export(encoder_run / "finetune", "static", place, terms=terms)
+    older = shutil.copytree(static_model, tmp_path / "older")
+    assert finetext.export(encoder_run / "finetune", "static", older, terms=terms).folder == older
+    with pytest.raises(ModelError, match="itself an export"):
+        finetext.export(older, "onnx", tmp_path / "onnx")
+
+
 @pytest.mark.parametrize(
-    "file", ["head.safetensors", "model.safetensors", "tokenizer.json", "static.json"]
+    "file",
+    [
+        "head.safetensors",
+        "model.safetensors",
+        "tokenizer.json",
+        "static.json",
+        "tokens.safetensors",
+    ],
 )
 def test_a_damaged_file_is_named(static_model: Path, tmp_path: Path, file: str) -> None:
     folder = shutil.copytree(static_model, tmp_path / "m")

@@ -23,6 +23,7 @@ from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.blend import BlendClassifier
 from finetext.methods.probe import ProbeClassifier
+from finetext.methods.static import StaticClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.methods.transformer import TransformerClassifier
 from finetext.storage.codec import Jsonable
@@ -222,9 +223,9 @@ def states_of(
     """Return the states of texts.
 
     Of a transformer these are the inputs of the layer that returns its logits, of a probe the
-    frozen states, of TF-IDF its features, of a blend those of its member with the most weight. Of
-    an encoder (alias, Hub name or folder), also of one given beside a classifier, they are the
-    frozen states; of any other classifier those of `minilm` are.
+    frozen states, of `static` the mean token vectors, of TF-IDF its features, of a blend those of
+    its member with the most weight. Of an encoder (alias, Hub name or folder), also of one given
+    beside a classifier, they are the frozen states; of any other classifier those of `minilm` are.
     """
 
     def shown(event: ProgressEvent) -> None:
@@ -241,6 +242,9 @@ def states_of(
         case ProbeClassifier() as probe:
             found = probe.encoder.states(texts, context)
             return States((found - probe.mean) / probe.scale, "frozen states of its encoder")
+        case StaticClassifier() as static:
+            found = static.embeddings.states(texts)
+            return States((found - static.mean) / static.scale, "mean token vectors")
         case TfidfClassifier() as tfidf:
             return States(tfidf.vectorizer.transform(texts), "TF-IDF vectors", cosine=True)
     name = encoder or (model if isinstance(model, str) else DEFAULT_ENCODER)
