@@ -82,6 +82,7 @@ def test_input_embeddings_keep_their_geometry(loaded: tuple[Any, Any]) -> None:
 def test_fewer_dimensions_are_the_first_components(loaded: tuple[Any, Any]) -> None:
     whole, part = from_inputs(*loaded, 32), from_inputs(*loaded, 5)
     np.testing.assert_array_equal(part.vectors, whole.vectors[:, :5])
+    assert np.abs(whole.vectors).max() == 1
 
 
 def test_distilling_depends_on_all_weights_and_tells_its_progress(loaded: tuple[Any, Any]) -> None:

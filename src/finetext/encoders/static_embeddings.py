@@ -112,7 +112,9 @@ class _Vocabulary:
         shares = 1 / np.arange(2, self.size + 2)
         weights = SMOOTHING / (SMOOTHING + shares / shares.sum())
         components = centered @ directions[:, ::-1][:, : vectors.shape[1]]
-        vectors[self.tokens] = components * weights[self.tokens, None]
+        components *= weights[self.tokens, None]
+        # Means have length 1 at any scale, and 16 bits hold no number above 65,504.
+        vectors[self.tokens] = components / max(float(np.abs(components).max()), 1e-12)
         return vectors
 
 

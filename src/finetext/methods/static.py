@@ -26,7 +26,7 @@ from finetext.encoders.static_embeddings import (
     check_distillable,
     from_inputs,
 )
-from finetext.methods.joint_head import fit_joint_head
+from finetext.methods.joint_head import TokenRows, fit_joint_head
 from finetext.methods.linear import LinearHead
 from finetext.storage.files import write_json
 from finetext.storage.received import is_received_file, read_received_text
@@ -45,7 +45,8 @@ class Static(Method):
     """Fit a logistic regression on mean token vectors of an encoder and on TF-IDF of its tokens.
 
     So it knows words that no training row has by their vectors, and learns the others one by one.
-    The encoder reads no text: its input embeddings are reduced to principal components once.
+    The encoder reads no text: its input embeddings are reduced to principal components once. Where
+    cross-validation says so, tokens weigh the more the better they tell labels apart.
 
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
@@ -255,22 +256,29 @@ def fit_static(
     inverse_regularisation: float | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> StaticClassifier:
-    """Fit a head on the mean vectors and tokens of rows; a C of None is chosen by folds."""
+    """Fit token weights and a head on rows; a C of None is chosen by folds."""
     assert train.scheme is not None
     counts = embeddings.counts(train.texts)
     known, texts_with = np.unique(counts.indices, return_counts=True)
     # Smoothed as in scikit-learn.
     frequencies = np.log((1 + len(train)) / (1 + texts_with)) + 1
     tokens = TokenWeights(known.astype(np.int64), frequencies, np.zeros((len(known), 0)))
-    states = embeddings.means(counts)
-    mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
-    standardized = ((states - mean) / scale).astype(np.float32)
-    found = fit_joint_head(
-        standardized, tokens.features(counts), train, inverse_regularisation, context
-    )
-    head = LinearHead(found.of_vectors.T, found.bias, found.inverse_regularisation)
-    tokens = replace(tokens, weights=found.of_features.astype(np.float32))
-    described = {**(about or {}), "dimensions": states.shape[1], "vector_scale": found.scale}
+    vectors = embeddings.vectors[known].astype(np.float32)
+    own = counts[:, known].astype(np.float32)
+    rows = TokenRows(own, tokens.features(counts), vectors)
+    found = fit_joint_head(rows, train, inverse_regularisation, context)
+    strength = found.choice.inverse_regularisation
+    head = LinearHead(found.of_vectors.T, found.bias, strength)
+    weighted = embeddings.vectors.copy()
+    weighted[known] = vectors * found.token_weights[:, None]
+    described = {
+        **(about or {}),
+        "dimensions": vectors.shape[1],
+        "token_power": found.choice.power,
+        "vector_scale": found.choice.scale,
+    }
     return StaticClassifier(
-        train.scheme, Decision(), embeddings, head, mean, scale, tokens, described
-    )
+        train.scheme, Decision(), replace(embeddings, vectors=weighted), head,
+        found.mean, found.deviation,
+        replace(tokens, weights=found.of_features.astype(np.float32)), described,
+    )  # fmt: skip
