@@ -23,6 +23,7 @@ SCALES: Final = (0.7, 0.35, 1.4)
 """What is chosen among, one after the other: first the power with the first C and scale."""
 _LARGEST: Final = 10.0
 _IMPOSSIBLE: Final = -30.0
+_SURE: Final = (-20.0, 20.0)
 _SHORTEST: Final = 1e-9
 _Singles = npt.NDArray[np.float32]
 
@@ -124,23 +125,27 @@ def _chosen(
         (rows.select(seen), labels[seen], rows.select(held), held)
         for seen, held in folds_of(targets, scheme, groups)
     ]
-    known: dict[Choice, float] = {}
+    # A label that no other row of its folds has is hopeless with any choice.
+    is_judged = np.ones(len(targets), dtype=bool)
+    for _, of_seen, _, places in folds if not scheme.multilabel else ():
+        is_judged[places] = (labels[places] * of_seen.max(axis=0)).any(axis=1)
+    judged = np.flatnonzero(is_judged)
+    ids, known = tuple(map(str, judged)), dict[Choice, float]()
 
     def loss(choice: Choice) -> float:
         if choice not in known:
             logits = np.zeros(labels.shape)
             for seen, of_seen, held, places in folds:
                 logits[places] = _fitted(seen, of_seen, scheme.multilabel, choice).logits(held)
-            likely = probabilities_of(logits, scheme.multilabel)
-            ids = tuple(map(str, range(len(targets))))
-            predictions = Predictions(ids, targets, likely, scheme, Decision())
+            likely = probabilities_of(np.clip(logits, *_SURE), scheme.multilabel)[judged]
+            predictions = Predictions(ids, targets[judged], likely, scheme, Decision())
             temperature = fit_temperature(predictions)
             known[choice] = log_loss(with_temperature(predictions, temperature))
         return known[choice]
 
     given = inverse_regularisation
     best = Choice(CANDIDATES[0] if given is None else given)
-    if folds:
+    if folds and len(judged):
         best = min((replace(best, power=power) for power in POWERS), key=loss)
         if given is None:
             best = min((replace(best, inverse_regularisation=of) for of in CANDIDATES), key=loss)
