@@ -195,6 +195,13 @@ def test_it_can_be_kept_without_a_gain(tmp_path: Path) -> None:
     assert "blend" in [of.method for of in run.leaderboard]
 
 
+def test_a_blend_of_one_member_is_none_even_if_asked_for(tmp_path: Path) -> None:
+    methods = {"first": Owl(1), "blend": Blend(always=True)}
+    run = trained(tmp_path / "run", methods)  # the numbers say nothing to tfidf
+    [found] = [of for of in run.findings if of.code == "blend-left-out"]
+    assert "left out, as all weight is on first" in found.message
+
+
 def test_every_seed_blends_members_of_that_seed(tmp_path: Path) -> None:
     split = SplitSettings(train=100, validation=150, test=150)
     run = trained(tmp_path / "run", {**TWO, "blend": Blend()}, split=split, seeds=2)

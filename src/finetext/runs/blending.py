@@ -37,7 +37,7 @@ from finetext.evaluation.calibration import (
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import metric_for, values_of
-from finetext.methods.blend import Blend, BlendClassifier
+from finetext.methods.blend import FEWEST_MEMBERS, Blend, BlendClassifier
 from finetext.models.folder import load_model
 from finetext.runs.ablations import members_in
 from finetext.runs.cross_validation import cross_fitted, out_of_fold, write_repeats
@@ -127,8 +127,10 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
         held = _held(method, started, members)
         weights = fit_weights(held.members, method.prior_rows)
         if not method.is_worth_it(weights, held.gain):
-            message = f"left out, as it is not shown to be better than {held.gain.words()}"
-            found = Finding("note", "blend-left-out", f"{name}: {message}")
+            why = f"it is not shown to be better than {held.gain.words()}"
+            if len(weights) < FEWEST_MEMBERS:
+                why = f"all weight is on {', '.join(weights)}: {why}"
+            found = Finding("note", "blend-left-out", f"{name}: left out, as {why}")
             context.say(found.message)
             context.find(found)
             write_json(place / LEFT_OUT, to_json(found))
