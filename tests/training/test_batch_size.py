@@ -137,6 +137,18 @@ def fit(method: Finetune, rows: Dataset, folder: Path | None = None) -> Transfor
     return method.fit(rows, rows, context)
 
 
+def test_a_second_fit_takes_the_size_that_was_found(
+    auto: Finetune, topics: Dataset, limited: Callable[[int], list[int]]
+) -> None:
+    tried = limited(4)
+    fitted = fit(auto, topics)
+    before = len(tried)
+    again = auto.refit(topics, fitted, FitContext(device="cpu"))
+    assert isinstance(again, TransformerClassifier)
+    assert again.trained_with["batch_size"] == 4
+    assert len(tried) == before
+
+
 @pytest.mark.parametrize(("most", "size"), [(1, 1), (4, 4), (100, 16)])
 def test_it_trains_as_with_that_number(
     auto: Finetune, topics: Dataset, most: int, size: int, tmp_path: Path,

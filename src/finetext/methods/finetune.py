@@ -204,9 +204,10 @@ class Finetune(Method):
         """Train on all rows, up to the share of the steps at which `fitted` was the best."""
         assert isinstance(fitted, TransformerClassifier)
         done = fitted.trained_with
-        method = replace(self, batch_size=done.get("batch_size", self.batch_size))
-        share = done["step"] / done["steps"]
-        return method._fitted(rows, rows.select([]), context, share)
+        found = {name: done[name] for name in ("batch_size",) if name in done}
+        method, share = replace(self, **found), done["step"] / done["steps"]
+        again = method._fitted(rows, rows.select([]), context, share)
+        return replace(again, trained_with={**again.trained_with, **found})
 
     def _fitted(
         self, train: Dataset, validation: Dataset, context: FitContext, share: float = 1.0
