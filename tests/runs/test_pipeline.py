@@ -189,7 +189,8 @@ class Spy(Tfidf):
 def test_methods_get_no_test_rows(reviews: Path, tmp_path: Path) -> None:
     import pyarrow.parquet
 
-    run = train(reviews, {"spy": Spy()}, out=tmp_path / "run", seed=9)
+    recipe = Recipe(source=str(reviews), methods={"spy": Spy()}, seed=9, refit=False)
+    run = train(recipe, out=tmp_path / "run")
     seen = json.loads((run.folder / "spy" / "seen.json").read_text())
     table = pyarrow.parquet.read_table(run.folder / "splits.parquet").to_pylist()
     for part in ("train", "validation"):
