@@ -12,7 +12,8 @@ import pytest
 
 import finetext
 from finetext import Finetune, Listener, Recipe
-from finetext.methods import finetune as module
+from finetext.methods import finetune as finetune_module
+from finetext.methods import transformer as transformer_module
 from finetext.methods.majority import MajorityClassifier
 from finetext.runs.checkpoints import checkpoints_in
 from finetext.runs.run import Run
@@ -141,7 +142,7 @@ def test_test_rows_are_predicted_once_and_never_seen_in_training(
     reviews: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: dict[str, Counter[str]] = {"majority": Counter(), "finetune": Counter()}
-    predict, tokenize = MajorityClassifier.predict_proba, module.tokenize
+    predict, tokenize = MajorityClassifier.predict_proba, finetune_module.tokenize
 
     def predicting(self: Any, texts: Sequence[str]) -> Any:
         read["majority"].update(texts)
@@ -152,7 +153,8 @@ def test_test_rows_are_predicted_once_and_never_seen_in_training(
         return tokenize(tokenizer, texts, *rest)
 
     monkeypatch.setattr(MajorityClassifier, "predict_proba", predicting)
-    monkeypatch.setattr(module, "tokenize", tokenizing)
+    for module in (finetune_module, transformer_module):
+        monkeypatch.setattr(module, "tokenize", tokenizing)
     finetune = Finetune(encoder=str(tiny_encoder), epochs=2, max_length=16, evaluate_every=1)
     recipe = Recipe(source=str(reviews), methods={"finetune": finetune}, device="cpu")
     run = finetext.train(recipe, out=tmp_path / "run", listener=SILENT)
