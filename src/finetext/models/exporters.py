@@ -104,7 +104,7 @@ def is_export(kind: str, provenance: Mapping[str, Any]) -> bool:
 
 def check_exportable(classifier: Any, form: str) -> None:
     """Raise a `ModelError` that says what to do if a classifier cannot become, say, "ONNX"."""
-    if is_export(classifier.kind, classifier.provenance()):
+    if classifier.kind in _EXPORTS and is_export(classifier.kind, classifier.provenance()):
         raise ModelError(
             f"this model is itself an export ({classifier.kind}); export the model that it was "
             "made from"
