@@ -33,7 +33,7 @@ from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
 FORMAT_VERSION: Final = 1
 ADDED_LATER: Final = frozenset({"best_by", "head_rate", "stages"})
 """Hyperparameters that earlier logs do not have: at their default they are left out of the hash.
-So is `truncation` where texts are truncated as before."""
+So is `truncation` where texts are truncated as before, and `by_ratios` where there are none."""
 RESAMPLES: Final = 1000
 _DIGITS: Final = 6
 _RESULTS: Final = ("rung", "rows", "score", "replicates", "seconds", "folds")
@@ -82,7 +82,7 @@ def fingerprint(method: Method) -> str:
     values = {
         name: value
         for name, value in hyperparameters(method).items()
-        if name not in later or value != usual[name]
+        if (name not in later or value != usual[name]) and (name, value) != ("by_ratios", False)
     }
     described = json.dumps([method.name, values], default=str, sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]

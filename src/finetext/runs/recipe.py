@@ -79,6 +79,8 @@ KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpo
 """Settings that change no result, so that a run can be resumed with others."""
 TOP: Final = ("seed", "seeds", "device", "metric", "margin", "refit", *KNOBS)
 """Settings outside the sections."""
+FORMERLY: Final = {"tfidf": {"by_ratios": False}}
+"""What methods did in runs whose recipes do not say whether methods are fitted again."""
 SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
 
 
@@ -231,16 +233,18 @@ class Recipe:
         refuse_unknown("the recipe", top, (*TOP, *SECTIONS))
         data = dict(_section(values, "data"))
         top |= {name: data.pop(name, None) for name in ("source", "content_hash")}
+        # A run records the hash, and since methods are fitted again, whether they are.
+        is_early = top["content_hash"] is not None and "refit" not in top
         methods = {}
         for name in (sections := _section(values, "methods")):
             settings = dict(_section(sections, name))
             if (kind := settings.pop("method", name)) not in registry.names("methods"):
                 raise UnknownNameError("method", str(kind), registry.names("methods"))
+            settings = (FORMERLY.get(kind, {}) if is_early else {}) | settings
             methods[name] = made(f"[methods.{name}]", registry.load("methods", kind), settings)
-        # A run records the hash, and since splits keep copies together, that setting; since methods
-        # are fitted again, that one.
+        top = ({"refit": False} if is_early else {}) | top
+        # Since splits keep copies together, a run records that setting.
         early = {} if top["content_hash"] is None else {"keep_duplicates": True}
-        top = ({} if top["content_hash"] is None else {"refit": False}) | top
         divided = {**early, **_section(values, "split")}
         top |= {
             "read": made("[data]", ReadSettings, data),

@@ -16,7 +16,7 @@ from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Finding
 from finetext.data.split import split
 from finetext.runs.folder import split_columns
-from finetext.runs.recipe import KNOBS, Recipe
+from finetext.runs.recipe import FORMERLY, KNOBS, Recipe
 from finetext.runs.resolve import ResolvedRun, with_affirmative
 from finetext.runs.run import is_finished
 from finetext.storage.codec import from_json
@@ -43,7 +43,10 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
     try:
         values = toml_values(read_received_text(folder, "recipe.toml"))
         if "refit" not in values:
-            asked = replace(asked, recipe=_as_before_refits(asked.recipe, values["methods"]))
+            known = values["methods"].items()
+            former = {of: FORMERLY.get(said.get("method", of), {}) | said for of, said in known}
+            values["methods"] = former
+            asked = replace(asked, recipe=_as_before_refits(asked.recipe, former))
             values["refit"] = False
         recipe = _as_written(values, asked.recipe)
         described = json.loads(read_received_text(folder, "data.json"))
@@ -107,13 +110,17 @@ def _keeping_duplicates(asked: ResolvedRun) -> ResolvedRun:
 def _as_before_refits(asked: Recipe, methods: Mapping[str, Any]) -> Recipe:
     """Return the recipe that is asked for with what earlier versions did where it is open.
 
-    They did not fit methods again, and fine-tuning had the same learning rate for all layers.
+    They did not fit methods again, fine-tuning had the same learning rate for all layers, and
+    others did what `FORMERLY` says.
     """
     known = dict(asked.methods)
     for name, method in known.items():
-        was = methods.get(name, {}).get("discriminative")
-        if was is not None and getattr(method, "discriminative", was) is None:
-            known[name] = type(method)(**{**hyperparameters(method), "discriminative": was})
+        given = hyperparameters(method)
+        was = methods.get(name, {})
+        ours = {of: was[of] for of in ("discriminative", "by_ratios") if of in was}
+        ours = {of: value for of, value in ours.items() if given.get(of, value) is None}
+        if ours:
+            known[name] = type(method)(**{**given, **ours})
     refit = False if asked.refit == "auto" else asked.refit
     return replace(asked, refit=refit, methods=known)
 
