@@ -43,11 +43,8 @@ def begun(folder: Path, asked: ResolvedRun) -> ResolvedRun:
     try:
         values = toml_values(read_received_text(folder, "recipe.toml"))
         if "refit" not in values:
-            known = values["methods"].items()
-            former = {of: FORMERLY.get(said.get("method", of), {}) | said for of, said in known}
-            values["methods"] = former
-            asked = replace(asked, recipe=_as_before_refits(asked.recipe, former))
-            values["refit"] = False
+            values |= {"methods": _formerly(values["methods"]), "refit": False}
+            asked = replace(asked, recipe=_as_before_refits(asked.recipe, values["methods"]))
         recipe = _as_written(values, asked.recipe)
         described = json.loads(read_received_text(folder, "data.json"))
         findings = tuple(from_json(Finding, of, "a finding") for of in described["findings"])
@@ -105,6 +102,11 @@ def _keeping_duplicates(asked: ResolvedRun) -> ResolvedRun:
     settings = replace(asked.recipe.split, keep_duplicates=True)
     splits = split(asked.dataset, settings, asked.recipe.seed)
     return replace(asked, recipe=replace(asked.recipe, split=settings), splits=splits)
+
+
+def _formerly(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the methods of a recipe of an earlier version with what `FORMERLY` says."""
+    return {of: FORMERLY.get(said.get("method", of), {}) | said for of, said in methods.items()}
 
 
 def _as_before_refits(asked: Recipe, methods: Mapping[str, Any]) -> Recipe:
