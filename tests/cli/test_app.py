@@ -298,11 +298,11 @@ def test_ctrl_c_stops_with_one_word(command: Command, monkeypatch: pytest.Monkey
 def test_the_demo_is_train_on_the_sample(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     recipes = []
 
-    def record(recipe: Any, **settings: Any) -> None:
-        recipes.append((recipe, settings["out"]))
+    def record(recipe: Any, what: Any, into: Any, *rest: Any) -> None:
+        recipes.append((recipe, into.out))
         raise DataError("enough")
 
-    monkeypatch.setattr("finetext.runs.pipeline.train", record)
+    monkeypatch.setattr("finetext.runs.pipeline.train_recipe", record)
     command("demo", "--seed", "3")
     command("train", "bbc-news", "--seed", "3")
     assert len(recipes) == 2

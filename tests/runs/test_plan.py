@@ -10,10 +10,12 @@ import pytest
 
 import finetext
 from finetext import Finetune, Majority, Probe, Tfidf
+from finetext.core.contracts import FitContext
 from finetext.core.errors import DataError
 from finetext.core.types import Dataset
 from finetext.runs import pipeline
 from finetext.runs import plan as planning
+from finetext.runs.costs import Cost, How, Load, cost_of
 from finetext.runs.recipe import ADAPTED
 
 
@@ -98,3 +100,51 @@ def test_the_leaderboard_is_known_before_the_diagnosis(topics: Dataset, tmp_path
     )
     run = pipeline.train(topics, "tfidf", out=tmp_path / "run", listener=listener)
     assert happened.index(f"scored {run.best}") < happened.index("diagnosing errors")
+
+
+def test_a_plan_with_minutes_shows_what_is_cut(
+    command: Any, reviews: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cost(method: Any, *rest: Any) -> Cost:
+        return Cost(0.0, 10.0 * (method.name == "tfidf"), 0.0)
+
+    monkeypatch.setattr("finetext.runs.minutes.cost_of", cost)
+    monkeypatch.setattr("finetext.runs.minutes.FEWEST_ROWS", 10)
+    words = ("train", reviews, "--methods", "tfidf", "--dry-run", "--minutes")
+    shown = command(*words, "5").out
+    assert "tfidf is cut to fit: " in shown
+    assert "of 42 training rows" in shown
+    values = json.loads(command(*words, "5", "--json").out)
+    assert values["minutes"] == 5
+    assert values["methods"][1]["note"].startswith("tfidf is cut to fit")
+    assert values["seconds"] <= 300
+    assert "left out" in command(*words, "0.5").out
+    assert "cut" not in command(*words, "60").out
+    assert not list(workplace.iterdir())
+
+
+def test_minutes_that_are_none_are_refused_before_any_work(command: Any, reviews: Path) -> None:
+    for minutes in ("0", "-5", "nan", "0.001"):
+        refused = command("train", reviews, "--minutes", minutes, status=2)
+        assert "give a number of minutes from 0.02" in refused.err
+    assert "seeds = 2" in command("train", reviews, "--minutes", 5, "--seeds", 2, status=2).err
+
+
+def test_a_cost_is_measured_from_fits_on_few_rows(topics: Dataset) -> None:
+    found = cost_of(Tfidf(inverse_regularisation=1.0), finetext.split(topics), FitContext())
+    assert found.fixed >= 0
+    assert found.learn > 0
+    assert found.read > 0
+    assert found.seconds(Load(10.0, 1.0, 1.0)) < found.seconds(Load(1000.0, 1.0, 1.0))
+
+
+def test_the_cost_of_a_training_tells_steps_and_lengths(
+    topics: Dataset, tiny_encoder: Path
+) -> None:
+    method = Finetune(encoder=str(tiny_encoder), epochs=3, batch_size=4)
+    found = cost_of(method, finetext.split(topics), FitContext(device="cpu"))
+    assert (found.epochs, found.batch) == (3, 4)
+    assert found.share(5) < found.share(7) <= 1
+    load = Load.of(finetext.split(topics))
+    shorter = found.seconds(load, How(max_length=5))
+    assert found.seconds(load, How(epochs=1)) < found.seconds(load) > shorter

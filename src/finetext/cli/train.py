@@ -29,6 +29,7 @@ def train(
     precision: options.Precision = None,
     metric: Annotated[str | None, option("NAME", "Validation metric; macro_f1 by default.")] = None,
     margin: options.Margin = None,
+    minutes: Annotated[float | None, option("NUMBER", "End in time, with less if need be.")] = None,
     out: options.RunOut = None,
     resume: options.Resume = False,
     seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
@@ -59,6 +60,7 @@ def train(
         recipe,
         metric=metric,
         margin=margin,
+        minutes=minutes,
         seeds=seeds,
         track=arguments.names(track),
         checkpoint_seconds=checkpoint_seconds,
@@ -72,7 +74,8 @@ def train(
 
 def _train_and_show(asked: Recipe, out: Path | None, resume: bool, output: Output) -> None:
     """Print the leaderboard as soon as it is known, and the rest when the run is finished."""
-    from finetext.runs.pipeline import train as fit_methods
+    from finetext.runs.pipeline import Place, train_recipe
+    from finetext.runs.timetable import beginning_of_command
 
     screen, shown = output.screen(asked.source), list[Path]()
 
@@ -84,7 +87,8 @@ def _train_and_show(asked: Recipe, out: Path | None, resume: bool, output: Outpu
 
     with screen.watching():
         listener = replace(screen.listener, scored=scored)
-        run = fit_methods(asked, out=out, resume=resume, listener=listener)
+        began = beginning_of_command()
+        run = train_recipe(asked, None, Place(out, resume), listener, began)
     if shown:
         _show_rest(run)
     else:

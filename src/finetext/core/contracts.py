@@ -14,6 +14,7 @@ import numpy as np
 
 from finetext.core import registry
 from finetext.core.arrays import Floats, logits_of
+from finetext.core.deadline import Deadline
 from finetext.core.decision import Decision
 from finetext.core.display import (
     classifier_facts,
@@ -109,6 +110,7 @@ class FitContext:
             until the folder of the checkpoints is removed.
         shared: the texts of all folds of a cross-validation, or None.
         members: what a method that combines others gets of them, by their names.
+        deadline: when a training that is made of steps ends with the weights it has; None: never.
     """
 
     seed: int = 0
@@ -124,6 +126,7 @@ class FitContext:
     keep: Callable[[Evaluated, Callable[[], Classifier]], None] = lambda evaluated, make: None
     shared: SharedTexts | None = None
     members: Mapping[str, Member] = field(default_factory=dict)
+    deadline: Deadline | None = None
 
 
 @dataclass(frozen=True, eq=False)

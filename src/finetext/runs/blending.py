@@ -87,7 +87,8 @@ def combine(name: str, method: Method, started: Started, fitted: Fitted) -> Fitt
     What was decided before is not decided again.
     """
     assert isinstance(method, Blend)
-    say, members = started.context.say, {of: fitted[of] for of in members_in(started.recipe)}
+    say, every = started.context.say, members_in(started.recipe)
+    members = {of: fitted[of] for of in every if of not in started.skipped}
     if is_left_out(name, started):
         say(f"{name} was left out before")
         return None

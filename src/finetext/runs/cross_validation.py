@@ -324,10 +324,11 @@ def fit_repeat(
             if method.trains_in_steps:
                 context.progress(replace(event, stage=f"{stage}, {event.stage}"))
 
+        left = context.deadline and context.deadline.part(total - before - number + 1)
         of_fold = FitContext(
             seed=_seed(plan.seed, repeat), device=context.device, metric=context.metric,
             cache=context.cache, progress=listen, find=findings.append,
-            shared=context.shared or plan.shared,
+            shared=context.shared or plan.shared, deadline=left,
         )  # fmt: skip
         fitted = method.fit(*_rows_outside(method, plan, held, of_fold.seed), of_fold)
         is_scaled = is_scaled and fitted.with_temperature(2.0) is not fitted

@@ -57,8 +57,23 @@ def finish(started: Started, fitted: Fitted, scored: Callable[[Run], None]) -> R
             name, fitted[run.best].predictions[part], tuple(rows.texts), recipe.metric, run.folder,
             run.best, part=part_in_words(part, run.folds),
         )  # fmt: skip
-        diagnose(started, best, run.folder / fitted["tfidf"].entry.model)
+        seconds = fitted["tfidf"].entry.seconds_to_train
+        left_out = diagnose(started, best, run.folder / fitted["tfidf"].entry.model, seconds)
+        run = replace(run, findings=(*run.findings, *left_out))
     return _written(started, fitted, run)
+
+
+def keep_so_far(started: Started, fitted: Fitted, waiting: Sequence[str], report: bool) -> Run:
+    """Write what a run has while other methods are still waiting, so that it can be used.
+
+    The folder is that of an unfinished run, which can be resumed.
+    """
+    have, lack = ", ".join(fitted), ", ".join(waiting)
+    message = f"the leaderboard has only what was finished so far: {have}; still to come: {lack}"
+    silent = replace(started.context, find=lambda finding: None, say=lambda line: None)
+    quietly = replace(started, context=silent)
+    run = evaluated(quietly, fitted, [Finding("error", STOPPED, message)])
+    return _written(quietly, fitted, run, with_report=report)
 
 
 def finish_without(started: Started, fitted: Fitted, error: BaseException) -> str:
@@ -112,7 +127,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     }
     means = {name: estimate_score(metric, of) for name, of in seeds.items() if len(of) > 1}
     rows = len(fitted[best].predictions["test"])
-    noticed = [*unfinished, *adaptation_findings(started)]
+    noticed = [*unfinished, *started.noticed, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
     noticed += findings_of_left_out(started)
     of_best, methods = fitted[best].predictions, len(_without_majority(started, fitted)) or 1
@@ -240,7 +255,8 @@ def _unfinished(started: Started, fitted: Fitted) -> tuple[str, ...]:
     return tuple(
         name
         for name in started.recipe.methods
-        if not is_left_out(name, started)
+        if name not in started.skipped
+        and not is_left_out(name, started)
         and (name not in fitted or len(fitted[name].entry.seeds) != seeds)
     )
 

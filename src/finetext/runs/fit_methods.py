@@ -57,11 +57,13 @@ UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, F
 
 @dataclass(frozen=True, eq=False)
 class Started:
-    """A run whose folder is made, and the context to fit its methods in."""
+    """A run whose folder is made, the context to fit in, methods without time, and findings."""
 
     folder: Path
     run: ResolvedRun
     context: FitContext
+    skipped: frozenset[str] = frozenset()
+    noticed: tuple[Finding, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -94,8 +96,7 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
     It is calibrated on validation rows, in a cross-validated run on out-of-fold predictions.
     """
     folds, noticed = _cross_validated(name, method, started)
-    place, splits = started.folder / name, started.run.splits
-    kept = list[Kept]()
+    place, splits, kept = started.folder / name, started.run.splits, list[Kept]()
     context = replace(started.context, keep=lambda evaluated, make: kept.append((evaluated, make)))
     with attempt(place, context) as attempts:
         made = fit(name, method, started, attempts, place, folds)
@@ -247,15 +248,17 @@ def fit(
         to_fit_on, kept = for_decisions(validation, decide, started.recipe.split)
         if fits_again:  # what both fits compute of the texts alone is computed once
             context = replace(context, shared=SharedTexts((*train.texts, *validation.texts)))
+    ends = context.deadline if method.trains_in_steps else None
     try:
-        classifier = method.fit(train, to_fit_on, context)
+        first = replace(context, deadline=ends.part(2)) if ends and fits_again else context
+        classifier = method.fit(train, to_fit_on, first)
         chosen_on = len(validation) if method.needs_validation else 0
         on_validation = None
         if folds is None:
             classifier, on_validation = calibrated(classifier, validation, decide, kept)
         else:
             classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
-        if fits_again:
+        if fits_again and (ends is None or ends.left > 0):
             rows = training_rows(splits, len(train) + len(validation))
             again = refitted(method, classifier, rows, on_validation, context)
             if again is not classifier:

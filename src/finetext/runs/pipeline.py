@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from finetext.core.console import heard
 from finetext.core.contracts import Checkpoints, Listener
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import ReadSettings, SplitSettings
+from finetext.runs import timetable
 from finetext.runs.ablations import with_encoder
 from finetext.runs.adapting import adapt_encoder
 from finetext.runs.blending import combine
@@ -25,6 +26,7 @@ from finetext.runs.fit_methods import (
 )
 from finetext.runs.folder import start_run
 from finetext.runs.plan import is_long, planned
+from finetext.runs.recipe import Recipe
 from finetext.runs.resolve import (
     Methods,
     ResolvedRun,
@@ -36,10 +38,18 @@ from finetext.runs.resolve import (
 from finetext.runs.resume import begun, changed_knobs, held, scored_as_begun, to_resume
 from finetext.runs.run import Run, is_finished
 from finetext.runs.seeds import fit_seeds
+from finetext.runs.timetable import Timetable
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
 
 
-@within_memory
+@dataclass(frozen=True)
+class Place:
+    """The run folder, or None for a new one, and whether to resume what it holds."""
+
+    out: str | Path | None = None
+    resume: bool = False
+
+
 def train(
     what: Any,
     methods: Methods | None = None,
@@ -48,6 +58,7 @@ def train(
     split: SplitSettings | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    minutes: float | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Run:
@@ -64,6 +75,8 @@ def train(
         out: the run folder, which must not exist or be empty; the first free `runs/NAME`,
             `runs/NAME-2`, ... by default.
         seed: seed of every random choice; that of the recipe, or 0, by default.
+        minutes: how long it takes, with reading and the report: methods are cut or left out to end
+            in time. By default that of the recipe, or as long as it needs.
         resume: resume the run of the same settings and data that was stopped or killed: the one in
             `out`, or the newest unfinished of `runs/NAME`, `runs/NAME-2`, ... The result is that
             of an uninterrupted run. Without such a run a new one is started; a finished one is
@@ -79,8 +92,17 @@ def train(
             failed, and the run folder holds those that were finished before.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
-    recipe = recipe_for(what, methods, read, split, seed)
-    place = None if out is None else Path(out)
+    began = timetable.now()
+    recipe = recipe_for(what, methods, read, split, seed, minutes)
+    return train_recipe(recipe, what, Place(out, resume), listener, began)
+
+
+@within_memory
+def train_recipe(
+    recipe: Recipe, what: Any, into: Place, listener: Listener | None, began: float
+) -> Run:
+    """Fit the methods of a recipe, as `train` does, in minutes that `began` at a time of `now`."""
+    resume, place = into.resume, None if into.out is None else Path(into.out)
     if place is not None:
         check_folder(place, resume, held)
         recipe = scored_as_begun(recipe, place) if resume else recipe
@@ -89,16 +111,16 @@ def train(
     with heard(listener) as hears:
         run = resolve(recipe, what, hears)
         if resume and (folder := to_resume(place, run, hears)) is not None:
-            return _resumed(folder, begun(folder, run), hears)
+            return _resumed(folder, begun(folder, run), hears, began)
         findings, lengths = check_data(run.recipe, run.splits, hears, run.findings)
-        if is_long(run.recipe, run.splits):
+        if run.recipe.minutes is None and is_long(run.recipe, run.splits):
             hears.say(planned(run).estimate)
         with claimed_new(place, run.name) as folder:
             start_run(folder, run, findings, lengths)
-            return _fit_all(folder, run, hears)
+            return _fit_all(folder, run, hears, began)
 
 
-def _resumed(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
+def _resumed(folder: Path, run: ResolvedRun, hears: Listener, began: float) -> Run:
     if is_finished(folder):
         unused = changed_knobs(folder, run.recipe)
         effect = f", so {', '.join(unused)} changed nothing" if unused else ""
@@ -109,10 +131,10 @@ def _resumed(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
         sweep(folder)
         for finding in run.findings:
             hears.finding(finding)
-        return _fit_all(folder, run, hears)
+        return _fit_all(folder, run, hears, began)
 
 
-def _fit_all(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
+def _fit_all(folder: Path, run: ResolvedRun, hears: Listener, began: float) -> Run:
     """Adapt, fit the methods that are not finished yet, and finish; what is finished is kept."""
     recipe, fitted = run.recipe, dict[str, FittedMethod]()
     rows = [recipe.content_hash, *(part.ids for _, part in run.splits.items())]
@@ -121,22 +143,31 @@ def _fit_all(folder: Path, run: ResolvedRun, hears: Listener) -> Run:
     checkpoints = Checkpoints(folder, hash_of_rows, *pace)
     context = replace(context_for(recipe, hears), checkpoints=checkpoints, trackers=recipe.track)
     started = Started(folder, run, context)
+    turns = Timetable(started, began)
     try:
         adapt_encoder(started)
         methods = with_encoder(recipe, started.adapted)
-        learning = {name: of for name, of in methods.items() if not of.combines}
-        for name, method in learning.items():
-            finished = finished_method(name, method, started)
+        for name in (order := turns.order(methods)):
+            if methods[name].combines or (turn := turns.turn(name, methods[name], fitted)) is None:
+                continue
+            finished = finished_method(name, *turn)
             if finished is not None:
                 hears.say(f"{name} was finished before")
-            fitted[name] = finished or fit_method(name, method, started)
+            fitted[name] = finished or fit_method(name, *turn)
+            turns.had(name, fitted)
+        learning = {name: methods[name] for name in order if not methods[name].combines}
         fitted = fit_seeds(fitted, learning, started)
-        for name in [name for name in methods if name not in learning]:
-            if (combined := combine(name, methods[name], started, fitted)) is not None:
+        for name in [name for name in order if name not in learning]:
+            if (turn := turns.turn(name, methods[name], fitted)) is None:
+                continue
+            if (combined := combine(name, *turn, fitted)) is not None:
                 fitted[name] = combined
-        return finish(started, fitted, hears.scored)
+        finished_run = finish(turns.ending(), fitted, hears.scored)
+        turns.close()
+        return finished_run
     except (Exception, KeyboardInterrupt) as error:
-        message = finish_without(started, fitted, error)
+        turns.stopped()
+        message = finish_without(turns.so_far, fitted, error)
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(message) from error
         if isinstance(error, FinetextError):

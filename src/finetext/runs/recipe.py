@@ -70,6 +70,9 @@ if TYPE_CHECKING:
     from finetext.pretraining.adapt import Adaptation
 
 
+Minutes = Annotated[float, "use a number of minutes, such as 5 or 0.5"]
+LEAST_MINUTES: Final = 0.02
+MOST_MINUTES: Final = 7 * 24 * 60
 MAJORITY: Final = "majority"
 BASELINES: Final = (MAJORITY, "tfidf")
 LADDER: Final = (MAJORITY, "tfidf", "static", "probe", "finetune", "blend")
@@ -77,7 +80,7 @@ ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")
 """Settings that change no result, so that a run can be resumed with others."""
-TOP: Final = ("seed", "seeds", "device", "metric", "margin", "refit", *KNOBS)
+TOP: Final = ("seed", "seeds", "device", "metric", "margin", "minutes", "refit", *KNOBS)
 """Settings outside the sections."""
 FORMERLY: Final = {"tfidf": {"by_ratios": False}}
 """What methods did in runs whose recipes do not say whether methods are fitted again."""
@@ -158,6 +161,8 @@ class Recipe:
             have chosen checkpoint, temperature and decision rule. "auto" (the default) does that
             where it costs little, without training in steps or with at most 3,000 training rows;
             not where a decision rule has a target, whose assurance is of the model that reached it.
+        minutes: how long the run takes from the first row that is read to the report: methods are
+            cut or left out to end in time. None (the default) takes the time that it needs.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -177,6 +182,7 @@ class Recipe:
     seeds: Annotated[int, Interval(ge=1, le=100)] = 1
     margin: Positive | None = None
     refit: Literal["auto"] | bool = "auto"
+    minutes: Minutes | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
@@ -188,10 +194,31 @@ class Recipe:
                 "be below 1, such as 0.02"
             )
         check_names(self.track)
+        if self.minutes is not None:
+            self._check_minutes()
         methods = {name: self._checked(name, method) for name, method in self.methods.items()}
         every = ladder(BASELINES) | methods
         in_order = sorted(every, key=lambda name: every[name].combines)
         object.__setattr__(self, "methods", {name: every[name] for name in in_order})
+
+    def _check_minutes(self) -> None:
+        """Refuse minutes that are no time for a run, or for what has no end that can be planned."""
+        minutes = self.minutes
+        if not isinstance(minutes, int | float) or not LEAST_MINUTES <= minutes <= MOST_MINUTES:
+            raise RecipeError(
+                f"minutes = {minutes}: give a number of minutes from {LEAST_MINUTES:g} (a bit more "
+                f"than a second) to {MOST_MINUTES:,} (a week), such as 5"
+            )
+        if self.seeds > 1:
+            raise RecipeError(
+                f"with minutes each method is fitted once, and seeds = {self.seeds} asks for more; "
+                "leave one of them out"
+            )
+        if self.adapt is not None:
+            raise RecipeError(
+                "with minutes a run adapts no encoder, which takes a time of its own; adapt it "
+                "first (finetext adapt), and name its folder as the encoder"
+            )
 
     def _checked(self, name: str, method: Method) -> Method:
         """Return a method with name, types and ranges checked, and "adapted" found as a folder."""

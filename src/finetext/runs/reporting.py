@@ -54,6 +54,8 @@ KINDS: Final = {
     ),
 }
 """Each diagnosis, which is also the name of its file: its class, and the command that makes it."""
+DURATIONS: Final = {"errors": 0.1, "slices": 1.5, "words": 2.5, "suspects": 12.0}
+"""About how long the diagnoses of a run take, as multiples of one fit of tfidf on its rows."""
 MOST_ROWS: Final = 50_000
 """Rows up to which a run looks for label errors: more would take minutes."""
 FOLDS: Final = 5
@@ -90,8 +92,11 @@ def read_diagnoses(run: Path) -> Diagnoses:
     )
 
 
-def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
-    """Find errors, slices, words and label errors, as far as that is quick, and keep them."""
+def diagnose(started: Started, best: Predicted, tfidf: Path, seconds: float) -> tuple[Finding, ...]:
+    """Find errors, slices, words and label errors, as far as that is quick, and keep them.
+
+    Returns what is left out for lack of time, of which `seconds` took the fit of `tfidf`.
+    """
     from finetext.diagnosis.explain import class_words
     from finetext.diagnosis.losses import find_errors
     from finetext.diagnosis.slices import find_slices
@@ -104,7 +109,14 @@ def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
         "suspects": lambda: _suspects(tfidf, started),
     }
     say("diagnosing errors")
+    deadline, left_out = started.context.deadline, list[Finding]()
     for kind, find in found.items():
+        if deadline is not None and DURATIONS[kind] * seconds > deadline.left:
+            command = KINDS[kind][1].format(run=shlex.quote(str(started.folder)))
+            message = f"no time was left for {kind} in the report; to add them: {command}"
+            left_out.append(Finding("note", "minutes", message))
+            say(message)
+            continue
         try:
             result = find()
         except FinetextError as error:
@@ -112,6 +124,7 @@ def diagnose(started: Started, best: Predicted, tfidf: Path) -> None:
             continue
         if result is not None:
             write_diagnosis(started.folder, kind, result)
+    return tuple(left_out)
 
 
 def _suspects(model: Path, started: Started) -> Any:

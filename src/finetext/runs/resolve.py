@@ -63,6 +63,8 @@ class ResolvedRun:
     corpus: Corpus | None
     name: str
     findings: tuple[Finding, ...]
+    repeats: int | None = None
+    """Most repeats of the cross-validation; None for the usual number."""
 
     @property
     def tested(self) -> Dataset:
@@ -75,7 +77,8 @@ class ResolvedRun:
         settings = self.recipe.split
         if not settings.cross_validate:
             return None
-        return FoldPlan.of(self.dataset, settings, self.recipe.seed)
+        plan = FoldPlan.of(self.dataset, settings, self.recipe.seed)
+        return plan if self.repeats is None else replace(plan, held=plan.held[: self.repeats])
 
 
 def recipe_for(
@@ -84,6 +87,7 @@ def recipe_for(
     read: ReadSettings | None = None,
     split: SplitSettings | None = None,
     seed: int | None = None,
+    minutes: float | None = None,
 ) -> Recipe:
     """Return the recipe that is given, that of a sample or the default one, with other settings."""
     if isinstance(what, Recipe):
@@ -100,6 +104,7 @@ def recipe_for(
     return replace(
         recipe, read=read or recipe.read, split=split or recipe.split,
         seed=recipe.seed if seed is None else seed,
+        minutes=recipe.minutes if minutes is None else minutes,
     )  # fmt: skip
 
 

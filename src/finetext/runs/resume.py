@@ -183,17 +183,23 @@ def changed_knobs(folder: Path, asked: Recipe) -> list[str]:
 
 
 def _as_written(values: Mapping[str, Any], asked: Recipe) -> Recipe:
-    """Return the recipe that is asked for, with data and order of methods as a run has them."""
+    """Return the recipe that is asked for, with data and order of methods as a run has them.
+
+    More minutes can be asked for than the run began with.
+    """
     data = Recipe.from_values({"data": values["data"]})
     there = {name: of for name in values["methods"] if (of := asked.methods.get(name)) is not None}
+    minutes = values.get("minutes") if asked.minutes is None else asked.minutes
     return replace(
-        asked, source=data.source, read=data.read, content_hash=data.content_hash, methods=there
-    )
+        asked, source=data.source, read=data.read, content_hash=data.content_hash, methods=there,
+        minutes=minutes,
+    )  # fmt: skip
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a recipe that determine its results, by their whole names."""
-    settings = {name: of for name, of in _flat(values) if name not in {*KNOBS, *_HASHES}}
+    left_out = {*KNOBS, *_HASHES, "minutes"}
+    settings = {name: of for name, of in _flat(values) if name not in left_out}
     # Earlier versions did not cross-validate, and their recipes do not say so.
     return {"split.cross_validate": False} | settings
 

@@ -27,7 +27,7 @@ STARTED: Final = ("data.json", "splits.parquet", "recipe.toml")
 RUN_FILES: Final = frozenset({
     "adapted", "recipe.toml", "data.json", "data.parquet", "splits.parquet", "environment.json",
     "leaderboard.json", "verdict.json", "report.html", "openings.jsonl", "test_set.json",
-    "diagnosis",
+    "diagnosis", "minutes.json",
 })  # fmt: skip
 """What a run folder holds beside the folders of its methods."""
 CURVE_LOG: Final = "fits.jsonl"  # of a learning curve, and the first file in its folder

@@ -178,6 +178,13 @@ class Attempts:
             self._context.find(finding)
 
 
+def seconds_of_attempts(place: Path) -> float:
+    """Return the seconds of an unfinished training so far, as far as its folder says."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return float(json.loads((place / ATTEMPTS).read_text("utf-8"))["seconds"])
+    return 0.0
+
+
 def forget(place: Path) -> None:
     """Remove the checkpoint of a training and the record of its attempts."""
     settle(place)

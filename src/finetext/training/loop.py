@@ -18,10 +18,12 @@ import torch
 
 from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
+from finetext.core.deadline import Deadline
 from finetext.training.batches import give_back, is_out_of_memory
 from finetext.training.plan import Hyperparameters, Stage, Task, make_plan
 from finetext.training.precision import Choice
 from finetext.training.state import Diverged, Training, make_accelerator
+from finetext.training.timekeeper import Timekeeper
 
 MANY_STEPS: Final = 200
 """Steps after which a model that does not distinguish texts has diverged, not just started."""
@@ -57,19 +59,30 @@ def train_model(
     """
     plan = make_plan(task, stages, settings, context.seed, share)
     with Training.start(model, task, plan, make_accelerator(context), context) as training:
-        run_plan(training, task, settings)
-        step, steps = training.record.step, len(plan.steps)
+        run_plan(training, task, settings, context.deadline)
+        step, steps = training.record.step, len(training.plan.steps)
         if training.best.weights:
             training.optimizer.load_weights(training.best.weights)
             step = training.best.step
         return Trained(training.choice, step, steps)
 
 
-def run_plan(training: Training, task: Task, settings: Hyperparameters) -> None:
-    """Make all steps of the plan that are left, in the body of `training.running`."""
+def run_plan(
+    training: Training,
+    task: Task,
+    settings: Hyperparameters,
+    deadline: Deadline | None = None,
+) -> None:
+    """Make all steps of the plan that are left, in the body of `training.running`.
+
+    With a deadline, those for which there is time, at least one, and the last evaluation after it.
+    """
+    keeper = Timekeeper(training, task, deadline)
     while True:
         try:
-            _train(training, task, settings)
+            _train(training, task, settings, keeper)
+            if keeper.cut:
+                training.warn(keeper.cut)
             return
         except Diverged as reason:
             training.restart(str(reason))
@@ -78,11 +91,11 @@ def run_plan(training: Training, task: Task, settings: Hyperparameters) -> None:
             raise
 
 
-def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
+def _train(training: Training, task: Task, settings: Hyperparameters, keeper: Timekeeper) -> None:
     """All remaining steps; raises Diverged if a loss is not finite, or the model collapsed."""
     record = training.record
     _evaluate_if_due(training, task, settings)
-    for rows in training.plan.steps[record.step :]:
+    for rows in keeper.steps():
         _refuse_collapse(training)
         training.enter_stage()
         is_last_stage = training.plan.stage_of(record.step) == len(training.plan.stages) - 1
@@ -97,6 +110,7 @@ def _train(training: Training, task: Task, settings: Hyperparameters) -> None:
             raise Diverged(f"{OVERFLOW} in all {record.steps} steps")
         _evaluate_if_due(training, task, settings)
         training.save(only_if_due=True)
+    _evaluate_if_due(training, task, settings)  # not yet, if the time ended within an epoch
     _refuse_collapse(training)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from finetext.core.arrays import Integers
+from finetext.core.deadline import Deadline
 from finetext.core.environment import processor_name
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import NumberFormat, Precision
@@ -35,6 +36,8 @@ LONGEST_EAGER: Final = 256
 whose backward pass takes 40% of a step on short texts (`benchmarks/LOG.md`)."""
 MOST_OTHER_WORK: Final = 0.1
 WORTH_A_CHANGE: Final = 0.95
+WORTH_SOME_SECONDS: Final = 200.0
+"""Time that is left for a training from which measuring the candidates is worth its seconds."""
 """A candidate must take at most this share of the time of the default."""
 NO_GPU: Final = (
     "precision = 'fp16': this machine has no GPU, and its CPU is many times slower in fp16 than in "
@@ -229,9 +232,17 @@ def applied(choice: Choice, model: Any) -> Iterator[None]:
 
 
 def fastest_choice(
-    model: Any, task: Task, batches: Sequence[Integers], precision: Precision, cache: Path | None
+    model: Any,
+    task: Task,
+    batches: Sequence[Integers],
+    precision: Precision,
+    cache: Path | None,
+    deadline: Deadline | None = None,
 ) -> Choice:
-    """Return the fastest choice on this machine, measured or remembered in the cache folder."""
+    """Return the fastest choice on this machine, measured or remembered in the cache folder.
+
+    If little time is left, and none is remembered, it is the default one.
+    """
     default = default_choice(model, precision, next(model.parameters()).device)
     can_choose = hasattr(model, "set_attn_implementation")
     if can_choose:
@@ -243,6 +254,8 @@ def fastest_choice(
     key = _key(model, task, batches, precision, default)
     if key in known:
         return known[key]
+    if deadline is not None and deadline.left < WORTH_SOME_SECONDS:
+        return default
     before = _cpu_seconds()
     choice = _measure(model, task, batches, precision, default)
     if _share_of_others(before) > MOST_OTHER_WORK:

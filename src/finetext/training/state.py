@@ -116,7 +116,8 @@ class Training:
                 message = f"{plan.name}: {error}; training starts from the beginning"
                 context.find(Finding("warning", "damaged-checkpoint", message))
         precision = plan.settings.precision
-        measure = partial(fastest_choice, model, task, plan.steps, precision, context.cache)
+        where = context.cache, context.deadline
+        measure = partial(fastest_choice, model, task, plan.steps, precision, *where)
         if snapshot is not None:
             choice = Choice(**snapshot.facts["choice"])
         else:
