@@ -52,6 +52,18 @@ def test_every_turn_fits_into_its_time() -> None:
         assert turn.skipped or (turn.seconds or 0) <= seconds
 
 
+def test_a_second_fit_comes_with_time_to_spare_and_goes_first() -> None:
+    asked = replace(finetune(), may_refit=True)
+    assert asked.seconds(Turn("finetune", refit=True)) == pytest.approx(516 + 1 + 330)
+    assert choose(asked, 900.0).refit
+    assert choose(asked, 600.0).refit is None
+    asked = replace(asked, refits=True)
+    assert choose(asked, 900.0).refit is None
+    turn = choose(asked, 600.0)
+    assert turn.cuts == ("fitted once, without validation rows",)
+    assert choose(asked, 200.0).refit is False
+
+
 def test_short_texts_are_not_truncated() -> None:
     assert {choose(finetune(SHORT), float(of)).max_length for of in range(5, 400, 20)} == {None}
 

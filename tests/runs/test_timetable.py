@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 import finetext
-from finetext import Blend, Listener, Majority, Run, Tfidf
+from finetext import Blend, Listener, Majority, Recipe, Run, Tfidf
 from finetext.core.types import Dataset, Finding
 from finetext.runs import minutes as planning
 from finetext.runs import timetable
@@ -63,8 +63,10 @@ def trained(reviews: Path, tmp_path: Path) -> Callable[..., Run]:
     def train(*slow: Slow, minutes: float | None = 1.0, **more: Any) -> Run:
         methods = {"tfidf": CHEAP} | {f"slow-{of.a_row:g}": of for of in slow}
         methods |= more.pop("more", {})
+        refit = more.pop("refit", False)
         more = {"out": tmp_path / "run", "listener": Listener()} | more
-        return finetext.train(reviews, methods, minutes=minutes, **more)
+        recipe = Recipe(source=str(reviews), methods=methods, refit=refit)
+        return finetext.train(recipe, minutes=minutes, **more)
 
     return train
 
@@ -181,6 +183,16 @@ def test_the_end_says_what_more_minutes_would_lift(trained: Callable[..., Run]) 
 
 def test_without_cuts_more_minutes_are_of_no_use(trained: Callable[..., Run]) -> None:
     assert "more minutes alone change nothing" in ledger(trained()).outlook[-1]
+
+
+def test_a_second_fit_is_the_first_thing_to_go(trained: Callable[..., Run]) -> None:
+    run = trained(Slow(a_row=0.1), Slow(a_row=0.45), refit="auto")
+    assert run.entry("slow-0.1").learned_from == 42 + 9
+    assert run.entry("slow-0.45").learned_from == 42
+    turn = ledger(run).turn("slow-0.45")
+    assert turn is not None
+    assert turn.cuts == ("fitted once, without validation rows",)
+    assert Slow.clock[0] <= MINUTE
 
 
 def test_what_is_fitted_is_combined_last(trained: Callable[..., Run]) -> None:
