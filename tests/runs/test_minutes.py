@@ -54,7 +54,7 @@ def test_every_turn_fits_into_its_time() -> None:
 
 def test_a_second_fit_comes_with_time_to_spare_and_goes_first() -> None:
     asked = replace(finetune(), may_refit=True)
-    assert asked.seconds(Turn("finetune", refit=True)) == pytest.approx(516 + 1 + 330)
+    assert asked.seconds(Turn("finetune", refit=True)) == pytest.approx(316 + 331)
     assert choose(asked, 900.0).refit
     assert choose(asked, 600.0).refit is None
     asked = replace(asked, refits=True)
