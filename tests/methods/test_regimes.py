@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,8 +27,8 @@ LSTM: Any = SimpleNamespace(model_type="awd_lstm", hidden_size=400)
     ],
 )  # fmt: skip
 def test_small_data_are_seen_more_often(rows: int, epochs: int, flat: int) -> None:
-    assert regimes.epochs_for(rows, 32) == epochs
-    assert regimes.epochs_for(rows, 32, is_flat=True) == flat
+    assert regimes.epochs_for(rows, 32, 20.0) == epochs
+    assert regimes.epochs_for(rows, 32, 20.0, is_flat=True) == flat
 
 
 def test_wider_encoders_get_lower_rates() -> None:
@@ -49,9 +50,9 @@ def test_what_is_left_open_is_taken_from_the_table() -> None:
     settled = Finetune().settled(16, BERT)
     assert settled.learning_rate == pytest.approx(3e-4)
     assert (settled.discriminative, settled.head_rate) == (0.8, 2.0)
-    assert settled.stages_for(1_600, BERT) == [Stage(5, settled.learning_rate)]
+    assert settled.stages_for(1_600, 20.0, BERT) == [Stage(5, settled.learning_rate)]
     assert Finetune(head_rate=4.0).settled(16, BERT).head_rate == 4.0
-    assert Finetune(epochs=1).settled(2, BERT).stages_for(1_600, BERT)[0].epochs == 1
+    assert Finetune(epochs=1).settled(2, BERT).stages_for(1_600, 20.0, BERT)[0].epochs == 1
 
 
 @pytest.mark.parametrize(
@@ -72,12 +73,12 @@ def test_own_rates_are_those_of_all_layers(chosen: Any) -> None:
 def test_recurrent_encoders_keep_one_high_rate() -> None:
     settled = Finetune().settled(16, LSTM)
     assert (settled.learning_rate, settled.discriminative, settled.head_rate) == (None, 1.0, 1.0)
-    assert settled.stages_for(1_600, LSTM) == [Stage(4, 1e-3)]
+    assert settled.stages_for(1_600, 20.0, LSTM) == [Stage(4, 1e-3)]
 
 
 def test_a_recipe_of_an_earlier_version_has_the_rates_it_had() -> None:
     """Recipes of runs have all hyperparameters, and those had one rate for all layers."""
-    [stage] = Finetune(discriminative=1.0).settled(16, BERT).stages_for(1_600, BERT)
+    [stage] = Finetune(discriminative=1.0).settled(16, BERT).stages_for(1_600, 20.0, BERT)
     assert stage == Stage(4, 1e-4)
 
 
@@ -90,3 +91,20 @@ def test_the_first_bias_gives_labels_their_frequency() -> None:
     targets = np.array([[1, 0, 0], [1, 0, 1], [1, 0, 0], [0, 0, 1]])
     shares = 1 / (1 + np.exp(-regimes.first_bias(targets)))
     np.testing.assert_allclose(shares, [3.5 / 5, 0.5 / 5, 2.5 / 5])
+
+
+def test_long_texts_take_fewer_epochs_and_are_read_at_both_ends() -> None:
+    assert [regimes.epochs_for(960, 32, tokens) for tokens in (20, 64, 128, 230)] == [9, 9, 5, 3]
+    assert regimes.epochs_for(960, 32, 230, is_flat=True) == regimes.epochs_for(960, 32, 20, True)
+    assert regimes.longest(512, "bert") == 256
+    assert regimes.longest(128, "bert") == 128
+    assert regimes.longest(512, "awd_lstm") == 512
+
+
+def test_what_is_read_of_long_texts(tiny_encoder: Path) -> None:
+    encoder = str(tiny_encoder)  # with a context of 64 tokens
+    assert (Finetune(encoder).longest, Finetune(encoder).kept_of_long) == (64, "head+tail")
+    assert Finetune(encoder, max_length=8).kept_of_long == "head"
+    assert Finetune(encoder, max_length=8, truncation="tail").kept_of_long == "tail"
+    assert Finetune("minilm").longest == 256
+    assert Finetune("minilm", truncation="head").longest == 512

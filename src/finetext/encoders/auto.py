@@ -128,6 +128,14 @@ def context_of(name: str) -> int:
     return context_from(config, tokenizer.model_max_length)
 
 
+def model_type_of(name: str) -> str:
+    """Return the type of architecture of an encoder, such as "bert"."""
+    if (sizes := preset_of(name)) is not None:
+        return sizes.architecture
+    with loading(original(name) or name) as path:
+        return str(json.loads((Path(path) / CONFIG).read_text(encoding="utf-8"))["model_type"])
+
+
 def context_from(config: PretrainedConfig, model_max_length: int) -> int:
     """Return the longest input in tokens: the smaller limit of model and tokenizer."""
     config = config.get_text_config()

@@ -24,6 +24,7 @@ from finetext.core.settings import (
     made,
 )
 from finetext.core.types import Dataset, Finding, LabelScheme
+from finetext.encoders.auto import model_type_of
 from finetext.encoders.catalogue import is_random
 from finetext.encoders.load import (
     load_for_classification,
@@ -72,8 +73,10 @@ class Finetune(Method):
         learning_rate: highest learning rate, that of the top layer if rates fall; None (the
             default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden size of
             384. With a `discriminative` of your own it is that of the head, 1e-3 at most.
-        max_length: tokens to truncate texts to; None (the default) is the whole context.
-        truncation: of a longer text "head" (the default), "tail", or "head+tail" (see `Probe`).
+        max_length: tokens to truncate texts to; None (the default) is 256, but the whole context
+            if that is smaller, if the encoder is an AWD-LSTM, or if you choose `truncation`.
+        truncation: of a longer text "head", "tail" or "head+tail" (see `Probe`); None (the
+            default) is "head+tail", or "head" if you choose `max_length`.
         head: "standard" (the default) is that of the architecture; "concat" joins the state of the
             first token (the last, if the encoder reads one way), the maximum and the mean over
             all tokens (Howard and Ruder 2018, section 3.3).
@@ -118,7 +121,7 @@ class Finetune(Method):
     batch_size: BatchSize = 32
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
-    truncation: Truncation = "head"
+    truncation: Truncation | None = None
     head: Literal["standard", "concat"] = "standard"
     unfreeze: Literal["none", "gradual"] = "none"
     stage_epochs: StageEpochs = STAGE_EPOCHS
@@ -222,7 +225,8 @@ class Finetune(Method):
             task = self.task(classifier, train, validation, context)
             method = self.settled(len(task.scheme), model.config)
             method = with_batch_size(method, model, task, context)
-            stages = method.stages_for(len(train), model.config)
+            tokens = float(task.lengths.mean())
+            stages = method.stages_for(len(train), tokens, model.config)
             context.say(summary(self.encoder, model, classifier.max_length, stages))
             with vocabulary_in_use(model, task.tables) as tables:
                 used = task.with_tables(tables)
@@ -280,7 +284,7 @@ class Finetune(Method):
         from finetext.encoders.heads import standardize, start_at
 
         assert train.scheme is not None
-        tokenizer = load_tokenizer(encoder, self.truncation)
+        tokenizer = load_tokenizer(encoder, self.kept_of_long)
         notes: list[str] = []
         model = load_for_classification(
             encoder, tokenizer, train.scheme, self.dropout_multiplier, self.head, notes.append
@@ -289,7 +293,7 @@ class Finetune(Method):
             context.say(f"finetune: {note}")
             context.find(Finding("note", "encoder-folder", f"finetune: {note}"))
         model = model.to(choose_device(context.device, self.precision))
-        length = longest_input(encoder, self.max_length)
+        length = self.longest
         measured = np.random.default_rng(context.seed).permutation(len(train))[:ROWS_MEASURED]
         texts = [train.texts[row] for row in measured]
         some = tokenize(tokenizer, texts, length)
@@ -318,8 +322,21 @@ class Finetune(Method):
             self, discriminative=self.discriminative or 1.0, head_rate=self.head_rate or 1.0
         )
 
-    def stages_for(self, rows: int, config: Any) -> list[Stage]:
-        """Return the stages of a training on this many rows."""
+    @property
+    def longest(self) -> int:
+        """Tokens that texts are truncated to."""
+        context = longest_input(self.encoder, self.max_length)
+        if self.max_length is not None or self.truncation is not None:
+            return context
+        return regimes.longest(context, model_type_of(self.encoder))
+
+    @property
+    def kept_of_long(self) -> Truncation:
+        """What is read of a text with more tokens."""
+        return self.truncation or ("head+tail" if self.max_length is None else "head")
+
+    def stages_for(self, rows: int, tokens: float, config: Any) -> list[Stage]:
+        """Return the stages of a training on this many rows of so many tokens on average."""
         if self.stages is not None:
             return list(self.stages)
         rate = self.learning_rate or regimes.flat_rate(config)
@@ -327,7 +344,7 @@ class Finetune(Method):
             rate = regimes.steep_rate(config)
         if self.unfreeze == "none":
             size, is_flat = plan.rows_per_step(self), self.discriminative in (None, 1)
-            return [Stage(self.epochs or regimes.epochs_for(rows, size, is_flat), rate)]
+            return [Stage(self.epochs or regimes.epochs_for(rows, size, tokens, is_flat), rate)]
         gradual = zip(self.stage_epochs, self.stage_rates, GROUPS_OF_STAGES, strict=True)
         return [Stage(epochs, rate * of, groups) for epochs, of, groups in gradual if epochs]
 

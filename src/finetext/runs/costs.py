@@ -183,7 +183,8 @@ def _of_training(method: Finetune, splits: Splits, context: FitContext) -> Cost:
         prepare = (time.perf_counter() - start) / len(train)
         method = method.settled(len(task.scheme), model.config)
         method = with_batch_size(method, model, task, context)
-        stages, batch = method.stages_for(len(every), model.config), rows_per_step(method)
+        tokens, batch = float(task.lengths.mean()), rows_per_step(method)
+        stages = method.stages_for(len(every), tokens, model.config)
         epochs = sum(stage.epochs for stage in stages)
         # As many steps as the training has: how it computes depends on whether they are many.
         passes = min(_MOST_EPOCHS, -(-epochs * len(every) // len(train)))

@@ -27,6 +27,7 @@ from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.blend import check_members
+from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static
 from finetext.report.shares import shares_of
@@ -271,7 +272,7 @@ def model_inputs(recipe: Recipe) -> list[Reader]:
     """Return the encoders that read texts, and how each method truncates a text."""
     left_out = set(ablation_baselines(recipe).values())
     return [
-        Reader(encoder, getattr(method, "max_length", None), _truncation(method))
+        Reader(encoder, _max_length(method), _truncation(method))
         for name, method in with_encoder(recipe).items()
         if name not in left_out
         and not isinstance(method, Static)  # reads whole texts, without the encoder
@@ -283,8 +284,18 @@ def _truncation(method: Method) -> Truncation | None:
     """Return how a method truncates texts; None if it reads them whole."""
     if isinstance(method, Probe) and method.max_length is None:
         return None
+    if isinstance(method, Finetune):
+        return method.kept_of_long
     truncation: Truncation = getattr(method, "truncation", "head")
     return truncation
+
+
+def _max_length(method: Method) -> int | None:
+    """Return the tokens that a method truncates texts to; None for the context of its encoder."""
+    if isinstance(method, Finetune):
+        return method.longest
+    length: int | None = getattr(method, "max_length", None)
+    return length
 
 
 def context_for(recipe: Recipe, hears: Listener) -> FitContext:

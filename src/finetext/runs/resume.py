@@ -25,6 +25,8 @@ from finetext.storage.received import open_received, read_received_text
 from finetext.storage.resume import check_same, differences
 
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
+_LEFT_OPEN: Final = ("discriminative", "by_ratios", "truncation")
+"""Hyperparameters that are None now where earlier versions had a value."""
 _HASHES: Final = {f"{section}.content_hash" for section in ("data", "adapt", "decide")}
 
 
@@ -119,7 +121,7 @@ def _as_before_refits(asked: Recipe, methods: Mapping[str, Any]) -> Recipe:
     for name, method in known.items():
         given = hyperparameters(method)
         was = methods.get(name, {})
-        ours = {of: was[of] for of in ("discriminative", "by_ratios") if of in was}
+        ours = {of: was[of] for of in _LEFT_OPEN if of in was}
         ours = {of: value for of, value in ours.items() if given.get(of, value) is None}
         if ours:
             known[name] = type(method)(**{**given, **ours})

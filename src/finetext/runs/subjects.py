@@ -230,7 +230,9 @@ class Classification:
     @property
     def usual_rate(self) -> Any:
         """See `Subject.usual_rate`."""
-        return self.settings.stages_for(len(self.task.targets), self.model.config)[-1].learning_rate
+        tokens = float(self.task.lengths.mean())
+        rows = len(self.task.targets)
+        return self.settings.stages_for(rows, tokens, self.model.config)[-1].learning_rate
 
     @property
     def data(self) -> str:
