@@ -82,7 +82,10 @@ KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpo
 """Settings that change no result, so that a run can be resumed with others."""
 TOP: Final = ("seed", "seeds", "device", "metric", "margin", "minutes", "refit", *KNOBS)
 """Settings outside the sections."""
-FORMERLY: Final = {"tfidf": {"by_ratios": False}, "finetune": {"truncation": "head"}}
+FORMERLY: Final[dict[str, dict[str, Any]]] = {
+    "tfidf": {"by_ratios": False},
+    "finetune": {"truncation": "head"},
+}
 """What methods did in runs whose recipes do not say whether methods are fitted again."""
 SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
 
