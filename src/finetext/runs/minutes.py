@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from finetext.core.contracts import FitContext, Method, encoder_of
 from finetext.core.types import Splits
@@ -83,7 +83,9 @@ class Turn(Jsonable):
 
     def applied(self, method: Method) -> Method:
         """Return the method with the hyperparameters of its turn."""
-        named = {"epochs": self.epochs, "max_length": self.max_length}
+        named: dict[str, Any] = {"epochs": self.epochs, "max_length": self.max_length}
+        if isinstance(method, Finetune) and self.max_length is not None:
+            named["truncation"] = method.kept_of_long
         given = {name: of for name, of in named.items() if of is not None}
         return replace(method, **given) if given else method  # type: ignore[type-var]
 
