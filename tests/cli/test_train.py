@@ -174,8 +174,9 @@ def test_all_methods(command: Command, workplace: Path, reviews: Path, tiny_enco
         "--device", "cpu", "--out", "run", status=0,
     )  # fmt: skip
     assert "finetune: " in seen.err
-    assert list(metrics(workplace / "run")) == [name for name in LADDER if name != "blend"]
-    assert "blend: left out, as it is not shown to be better" in seen.err  # on nine rows
+    fitted, cheaper = list(metrics(workplace / "run")), [name for name in LADDER if name != "blend"]
+    assert [name for name in fitted if name != "blend"] == cheaper
+    assert "blend: " in seen.err  # which says why it is kept or left out
     for name in ("static", "probe", "finetune"):
         model = workplace / "run" / name / "model"
         told = json.loads(command("predict", model, "a fine film", "--json").out)
