@@ -237,6 +237,27 @@ def test_a_killed_run_resumes_without_fitting_finished_repeats_again(
         )
 
 
+def test_folds_of_a_version_without_a_hyperparameter_are_not_fitted_again(
+    few_folds: None, topics: Dataset, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as parquet
+
+    run = trained(topics, tmp_path / "run", [replace(TFIDF, by_ratios=False)])
+    for path in (run.folder / "tfidf/folds").iterdir():
+        table = parquet.read_table(path)
+        about = json.loads(table.schema.metadata[b"finetext"])
+        about["hyperparameters"].pop("by_ratios", None)
+        known = {**table.schema.metadata, b"finetext": json.dumps(about)}
+        parquet.write_table(table.replace_schema_metadata(known), path)
+    (run.folder / "verdict.json").unlink()
+    said = list[str]()
+    trained(
+        topics, tmp_path / "run", [replace(TFIDF, by_ratios=False)], resume=True,
+        listener=Listener(say=said.append),
+    )  # fmt: skip
+    assert "tfidf was finished before" in said
+
+
 def test_a_damaged_repeat_is_fitted_again(run: Run, topics: Dataset) -> None:
     path = run.folder / "tfidf/folds/repeat-1.parquet"
     before = path.read_bytes()

@@ -42,6 +42,7 @@ from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.runs.predictions import write_table
 from finetext.storage.codec import from_json, to_json
+from finetext.training.plan import ADDED_LATER
 
 FOLDS: Final = 5
 REPEATS: Final = 10
@@ -221,7 +222,12 @@ def write_repeats(
 
 def _described(method: Method, plan: FoldPlan, repeat: int) -> dict[str, Any]:
     """Return what the predictions of a repeat depend on, beside the data and the recipe."""
-    settings = {name: str(of) for name, of in hyperparameters(method).items()}
+    later = ADDED_LATER if method.trains_in_steps else {"by_ratios": (False,)}
+    settings = {  # folds of earlier versions lack some
+        name: str(of)
+        for name, of in hyperparameters(method).items()
+        if of not in later.get(name, ())
+    }
     return {
         "method": method.name, "hyperparameters": settings, "seed": _seed(plan.seed, repeat),
         "rows": plan.dataset.content_hash, "rules": _RULES,
