@@ -59,6 +59,8 @@ def test_whole_texts_are_read_in_windows_unless_there_is_a_length(
     fitted = {name: of.fit(topics, topics, context) for name, of in
               (("whole", whole), ("head", head), ("tail", tail))}  # fmt: skip
     assert fitted["whole"].provenance()["window"] == 12
+    context_of_encoder = replace(whole, truncation="head").fit(topics, topics, context)
+    assert context_of_encoder.provenance()["max_length"] == 64
     assert "max_length" not in fitted["whole"].provenance()
     assert fitted["tail"].provenance()["truncation"] == "tail"
     cut = {"head": "the " * 10, "tail": f"{'the ' * 8}fresh bread"}

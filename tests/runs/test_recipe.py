@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ METHOD_NAMES = st.from_regex(r"\w[\w.-]{0,20}", fullmatch=True).filter(
 
 
 def again(recipe: Recipe) -> Recipe:
-    import tomllib
 
     return Recipe.from_values(tomllib.loads(recipe.to_toml()))
 
@@ -239,3 +240,14 @@ def test_a_margin_of_a_share_is_below_one() -> None:
     with pytest.raises(RecipeError, match="margin = 5: macro F1 lies between 0 and 1"):
         Recipe(margin=5.0)
     assert Recipe(margin=5.0, metric="log_loss").margin == 5.0
+
+
+def test_recipes_of_earlier_runs_truncate_texts_as_they_did() -> None:
+    values = {"methods": {"probe": {}, "finetune": {}, "tfidf": {}}}
+    recorded = Recipe.from_values({"data": {"content_hash": "0" * 64}, **values})
+    assert [recorded.methods[name].truncation for name in ("probe", "finetune")] == ["head"] * 2  # type: ignore[attr-defined]
+    fresh = Recipe.from_values(values).methods["probe"]
+    assert fresh.reads_whole_texts  # type: ignore[attr-defined]
+    assert not recorded.methods["probe"].reads_whole_texts  # type: ignore[attr-defined]
+    kept = again(replace(recorded, methods={"probe": fresh}))
+    assert kept.methods["probe"].reads_whole_texts  # type: ignore[attr-defined]

@@ -59,10 +59,13 @@ class FrozenEncoder:
         precision: Precision = "auto",
         pooling: Pooling | int = "mean",
     ) -> FrozenEncoder:
-        """Return an encoder (alias, Hub name or folder) that reads whole texts without a length."""
+        """Return an encoder (alias, Hub name or folder).
+
+        It reads whole texts in windows, unless a length or a truncation is given.
+        """
         length, tokenizer = longest_input(encoder, max_length), load_tokenizer(encoder, truncation)
         model = load_encoder(encoder, tokenizer).to(device)
-        if in_windows := max_length is None:
+        if in_windows := max_length is None and truncation is None:
             length = min(length, WINDOW)
         return cls(model, tokenizer, length, device, precision, pooling, in_windows)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -34,8 +34,9 @@ class Probe(Method):
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
         max_length: tokens to truncate texts to; None (the default) reads whole texts, in windows
             of 256 tokens whose states are averaged.
-        truncation: what is read of a truncated text: its "head" (the default), its "tail", or
-            "head+tail", the first quarter of the tokens and the last three.
+        truncation: what is read of a truncated text: its "head", its "tail", or "head+tail", the
+            first quarter of the tokens and the last three; without `max_length` texts are then
+            truncated to the whole context. "auto" (the default) is "head" with a `max_length`.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
         precision: "fp32", "bf16", "fp16" (on a GPU), or "auto" (the default): bf16 where the
@@ -46,7 +47,7 @@ class Probe(Method):
     needs_validation: ClassVar[bool] = False
     encoder: str = "minilm"
     max_length: Tokens | None = None
-    truncation: Truncation = "head"
+    truncation: Literal["auto"] | Truncation = "auto"
     inverse_regularisation: Positive | None = None
     precision: Precision = "auto"
 
@@ -58,6 +59,11 @@ class Probe(Method):
                 "probe out: --methods finetune"
             )
         longest_input(self.encoder, self.max_length)
+
+    @property
+    def reads_whole_texts(self) -> bool:
+        """Whether texts are read in windows instead of truncated."""
+        return self.max_length is None and self.truncation == "auto"
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
         """Compute the states of `train` and fit the head on them; see `Method.fit`."""
@@ -78,13 +84,12 @@ class Probe(Method):
 
         def load() -> FrozenEncoder:
             device = choose_device(context.device, self.precision)
-            encoder = FrozenEncoder.load(
-                self.encoder, device, self.max_length, self.truncation, self.precision
-            )
+            how = None if self.truncation == "auto" else self.truncation
+            encoder = FrozenEncoder.load(self.encoder, device, self.max_length, how, self.precision)
             return encoder if shared is None else encoder.knowing(shared.texts, context)
 
-        how = (self.max_length, self.truncation)
-        key = (self.encoder, *how, self.precision, context.device)
+        read = (self.encoder, self.max_length, self.truncation)
+        key = (*read, self.precision, context.device)
         return load() if shared is None else shared.once(key, load)
 
 

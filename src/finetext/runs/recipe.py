@@ -82,8 +82,9 @@ KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpo
 """Settings that change no result, so that a run can be resumed with others."""
 TOP: Final = ("seed", "seeds", "device", "metric", "margin", "minutes", "refit", *KNOBS)
 """Settings outside the sections."""
-FORMERLY: Final[dict[str, dict[str, Any]]] = {
+FORMERLY: Final[Mapping[str, Mapping[str, Any]]] = {
     "tfidf": {"by_ratios": False},
+    "probe": {"truncation": "head"},
     "finetune": {"truncation": "head"},
 }
 """What methods did in runs whose recipes do not say whether methods are fitted again."""
@@ -270,7 +271,7 @@ class Recipe:
             settings = dict(_section(sections, name))
             if (kind := settings.pop("method", name)) not in registry.names("methods"):
                 raise UnknownNameError("method", str(kind), registry.names("methods"))
-            settings = (FORMERLY.get(kind, {}) if is_early else {}) | settings
+            settings = {**(FORMERLY.get(kind, {}) if is_early else {}), **settings}
             methods[name] = made(f"[methods.{name}]", registry.load("methods", kind), settings)
         top = ({"refit": False} if is_early else {}) | top
         # Since splits keep copies together, a run records that setting.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from finetext.core.addresses import public_address
 from finetext.core.contracts import FitContext, Listener, Method, encoder_of
@@ -282,12 +282,12 @@ def model_inputs(recipe: Recipe) -> list[Reader]:
 
 def _truncation(method: Method) -> Truncation | None:
     """Return how a method truncates texts; None if it reads them whole."""
-    if isinstance(method, Probe) and method.max_length is None:
+    if isinstance(method, Probe) and method.reads_whole_texts:
         return None
     if isinstance(method, Finetune):
         return method.kept_of_long
-    truncation: Truncation = getattr(method, "truncation", "head")
-    return truncation
+    truncation = getattr(method, "truncation", "head")
+    return "head" if truncation == "auto" else cast(Truncation, truncation)
 
 
 def _max_length(method: Method) -> int | None:

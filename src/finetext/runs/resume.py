@@ -108,7 +108,9 @@ def _keeping_duplicates(asked: ResolvedRun) -> ResolvedRun:
 
 def _formerly(methods: Mapping[str, Any]) -> dict[str, Any]:
     """Return the methods of a recipe of an earlier version with what `FORMERLY` says."""
-    return {of: FORMERLY.get(said.get("method", of), {}) | said for of, said in methods.items()}
+    return {
+        of: {**FORMERLY.get(said.get("method", of), {}), **said} for of, said in methods.items()
+    }
 
 
 def _as_before_refits(asked: Recipe, methods: Mapping[str, Any]) -> Recipe:
