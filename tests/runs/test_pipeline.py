@@ -291,10 +291,12 @@ def test_run_on_data_passed_in_python_can_be_moved(tmp_path: Path) -> None:
 
 
 def test_sample_has_settings_and_a_folder_of_its_name_has_none(workplace: Path) -> None:
-    assert recipe_for("bbc-news", ["probe"]).methods["probe"] == finetext.Probe(max_length=64)
-    assert recipe_for("bbc-news", [finetext.Probe()]).methods["probe"] == finetext.Probe()
+    of_sample = recipe_for("bbc-news", ["finetune"]).methods["finetune"]
+    assert (of_sample.max_length, of_sample.epochs) == (64, 1)  # type: ignore[attr-defined]
+    given = finetext.Finetune()
+    assert recipe_for("bbc-news", [given]).methods["finetune"] == given
     (workplace / "bbc-news").mkdir()
-    assert recipe_for("bbc-news", ["probe"]).methods["probe"] == finetext.Probe()
+    assert recipe_for("bbc-news", ["finetune"]).methods["finetune"] == given
 
 
 def test_provenance_and_scores(finished: Path) -> None:
