@@ -29,7 +29,6 @@ METHOD_NAMES = st.from_regex(r"\w[\w.-]{0,20}", fullmatch=True).filter(
 
 
 def again(recipe: Recipe) -> Recipe:
-
     return Recipe.from_values(tomllib.loads(recipe.to_toml()))
 
 
