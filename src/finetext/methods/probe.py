@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Probe(Method):
             of 256 tokens whose states are averaged.
         truncation: what is read of a truncated text: its "head", its "tail", or "head+tail", the
             first quarter of the tokens and the last three; without `max_length` texts are then
-            truncated to the whole context. "auto" (the default) is "head" with a `max_length`.
+            truncated to the whole context. None (the default) is "head" with a `max_length`.
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.1, 1, 10 and 100 by cross-validation on the training rows.
         precision: "fp32", "bf16", "fp16" (on a GPU), or "auto" (the default): bf16 where the
@@ -47,7 +47,7 @@ class Probe(Method):
     needs_validation: ClassVar[bool] = False
     encoder: str = "minilm"
     max_length: Tokens | None = None
-    truncation: Literal["auto"] | Truncation = "auto"
+    truncation: Truncation | None = None
     inverse_regularisation: Positive | None = None
     precision: Precision = "auto"
 
@@ -63,7 +63,7 @@ class Probe(Method):
     @property
     def reads_whole_texts(self) -> bool:
         """Whether texts are read in windows instead of truncated."""
-        return self.max_length is None and self.truncation == "auto"
+        return self.max_length is None and self.truncation is None
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
         """Compute the states of `train` and fit the head on them; see `Method.fit`."""
@@ -84,8 +84,9 @@ class Probe(Method):
 
         def load() -> FrozenEncoder:
             device = choose_device(context.device, self.precision)
-            how = None if self.truncation == "auto" else self.truncation
-            encoder = FrozenEncoder.load(self.encoder, device, self.max_length, how, self.precision)
+            encoder = FrozenEncoder.load(
+                self.encoder, device, self.max_length, self.truncation, self.precision
+            )
             return encoder if shared is None else encoder.knowing(shared.texts, context)
 
         read = (self.encoder, self.max_length, self.truncation)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.addresses import public_address
 from finetext.core.contracts import FitContext, Listener, Method, encoder_of
@@ -286,8 +286,8 @@ def _truncation(method: Method) -> Truncation | None:
         return None
     if isinstance(method, Finetune):
         return method.kept_of_long
-    truncation = getattr(method, "truncation", "head")
-    return "head" if truncation == "auto" else cast(Truncation, truncation)
+    truncation: Truncation | None = getattr(method, "truncation", None)
+    return truncation or "head"
 
 
 def _max_length(method: Method) -> int | None:
