@@ -32,10 +32,12 @@ class Slow(Tfidf):
     name: ClassVar[str] = "slow"
     a_row: float = 1.0
     clock: ClassVar[list[float]] = [0.0]
+    seen: ClassVar[list[list[str]]] = []
     ends: ClassVar[dict[float, type[BaseException]]] = {}
 
     def fit(self, train: Dataset, validation: Dataset, context: Any) -> Any:
         self.clock[0] += self.a_row * len(train)
+        self.seen.append(train.ids)
         if self.a_row in self.ends:
             raise self.ends.pop(self.a_row)
         return super().fit(train, validation, context)
@@ -50,6 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(Slow, "clock", [0.0])
     monkeypatch.setattr(Slow, "ends", {})
+    monkeypatch.setattr(Slow, "seen", [])
     monkeypatch.setattr(timetable, "now", lambda: Slow.clock[0])
     monkeypatch.setattr(timetable, "slowness", lambda seconds: 1.0)
     monkeypatch.setattr(timetable, "SAMPLES", (0, 0, 0))  # measure however few the rows
@@ -99,6 +102,7 @@ def test_what_does_not_fit_learns_from_a_sample(trained: Callable[..., Run]) -> 
     assert said == f"slow-2 is cut to fit: {learned} of 42 training rows"
     assert said in [of.message for of in run.findings]
     assert said in run.report.read_text("utf-8")
+    assert run.rows("slow-2", "train").ids == Slow.seen[-1]
 
 
 def test_what_does_not_fit_at_all_is_left_out_of_a_finished_run(

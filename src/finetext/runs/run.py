@@ -212,7 +212,9 @@ class Run:
         import datasets
 
         if split == "train":
-            return training_rows(stored_splits(self.folder), self.entry(method).learned_from)
+            learned_from, splits = self.entry(method).learned_from, stored_splits(self.folder)
+            seed = json.loads(read_received_text(self.folder, "environment.json"))["seed"]
+            return training_rows(splits, learned_from, int(seed))
         predictions = self.predictions(method, split)
         labels = predictions.scheme.decode(predictions.targets)
         columns = {"id": list(predictions.ids), "text": self.texts(method, split), "label": labels}

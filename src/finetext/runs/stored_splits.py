@@ -12,6 +12,7 @@ from typing import Any
 from finetext.core.errors import DataError, RunError
 from finetext.core.types import SPLIT_NAMES, Dataset, Splits
 from finetext.data.read import read
+from finetext.diagnosis.curve import NestedShares
 from finetext.evaluation.agreement import Agreement
 from finetext.runs.recipe import Recipe, read_toml
 from finetext.storage.received import open_received, read_received_text
@@ -56,11 +57,16 @@ def stored_splits(folder: Path) -> Splits:
     return Splits(train, validation, test)
 
 
-def training_rows(splits: Splits, learned_from: int | None) -> Dataset:
-    """Return the rows that a method with so many of them learned from: train, or validation too."""
+def training_rows(splits: Splits, learned_from: int | None, seed: int = 0) -> Dataset:
+    """Return the rows that a method with so many of them learned from.
+
+    These are train, validation too, or the sample that the seed draws where minutes were few.
+    """
     import datasets
 
     train, validation = splits.train, splits.validation
+    if learned_from is not None and learned_from < len(train):
+        return NestedShares.of(train, seed).share(learned_from)
     if learned_from != len(train) + len(validation) or not len(validation):
         return train
     return replace(train, table=datasets.concatenate_datasets([train.table, validation.table]))
