@@ -110,7 +110,8 @@ def _train(training: Training, task: Task, settings: Hyperparameters, keeper: Ti
             raise Diverged(f"{OVERFLOW} in all {record.steps} steps")
         _evaluate_if_due(training, task, settings)
         training.save(only_if_due=True)
-    _evaluate_if_due(training, task, settings)  # not yet, if the time ended within an epoch
+    if keeper.cut:  # maybe within an epoch
+        _evaluate_if_due(training, task, settings)
     _refuse_collapse(training)
 
 
