@@ -131,6 +131,13 @@ def test_a_gain_is_supported_where_members_differ(several: bool) -> None:
     assert "600 validation rows" in gain.words()
 
 
+def test_a_metric_of_which_less_is_better_is_said_once() -> None:
+    both = members(600, {"one": 2.0, "other": 2.5})
+    gain, _ = gain_of(both, Deciding(), log_loss, 10.0)
+    assert gain.words().count("in log loss") == 1
+    assert gain.words().startswith("one: -0.")
+
+
 def test_no_gain_is_supported_of_two_copies() -> None:
     one = members(600, {"one": 2.0})["one"]
     gain, _ = gain_of({"one": one, "copy": one}, Deciding(), metric_for("accuracy", THREE), 10.0)

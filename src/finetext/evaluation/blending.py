@@ -147,14 +147,14 @@ class Gain:
 
     Attributes:
         best: the member with the best metric.
-        metric: title of the metric of the run.
+        metric: of the run.
         lead: in that metric.
         likelier: in log loss.
         rows: the rows in words, such as "429 validation rows".
     """
 
     best: str
-    metric: str
+    metric: Metric
     lead: Estimate
     likelier: Estimate
     rows: str
@@ -170,11 +170,13 @@ class Gain:
         return all(of.value >= 0 for of in leads) and any(of.tail() < SIGNIFICANT for of in leads)
 
     def words(self) -> str:
-        """Return the best member, and both leads over it with their intervals."""
-        return (
-            f"{self.best}: {_signed(self.lead)} in {self.metric} and "
-            f"{_signed(self.likelier.negated())} in log loss on {self.rows}"
-        )
+        """Return the best member, and by how much both values differ from its own."""
+        differences = {
+            of.title: _signed(lead if of.higher_is_better else lead.negated())
+            for of, lead in ((self.metric, self.lead), (log_loss, self.likelier))
+        }
+        said = " and ".join(f"{lead} in {title}" for title, lead in differences.items())
+        return f"{self.best}: {said} on {self.rows}"
 
 
 def _signed(of: Estimate) -> str:
@@ -205,7 +207,7 @@ def gain_of(
     blend = cross_blended(folds, prior_rows)
     one, other = (joined(cross_calibrated(of, wanted)) for of in (blend, folds[best]))
     rows = counted(len(one), "validation row")
-    gain = Gain(best, metric.title, *_leads([one], [other], metric), rows)
+    gain = Gain(best, metric, *_leads([one], [other], metric), rows)
     return gain, joined(blend).select(np.argsort(np.concatenate(parts)))
 
 
@@ -227,7 +229,7 @@ def gain_of_folds(
         for of in (blend, members[best])
     )
     rows = counted(blend.rows, "cross-validated row")
-    return Gain(best, metric.title, *_leads(ones, others, metric), rows)
+    return Gain(best, metric, *_leads(ones, others, metric), rows)
 
 
 def _in_one_order(folds: Sequence[Predictions]) -> Predictions:
