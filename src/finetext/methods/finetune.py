@@ -70,9 +70,9 @@ class Finetune(Method):
             make 250 steps; from 2 to 10 and 200 where all layers have the same learning rate.
         batch_size: rows per step, 32 by default; "auto" tries 2, 4, 8, ... and takes the largest
             that fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
-        learning_rate: highest learning rate, that of the top layer if rates fall; None (the
-            default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden size of
-            384. With a `discriminative` of your own it is that of the head, 1e-3 at most.
+        learning_rate: highest learning rate, that of the head (before `head_rate`) if rates fall;
+            None (the default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden
+            size of 384. With a `discriminative` of your own it is 1e-3 at most.
         max_length: tokens to truncate texts to; None (the default) is 256, but the whole context
             if that is smaller, if the encoder is an AWD-LSTM, or if you choose `truncation`.
         truncation: of a longer text "head", "tail" or "head+tail" (see `Probe`); None (the

@@ -2,8 +2,8 @@
 
 | hyperparameter | value | evidence |
 |---|---|---|
-| learning rate | 3e-4 at the top layer for a width of 384, 1.1e-4 for 768 | (1), (2) |
-| fall per layer | 0.8 | (1), (2) |
+| learning rate | 3e-4 at the top for a width of 384, 1.1e-4 for 768 | (1), (2) |
+| of each layer below the head | 0.8 times that of the one above | (1), (2) |
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
 | epochs | the fewest from 1 to 10 that make 250 steps, fewer for long texts | (4) |
 | the same where all layers have one rate | the fewest from 2 to 10 that make 200 steps | |
@@ -39,9 +39,9 @@ SHORT: Final = 64
 FEWEST_LONG_STEPS: Final = 90
 LONGEST: Final = 256
 TOP_RATE: Final = 3e-4
-"""The learning rate of the top layer for a hidden size of 384."""
+"""The learning rate at the top for a hidden size of 384."""
 FALL_WITH_WIDTH: Final = 1.5
-"""Exponent of the hidden size in the denominator of the rate of the top layer."""
+"""Exponent of the hidden size in the denominator of the rate at the top."""
 DECAY: Final = 0.8
 """The learning rate of a layer over that of the one above."""
 CLASSES_A_FACTOR: Final = 8
@@ -82,7 +82,7 @@ def longest(context: int, model_type: str) -> int:
 
 
 def top_rate(config: Any) -> float:
-    """Return the rate of the top layer where rates fall by `DECAY` per layer."""
+    """Return the rate at the top where rates fall by `DECAY` per layer."""
     scaled: float = TOP_RATE * (USUAL_WIDTH / config.hidden_size) ** FALL_WITH_WIDTH
     return min(MAX_LEARNING_RATE, scaled)
 
@@ -99,7 +99,7 @@ def steep_rate(config: Any) -> float:
 
 
 def head_factor(classes: int) -> float:
-    """Return the rate of the head over that of the top layer."""
+    """Return the rate of the head over that at the top."""
     return min(MOST_OF_THE_HEAD, max(1.0, classes / CLASSES_A_FACTOR))
 
 

@@ -33,7 +33,8 @@ from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
 FORMAT_VERSION: Final = 1
 ADDED_LATER: Final = frozenset({"best_by", "head_rate", "stages"})
 """Hyperparameters that earlier logs do not have: at their default they are left out of the hash.
-So is `truncation` where texts are truncated as before, and `by_ratios` where there are none."""
+So is what they did without saying so: see `FORMERLY`."""
+FORMERLY: Final = {("by_ratios", False), ("truncation", "head")}
 RESAMPLES: Final = 1000
 _DIGITS: Final = 6
 _RESULTS: Final = ("rung", "rows", "score", "replicates", "seconds", "folds")
@@ -78,11 +79,10 @@ def _number(value: float | None) -> float:
 def fingerprint(method: Method) -> str:
     """Return a hash of a method and its hyperparameters."""
     usual = {of.name: of.default for of in fields(method)}  # type: ignore[arg-type]
-    later = ADDED_LATER | ({"truncation"} if method.trains_in_steps else set())
     values = {
         name: value
         for name, value in hyperparameters(method).items()
-        if (name not in later or value != usual[name]) and (name, value) != ("by_ratios", False)
+        if (name not in ADDED_LATER or value != usual[name]) and (name, value) not in FORMERLY
     }
     described = json.dumps([method.name, values], default=str, sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
