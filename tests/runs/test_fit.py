@@ -99,7 +99,7 @@ WRONG: list[tuple[Any, Any, dict[str, Any], type[FinetextError], str]] = [
     (TEXTS, LABELS[:7], {}, DataError, "differ in length: text 40, label 7"),
     (TEXTS, ["good"] * 40, {}, DataError, "one class only, 'good'"),
     (TEXTS, [*LABELS[:-1], None], {}, DataError, "row 40"),
-    (TEXTS, TEXTS, {}, DataError, "40 different values in 40 rows"),
+    (TEXTS, TEXTS, {}, DataError, "40 rows, too few rows of each to learn from; if they"),
     (range(40), LABELS, {}, DataError, "numbers, not texts"),
     (
         [*TEXTS[:39], None],
