@@ -211,8 +211,8 @@ def refuse_odd_labels(
         )
     if len(labels) >= 20 and len(scheme) > len(labels) / 2:
         raise DataError(
-            f"{shown} has {len(scheme):,} different values in {len(labels):,} rows, too few rows of "
-            "each to learn from; if they are classes, collect more of each or merge some; "
+            f"{shown} has {len(scheme):,} different values in {len(labels):,} rows, too few rows "
+            "of each to learn from; if they are classes, collect more of each or merge some; "
             "if they are not, name another column with --label"
         )
 
