@@ -122,7 +122,7 @@ class FoldPlan:
             except DataError:  # groups that are too uneven leave a fold empty
                 reason = "the groups are too uneven"
                 continue
-            findings = _few_folds(count, reason, dataset, settings) if count < FOLDS else ()
+            findings = _few_folds(count, reason, advice) if count < FOLDS else ()
             return cls(dataset, settings, seed, tuple(held), clusters, findings)
         raise DataError(f"{reason}, so there are no two folds for cross-validation; {advice}")
 
@@ -387,20 +387,10 @@ def _most_folds(dataset: Dataset, settings: SplitSettings) -> tuple[int, str, st
     return min(FOLDS, limits[rarest]), f"{fewest} {counted(limits[rarest], noun)}", rarest
 
 
-def _few_folds(
-    count: int, reason: str, dataset: Dataset, settings: SplitSettings
-) -> tuple[Finding, ...]:
-    units = dataset.ids if settings.grouped is False or dataset.groups is None else dataset.groups
-    few = [name for name, size in _class_sizes(dataset, units).items() if size < FOLDS]
-    multilabel = dataset.scheme is not None and dataset.scheme.multilabel
-    advice = f"collect at least {FOLDS} of each class"
-    if len(few) == 1:
-        advice = without_class(few[0], multilabel)
-    elif few:
-        advice += f", or merge or leave out the {len(few):,} classes with fewer"
+def _few_folds(count: int, reason: str, advice: str) -> tuple[Finding, ...]:
     message = (
         f"{reason}, so cross-validation has {count} folds instead of {FOLDS}: the scores are those "
-        f"of a model of {1 - 1 / count:.0%} of the rows, the final model can be better, and "
-        f"the intervals are wider, however many rows there are. For {FOLDS} folds {advice}."
+        f"of a model of {1 - 1 / count:.0%} of the rows, and intervals are wider, however many rows "
+        f"there are. So {advice}; likewise with others of fewer than {FOLDS}."
     )
     return (Finding("warning", "few-folds", wording.capitalize_first(message)),)
