@@ -390,7 +390,7 @@ def _most_folds(dataset: Dataset, settings: SplitSettings) -> tuple[int, str, st
 def _few_folds(count: int, reason: str, advice: str) -> tuple[Finding, ...]:
     message = (
         f"{reason}, so cross-validation has {count} folds instead of {FOLDS}: the scores are those "
-        f"of a model of {1 - 1 / count:.0%} of the rows, and intervals are wider, however many rows "
-        f"there are. So {advice}; likewise with others of fewer than {FOLDS}."
+        f"of a model of {1 - 1 / count:.0%} of the rows, and intervals are wider, however many "
+        f"rows there are. So {advice}; likewise with others of fewer than {FOLDS}."
     )
     return (Finding("warning", "few-folds", wording.capitalize_first(message)),)
