@@ -165,7 +165,9 @@ def test_tokens_are_merged_into_words(planted: TransformerClassifier) -> None:
 
 def test_a_text_is_truncated_as_by_the_model(planted: TransformerClassifier) -> None:
     text = "the market and the coach " * 3 + "bread"
-    short = replace(planted, max_length=12)
+    tokenizer = copy.deepcopy(planted.tokenizer)
+    set_truncation(tokenizer, "head")
+    short = replace(planted, max_length=12, tokenizer=tokenizer)
     found = explain(short, text)
     assert (len(found.words), found.unread) == (10, 6)
     assert "bread" not in [word.text for word in found.words]

@@ -226,7 +226,9 @@ def encoder(
 
 @pytest.fixture(scope="module")
 def tuned(encoder: Path, rows: Dataset) -> Classifier:
-    method = Finetune(encoder=str(encoder), epochs=1, batch_size=4, learning_rate=1e-2)
+    method = Finetune(
+        encoder=str(encoder), epochs=1, batch_size=4, learning_rate=1e-2, truncation="head"
+    )
     return method.fit(rows, rows, FitContext(device="cpu"))
 
 

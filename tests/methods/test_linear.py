@@ -220,3 +220,12 @@ def test_the_head_of_scaled_features_is_for_features_as_they_are() -> None:
     several = np.eye(3, dtype=np.int64)[targets]
     found = fit_head(features, several, scheme(3, True), how, CONTEXT)
     assert np.isfinite(found.weights).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_classes_of_few_rows_are_fitted_in_silence() -> None:
+    targets = np.arange(90) // 3
+    many = LabelScheme(tuple(f"c{number:02}" for number in range(30)))
+    head = fit_head(FEATURES[:90], targets, many, None, CONTEXT)
+    assert head.weights.shape == (30, 6)
+    assert len(linear.folds_of(np.arange(40) // 2, many, None)) == linear.FOLDS

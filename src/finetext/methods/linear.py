@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -141,7 +143,8 @@ def folds_of(
         folds = StratifiedGroupKFold(FOLDS) if smallest >= FOLDS else GroupKFold(FOLDS)
     else:
         folds = StratifiedKFold(FOLDS) if smallest >= FOLDS else KFold(FOLDS)
-    return list(folds.split(np.zeros(len(targets)), targets, groups))
+    with _few_rows_a_class():
+        return list(folds.split(np.zeros(len(targets)), targets, groups))
 
 
 def _fit(
@@ -180,12 +183,18 @@ def _fit_binary(
 def _fitted(features: Any, targets: Integers, how: Candidate, seed: int) -> tuple[Floats, Floats]:
     """Return the weights and the bias of a logistic regression for features as they are given."""
     model = _regression(how.inverse_regularisation, seed)
-    if not how.by_ratios:
-        model.fit(features, targets)
-        return model.coef_, model.intercept_
-    scale = _log_count_ratios(features, targets)
-    model.fit(features.multiply(scale).tocsr(), targets)
-    return model.coef_ * scale, model.intercept_
+    scale = _log_count_ratios(features, targets) if how.by_ratios else None
+    with _few_rows_a_class():
+        model.fit(features if scale is None else features.multiply(scale).tocsr(), targets)
+    return model.coef_ if scale is None else model.coef_ * scale, model.intercept_
+
+
+@contextmanager
+def _few_rows_a_class() -> Iterator[None]:
+    """Silence scikit-learn about as many classes as numbers to regress on would be."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        yield
 
 
 def _log_count_ratios(features: Any, targets: Integers) -> Floats:

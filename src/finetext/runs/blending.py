@@ -130,7 +130,7 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
         if not method.is_worth_it(weights, held.gain):
             why = f"it is not shown to be better than {held.gain.words()}"
             if len(weights) < FEWEST_MEMBERS:
-                why = f"all weight is on {', '.join(weights)}: {why}"
+                why = f"all weight is on {', '.join(weights)}"
             found = Finding("note", "blend-left-out", f"{name}: left out, as {why}")
             context.say(found.message)
             context.find(found)
