@@ -13,12 +13,19 @@ import pytest
 from finetext import Finetune, Majority, Probe, Recipe, Tfidf
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset, Splits
-from finetext.runs.costs import Cost, Load
+from finetext.runs.costs import Cost, How, Load
 from finetext.runs.minutes import Asked, Ledger, Turn, choose, in_order, sampled, share_of
 
 LOAD = Load(1000.0, 100.0, 100.0)
 TRAINING = Cost(fixed=1.0, learn=0.1, read=0.03, epochs=3, batch=10, lengths=np.full(50, 500))
 SHORT = replace(TRAINING, lengths=np.full(50, 20))
+
+
+def test_what_is_loaded_once_is_not_counted_in_every_fold() -> None:
+    cost, folds = Cost(1.0, 0.1, 0.1), How(fits=50)
+    loaded = replace(cost, loading=20.0)
+    for how in (How(), How(again=True), folds):
+        assert loaded.seconds(LOAD, how) == pytest.approx(cost.seconds(LOAD, how) + 20)
 
 
 def finetune(cost: Cost = TRAINING, **more: Any) -> Asked:

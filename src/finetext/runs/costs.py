@@ -87,6 +87,7 @@ class Cost:
         batch: rows of a step; 0 if it does not train in steps.
         lengths: tokens of some training texts, as the method truncates them; none without encoder.
         keeps_states: whether a text is read once for all folds of a cross-validated run.
+        loading: what is made once for all of them.
     """
 
     fixed: float
@@ -98,6 +99,7 @@ class Cost:
     batch: int = 0
     lengths: Integers | None = None
     keeps_states: bool = False
+    loading: float = 0.0
 
     def seconds(self, load: Load, how: How = ITSELF) -> float:
         """Return the time of fitting and of predicting validation and test rows."""
@@ -112,6 +114,7 @@ class Cost:
             learned = self.learn * (rows + load.validation) * epochs
             again = self.fixed + self.prepare * every + share * learned
         again += self.head if how.again else 0.0
+        again += self.loading
         if not how.fits:
             return once + self.head + again
         if self.keeps_states:
@@ -140,7 +143,7 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
         of_tokens = method.embeddings(context)
         loading = time.perf_counter() - began
         cost = _of_fits(lambda rows: fit_static(of_tokens, rows, context), splits, context.seed)
-        return replace(cost, fixed=cost.fixed + loading)
+        return replace(cost, loading=loading)
     validation = splits.validation
     return _of_fits(lambda rows: method.fit(rows, validation, context), splits, context.seed)
 
