@@ -128,15 +128,15 @@ def test_films_only_those_who_read_test_rows_are_recorded(films: Run) -> None:
 
 def test_films_the_pipeline_and_the_classifier_agree(films: Run) -> None:
     texts = films.texts("finetune", "validation")
-    predictions = films.predictions("finetune", "validation")
     folder = films.folder / films.entry("finetune").model
+    classifier = finetext.load(folder).with_precision("fp32")
     ask: Any = transformers.pipeline("text-classification", model=str(folder), top_k=None)
-    names = predictions.scheme.names
+    names = classifier.scheme.names
     answers = [
         {of["label"]: of["score"] for of in answer} for answer in ask(texts[:20], truncation=True)
     ]
     found = [[answer[name] for name in names] for answer in answers]
-    assert np.array(found) == pytest.approx(predictions.probabilities[:20], abs=1e-4)
+    assert np.array(found) == pytest.approx(classifier.predict_proba(texts[:20]), abs=1e-4)
 
 
 def test_films_a_language_model_adapts_and_a_classifier_unfreezes_in_stages(
