@@ -155,7 +155,7 @@ def test_a_run_without_gain_has_none_and_says_why(tmp_path: Path) -> None:
     assert not run.unfinished
     [found] = [of for of in run.findings if of.code == "blend-left-out"]
     assert found.severity == "note"
-    assert "not shown to be better than first: +0.000" in found.message
+    assert found.message == "blend: left out, as all weight is on first"
     assert found.message in said
     assert not (run.folder / "blend" / "model").exists()
     assert found in Run.open(run.folder).findings
