@@ -68,7 +68,7 @@ def test_tokens_that_tell_labels_apart_weigh_more(make_dataset: Callable[..., Da
     counts = np.concatenate([np.eye(3)[classes], everywhere * 3, lone], axis=1)
     labels = np.eye(3, dtype=np.float32)[classes]
     rows = rows_of(counts, random.normal(size=(6, 3)))
-    ratios = joint_head._log_count_ratios(rows.counts, labels)
+    ratios = joint_head._ratios(rows.counts, labels)
     assert ratios[:3].min() > 1 > ratios[3]
     np.testing.assert_allclose(ratios[4:], 1, atol=1e-9)
     train = make_dataset([f"text {row}" for row in range(90)], [NAMES[of] for of in classes])

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 import finetext
 from finetext import Finetune, Listener, Probe, Recipe, Run, SplitSettings, Tfidf
@@ -199,7 +198,7 @@ def test_a_second_fit_that_fails_is_dropped(
 
 
 def test_a_run_stopped_in_the_second_fit_is_resumed_to_the_same_model(
-    reviews: Path, tuning: Finetune, tuned: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reviews: Path, tuning: Finetune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetext.training import loop
 
@@ -219,12 +218,12 @@ def test_a_run_stopped_in_the_second_fit_is_resumed_to_the_same_model(
         finetext.train(recipe, out=tmp_path / "run", listener=Listener())
     assert (tmp_path / "run" / "finetune" / "checkpoint" / "again").is_dir()
     run = finetext.train(recipe, out=tmp_path / "run", resume=True, listener=Listener())
-    resumed, whole = (
-        load_file(of.folder / "finetune" / "model" / "model.safetensors") for of in (run, tuned)
-    )
-    # A step moves weights by 1e-3; sums of the other run, earlier in this process, differ by 1e-7.
-    for name, weights in whole.items():
-        np.testing.assert_allclose(resumed[name], weights, rtol=0, atol=1e-6, err_msg=name)
+    # The first training of a process differs from later ones in the last bits of sums.
+    whole = finetext.train(recipe, out=tmp_path / "whole", listener=Listener())
+    weights = [
+        (of.folder / "finetune" / "model" / "model.safetensors").read_bytes() for of in (run, whole)
+    ]
+    assert weights[0] == weights[1]
     assert not (run.folder / "finetune" / "checkpoint").exists()
 
 

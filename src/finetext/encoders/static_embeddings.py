@@ -22,6 +22,7 @@ from finetext.core.contracts import ProgressEvent, batches_of, silent
 from finetext.core.errors import ModelError
 from finetext.storage.cache import kept
 from finetext.training.tokens import TOKENIZER, encodable
+from finetext.training.truncation import special_ends
 
 SMOOTHING: Final = 1e-4
 _BATCH: Final = 256
@@ -190,9 +191,7 @@ def _states(
 
 def _special_tokens_around(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Return the special tokens before and after a text; raises an error if some are inside."""
-    bare = tokenizer("a text", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a text")["input_ids"]
-    for start in range(len(whole) - len(bare) + 1):
-        if whole[start : start + len(bare)] == bare:
-            return list(whole[:start]), list(whole[start + len(bare) :])
-    raise NotDistillableError("its tokenizer puts special tokens inside a text")
+    if (ends := special_ends(tokenizer)) is None:
+        raise NotDistillableError("its tokenizer puts special tokens inside a text")
+    whole = list(tokenizer("a text")["input_ids"])
+    return whole[: ends[0]], whole[len(whole) - ends[1] :]

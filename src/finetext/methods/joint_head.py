@@ -15,7 +15,7 @@ from finetext.core.decision import Decision
 from finetext.core.types import Dataset, Predictions
 from finetext.evaluation.calibration import fit_temperature, with_temperature
 from finetext.evaluation.metrics import log_loss
-from finetext.methods.linear import COUNTED_BEFORE, ROWS_TO_CHOOSE_ON, folds_of
+from finetext.methods.linear import ROWS_TO_CHOOSE_ON, folds_of, log_count_ratios
 
 CANDIDATES: Final = (16.0, 1.0, 256.0)
 POWERS: Final = (0, 1, 3)
@@ -163,7 +163,7 @@ def _fitted(rows: TokenRows, labels: _Singles, several: bool, choice: Choice) ->
 
     shares = labels.mean(axis=0, dtype=np.float64)
     varies = (shares > 0) & (shares < 1)
-    ratios = _log_count_ratios(rows.counts, labels[:, varies])
+    ratios = _ratios(rows.counts, labels[:, varies])
     token_weights = ratios**choice.power
     means = rows.means(token_weights)
     mean, deviation = means.mean(axis=0, dtype=np.float64), means.std(axis=0, dtype=np.float64)
@@ -191,20 +191,16 @@ def _fitted(rows: TokenRows, labels: _Singles, several: bool, choice: Choice) ->
     return JointHead(token_weights, mean, deviation, of_vectors, of_features, weights[-1], choice)
 
 
-def _log_count_ratios(counts: Any, labels: _Singles) -> Floats:
+def _ratios(counts: Any, labels: _Singles) -> Floats:
     """Return (v,): by how much labels differ in the log of how often a token occurs.
 
     That is relative to the median token of a single row; 1 for tokens that do not occur. See
     `finetext.methods.linear.Candidate`.
     """
-    occurs = (counts > 0).astype(np.float64)
-    texts_with = np.asarray(occurs.sum(axis=0)).ravel()
+    texts_with = np.asarray((counts > 0).sum(axis=0)).ravel()
     if not labels.shape[1]:
         return np.ones(len(texts_with))
-    every = texts_with[:, None] + COUNTED_BEFORE
-    inside = np.asarray(occurs.T @ labels.astype(np.float64)) + COUNTED_BEFORE
-    outside = every - inside + COUNTED_BEFORE
-    differences = np.log(inside / inside.sum(axis=0)) - np.log(outside / outside.sum(axis=0))
+    differences = log_count_ratios(counts, labels)
     ratios = np.abs(differences[:, 0]) if labels.shape[1] == 1 else differences.std(axis=1)
     rare = ratios[texts_with == 1] if (texts_with == 1).any() else ratios
     usual = float(np.median(rare)) if len(rare) else 0.0

@@ -183,7 +183,10 @@ def _fit_binary(
 def _fitted(features: Any, targets: Integers, how: Candidate, seed: int) -> tuple[Floats, Floats]:
     """Return the weights and the bias of a logistic regression for features as they are given."""
     model = _regression(how.inverse_regularisation, seed)
-    scale = _log_count_ratios(features, targets) if how.by_ratios else None
+    scale = None
+    if how.by_ratios:
+        labels = targets[:, None] == np.unique(targets)
+        scale = np.std(log_count_ratios(features, labels), axis=1)
     with _few_rows_a_class():
         model.fit(features if scale is None else features.multiply(scale).tocsr(), targets)
     return model.coef_ if scale is None else model.coef_ * scale, model.intercept_
@@ -197,16 +200,18 @@ def _few_rows_a_class() -> Iterator[None]:
         yield
 
 
-def _log_count_ratios(features: Any, targets: Integers) -> Floats:
-    """Return (d,): by how much classes differ in the log of how often a sparse feature occurs."""
+def log_count_ratios(features: Any, labels: Any) -> Floats:
+    """Return (d, k): how much oftener a sparse feature occurs with a label than without, in logs.
+
+    `labels` (n, k) say which rows have which label; how often a feature occurs in a row is the same
+    to it.
+    """
     occurs = (features > 0).astype(np.float64)
-    every, ratios = np.asarray(occurs.sum(axis=0)).ravel() + COUNTED_BEFORE, []
-    for value in np.unique(targets):
-        inside = np.asarray(occurs[targets == value].sum(axis=0)).ravel() + COUNTED_BEFORE
-        outside = every - inside + COUNTED_BEFORE
-        ratios.append(np.log(inside / inside.sum()) - np.log(outside / outside.sum()))
-    deviation: Floats = np.std(ratios, axis=0)
-    return deviation
+    every = np.asarray(occurs.sum(axis=0)).ravel()[:, None] + COUNTED_BEFORE
+    inside = np.asarray(occurs.T @ np.asarray(labels, dtype=np.float64)) + COUNTED_BEFORE
+    outside = every - inside + COUNTED_BEFORE
+    ratios: Floats = np.log(inside / inside.sum(axis=0)) - np.log(outside / outside.sum(axis=0))
+    return ratios
 
 
 def _regression(inverse_regularisation: float, seed: int) -> Any:

@@ -222,11 +222,10 @@ def write_repeats(
 
 def _described(method: Method, plan: FoldPlan, repeat: int) -> dict[str, Any]:
     """Return what the predictions of a repeat depend on, beside the data and the recipe."""
-    later = ADDED_LATER if method.trains_in_steps else {"by_ratios": (False,)}
     settings = {  # folds of earlier versions lack some
         name: str(of)
         for name, of in hyperparameters(method).items()
-        if of not in later.get(name, ())
+        if of not in ADDED_LATER.get(name, ())
     }
     return {
         "method": method.name, "hyperparameters": settings, "seed": _seed(plan.seed, repeat),

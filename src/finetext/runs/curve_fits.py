@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,12 +29,11 @@ from finetext.runs.cross_validation import FoldPlan, fit_repeat
 from finetext.runs.recipe import Recipe
 from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
+from finetext.training.plan import ADDED_LATER
 
 FORMAT_VERSION: Final = 1
-ADDED_LATER: Final = frozenset({"best_by", "head_rate", "stages"})
-"""Hyperparameters that earlier logs do not have: at their default they are left out of the hash.
-So is what they did without saying so: see `FORMERLY`."""
-FORMERLY: Final = {("by_ratios", False), ("truncation", "head")}
+_NONE_AT_FIRST: Final = frozenset({"best_by", "stages"})
+"""Hyperparameters that earlier logs do not have, and that are None by default."""
 RESAMPLES: Final = 1000
 _DIGITS: Final = 6
 _RESULTS: Final = ("rung", "rows", "score", "replicates", "seconds", "folds")
@@ -78,11 +77,10 @@ def _number(value: float | None) -> float:
 
 def fingerprint(method: Method) -> str:
     """Return a hash of a method and its hyperparameters."""
-    usual = {of.name: of.default for of in fields(method)}  # type: ignore[arg-type]
     values = {
         name: value
         for name, value in hyperparameters(method).items()
-        if (name not in ADDED_LATER or value != usual[name]) and (name, value) not in FORMERLY
+        if value not in ADDED_LATER.get(name, ()) and (name not in _NONE_AT_FIRST or value)
     }
     described = json.dumps([method.name, values], default=str, sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]

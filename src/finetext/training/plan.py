@@ -25,8 +25,10 @@ ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1e-5
 SLANTED_RATIO: Final = 32
 USUAL_WIDTH: Final = 384
 MAX_LEARNING_RATE: Final = 1e-3
-ADDED_LATER: Final = {"head_rate": (None, 1), "truncation": ("head",)}
-"""Settings that checkpoints of earlier versions lack, and what they stood for then."""
+ADDED_LATER: Final[Mapping[str, tuple[Any, ...]]] = {
+    "head_rate": (None, 1), "truncation": ("head",), "by_ratios": (False,),
+}  # fmt: skip
+"""Hyperparameters that checkpoints, folds and logs of earlier versions lack, and what these did."""
 
 
 class Pace(NamedTuple):
