@@ -149,6 +149,19 @@ def test_a_missing_split_is_carved_out_of_train(missing: str) -> None:
     assert len(parts["train"]) == 85
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_class_of_one_row_is_learned_where_test_rows_are_given(several: bool) -> None:
+    labels = [*"ab" * 20, "once", *"ab" * 5]
+    parts = ["train"] * 41 + ["test"] * 10
+    data = make([[label] for label in labels] if several else labels, split=parts)
+    splits = split(data)
+    assert_disjoint(splits, rows=51)
+    assert "40" in splits.train.ids
+    assert len(splits.validation) == 6
+    with pytest.raises(DataError, match="'once' has 1 row, but train and validation need 2"):
+        split(data, SplitSettings(validation=6))
+
+
 def test_carving_respects_groups_and_ready_made_splits() -> None:
     labels = list("ab") * 60
     groups = [f"g{i // 4}" for i in range(120)]

@@ -94,6 +94,13 @@ def test_nothing_is_printed_off_a_terminal(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr() == ("", "")
 
 
+def test_many_classes_of_one_row_can_be_learned() -> None:
+    labels = [f"kind {row if row < 24 else row % 4}" for row in range(40)]
+    fitted = fit(TEXTS, labels, Tfidf(longest_ngram=1))
+    assert len(fitted.scheme) == 24
+    assert set(fitted.predict(TEXTS)) <= set(labels)
+
+
 WRONG: list[tuple[Any, Any, dict[str, Any], type[FinetextError], str]] = [
     ([], [], {}, DataError, "there are no texts"),
     (TEXTS, LABELS[:7], {}, DataError, "differ in length: text 40, label 7"),

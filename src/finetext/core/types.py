@@ -203,8 +203,10 @@ class Dataset:
         """The values of a column in row order; raises a DataError if there is none."""
         if name not in (known := self.table.column_names):
             raise DataError(f"the data have no column {name!r}; there are: {', '.join(known)}")
-        is_whole = self.table._indices is None  # no selection on top of the stored rows
-        return list(self.table.data.column(name).to_pylist() if is_whole else self.table[name])
+        values, selected = self.table.data.column(name), self.table._indices
+        if selected is not None:  # `self.table[name]` would read row by row
+            values = values.take(selected.column(0))
+        return list(values.to_pylist())
 
     @cached_property
     def ids(self) -> list[str]:

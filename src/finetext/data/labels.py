@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from finetext.core import label_names
 from finetext.core.budget import take_json
@@ -25,6 +25,8 @@ from finetext.data.rows import File, Source
 from finetext.data.sources import decode, file_at
 from finetext.data.structured_cells import multi_hot, plain_values
 
+MOST_DIFFERENT: Final = 0.8
+"""Share of the rows that have labels of their own above which these are taken for no classes."""
 Labels = list[list[str] | None]
 """Names of each row, exactly one unless multi-label; None where the label is missing."""
 
@@ -209,7 +211,7 @@ def refuse_odd_labels(
         raise UnlabeledError(
             f"{shown} has one class only, {scheme.names[0]!r}; a classifier needs two or more"
         )
-    if len(labels) >= 20 and len(scheme) > len(labels) / 2:
+    if len(labels) >= 20 and len(scheme) > MOST_DIFFERENT * len(labels):
         raise DataError(
             f"{shown} has {len(scheme):,} different values in {len(labels):,} rows, too few rows "
             "of each to learn from; if they are classes, collect more of each or merge some; "

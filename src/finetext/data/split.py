@@ -71,7 +71,7 @@ def _split(
         lacking = max(0, cutter.classes(pools["train"]) - counts["validation"])
         counts["validation"] += lacking
         counts["train"] -= lacking
-    rows = cutter.cut(pools.pop("train"), counts)
+    rows = _train_and_others(cutter, pools.pop("train"), counts, settings)
     for name, pool in pools.items():
         size = getattr(settings, name)
         rows |= {name: pool} if size is None else cutter.cut(pool, {name: _count(size, len(pool))})
@@ -86,6 +86,28 @@ def _split(
             "needs two classes or more"
         )
     return splits
+
+
+def _train_and_others(
+    cutter: _Cutter, pool: Integers, counts: Mapping[str, int], settings: SplitSettings
+) -> dict[str, Integers]:
+    """Return the rows of the splits to be cut from a pool.
+
+    If only validation rows of no requested number are cut from training rows, a class with one row
+    stays among these.
+    """
+    try:
+        return cutter.cut(pool, counts)
+    except DataError:
+        is_open = settings.train is None and settings.validation is None
+        if set(counts) != {"train", "validation"} or not is_open or cutter.grouped:
+            raise
+        if settings.cross_validate or settings.strategy != "stratified":
+            raise
+        train, held = held_out_rows(cutter.dataset.targets[pool], cutter.seed, DEFAULT_SHARE)
+        if not len(held):
+            raise
+        return {"train": pool[train], "validation": pool[held]}
 
 
 def folds(
@@ -177,21 +199,27 @@ def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Datas
         raise DataError(
             f"{size} of {len(dataset)} rows cannot be held out: give a share such as 0.1 or a count"
         )
-    if not size:
+    train, held = held_out_rows(dataset.targets, seed, size)
+    if not len(held):
         return dataset, dataset
-    wanted = size if isinstance(size, int) else round(size * len(dataset))
-    targets = dataset.targets
+    return dataset.select(train), dataset.select(held)
+
+
+def held_out_rows(targets: Integers, seed: int, size: Size) -> tuple[Integers, Integers]:
+    """Return the rows of `held_out` out of those with these targets; none to choose by if few."""
+    every, none = np.arange(len(targets)), np.zeros(0, np.int64)
+    wanted = size if isinstance(size, int) else round(size * len(targets))
     several = targets.ndim == 2
     indicators = targets if several else np.eye(targets.max() + 1, dtype=np.int64)[targets]
     free = np.flatnonzero(~indicators[:, indicators.sum(axis=0) == 1].any(axis=1))
     classes = 1 if several else len(np.unique(targets[free]))
     count = min(max(wanted, classes), len(free) - classes)
-    if count < 1:
-        return dataset, dataset
+    if not size or count < 1:
+        return every, none
     cut = iterative if several else stratified
     parts = cut(targets[free], [len(free) - count, count], np.random.default_rng(seed))
     held = free[parts == 1]
-    return dataset.select(np.setdiff1d(np.arange(len(targets)), held)), dataset.select(held)
+    return np.setdiff1d(every, held), held
 
 
 @dataclass(frozen=True)
