@@ -203,10 +203,9 @@ class Dataset:
         """The values of a column in row order; raises a DataError if there is none."""
         if name not in (known := self.table.column_names):
             raise DataError(f"the data have no column {name!r}; there are: {', '.join(known)}")
-        values, selected = self.table.data.column(name), self.table._indices
-        if selected is not None:  # `self.table[name]` would read row by row
-            values = values.take(selected.column(0))
-        return list(values.to_pylist())
+        values, rows = self.table.data.column(name), self.table._indices
+        # of selected rows `self.table[name]` would read one by one
+        return list((values if rows is None else values.take(rows.column(0))).to_pylist())
 
     @cached_property
     def ids(self) -> list[str]:
