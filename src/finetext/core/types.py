@@ -204,7 +204,6 @@ class Dataset:
         if name not in (known := self.table.column_names):
             raise DataError(f"the data have no column {name!r}; there are: {', '.join(known)}")
         values, rows = self.table.data.column(name), self.table._indices
-        # of selected rows `self.table[name]` would read one by one
         return list((values if rows is None else values.take(rows.column(0))).to_pylist())
 
     @cached_property
