@@ -17,7 +17,7 @@ help: ## this list
 install: .venv/.development ## set up .venv with every extra and the development tools
 
 demo: .venv/.demo ## train on BBC News with the embedded encoder, no network but PyPI
-	$(BIN)/finetext train bbc-news
+	$(BIN)/finetext demo
 
 test: install lint ## ruff, mypy and pytest; FINETEXT_DATA=FOLDER adds the tests on real data
 	$(WITH_DATA)$(PYTEST) -m "not slow"

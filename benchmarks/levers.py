@@ -144,9 +144,10 @@ def adapt(job: Job) -> Answer:
     """Adapt MiniLM to all texts that training rows of a set are drawn from."""
     start = time.perf_counter()
     texts = [row.text for row in minutes_data.cut_of(job["adapt"]).pool]
-    done = finetext.adapt(texts, job["folder"], finetext.Adaptation(max_length=128), device="cpu")
+    folder, settings = Path(job["folder"]), finetext.Adaptation(max_length=128)
+    done = finetext.adapt(texts, folder, settings, device="cpu", resume=folder.exists())
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "before": done.before, "after": done.after}
+    return {"seconds": seconds, "before": done.origin.before, "after": done.origin.after}
 
 
 def fit(job: Job) -> Answer:

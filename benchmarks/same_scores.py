@@ -10,7 +10,7 @@ PYTHONPATH names:
 
 | set | rows | command |
 |---|---|---|
-| bbc-news | 2,225 articles | `finetext train bbc-news`, what `make demo` runs |
+| bbc-news | 2,225 articles | `finetext train bbc-news` |
 | emotion | the first 2,000 training tweets | `finetext train emotion.txt` |
 | goemotions | the first 1,000 training comments | `finetext train goemotions.tsv`, random splits |
 

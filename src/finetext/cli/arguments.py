@@ -17,7 +17,6 @@ from finetext.core import registry
 from finetext.core.errors import RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset, LabelScheme, SplitName
-from finetext.data.sources import sample_recipe
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
 
@@ -71,12 +70,10 @@ def recipe_values(
     methods: MethodOptions,
     settings: list[str] | None,
 ) -> dict[str, Any]:
-    """Return the values of a recipe file, or of a sample, overridden by the command line."""
+    """Return the values of a recipe file, overridden by the command line."""
     values = {} if recipe is None else read_toml(recipe)
     source = _source(given["data"]["source"], _table(values, "data").get("source"))
-    if recipe is None and isinstance(source, str):
-        values = sample_recipe(source)
-    elif any(given["data"]["source"].values()):
+    if any(given["data"]["source"].values()):
         _table(values, "data").pop("content_hash", None)
     for key, value in {**given, "data": {**given["data"], "source": source}}.items():
         if isinstance(value, Mapping):

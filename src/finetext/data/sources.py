@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, final
+from typing import Final, final
 
 from finetext.core.budget import file_bytes, take, take_text
 from finetext.core.errors import DataError, MissingExtraError, UnclearError
@@ -46,15 +46,6 @@ def files_below(folder: Path) -> list[File]:
     files = [file_at(p, PurePosixPath(p.relative_to(folder).as_posix())) for p in paths]
     kept = (file for file in files if not is_litter(file.path))
     return sorted(kept, key=lambda file: file.path.parts)
-
-
-def sample_recipe(name: str) -> dict[str, Any]:
-    """Return recipe values that keep the run on a sample short; empty for anything else."""
-    if name != "bbc-news" or os.path.exists(name):
-        return {}
-    finetune = {"max_length": 64, "epochs": 1, "batch_size": 16}
-    cheap: dict[str, Any] = {"majority": {}, "tfidf": {}, "static": {}, "probe": {}}
-    return {"methods": {**cheap, "finetune": finetune, "blend": {}}}
 
 
 def bbc_news() -> Path:

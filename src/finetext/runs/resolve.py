@@ -18,7 +18,6 @@ from finetext.core.types import Dataset, Finding, LabelScheme, Splits
 from finetext.core.wording import counted
 from finetext.data.column_roles import role_lines
 from finetext.data.read import read as read_data
-from finetext.data.sources import sample_recipe
 from finetext.data.split import all_train
 from finetext.data.split import split as split_rows
 from finetext.data.units import duplicate_lines
@@ -90,14 +89,13 @@ def recipe_for(
     seed: int | None = None,
     minutes: float | None = None,
 ) -> Recipe:
-    """Return the recipe that is given, that of a sample or the default one, with other settings."""
+    """Return the recipe that is given or the default one, with other settings."""
     if isinstance(what, Recipe):
         if what.source is None:
             raise RecipeError("the recipe names no data; give it a source, or pass the data")
         recipe = what
     else:
-        values = sample_recipe(what) if isinstance(what, str) else {}
-        recipe = replace(Recipe.from_values(values), source=_source(what))
+        recipe = replace(Recipe(), source=_source(what))
     if methods is not None:
         listed = [methods] if isinstance(methods, str | Method) else methods
         chosen = listed if isinstance(listed, Mapping) else ladder(listed, recipe.methods)
