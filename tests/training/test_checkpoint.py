@@ -44,6 +44,33 @@ def test_the_earliest_of_the_best_is_kept(scores: list[float], kept: int) -> Non
     assert best.is_good == (max(scores) > float("-inf"))
 
 
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([0.5, 0.9, 0.85, 0.81], 3),
+        ([0.5, 0.9, 0.85, 0.7], 2),
+        ([0.9, 0.82, 0.95, 0.83], 2),
+        ([0.5, 0.5, 0.5], 2),
+        ([float("-inf"), float("-inf")], 0),
+        ([0.5, float("-inf")], 0),
+    ],
+)
+def test_the_latest_within_the_error_of_the_best_is_kept(scores: list[float], kept: int) -> None:
+    best = BestWeights(2)
+    for number, score in enumerate(scores):
+        best.offer(score, number, {"weight": torch.tensor(float(number))}, 0.1)
+    assert (best.step, best.weights["weight"].item()) == (kept, kept)
+    assert best.score == max(scores)
+
+
+def test_patience_counts_from_the_best_itself() -> None:
+    best = BestWeights(2)
+    for number, score in enumerate([0.9, 0.88, 0.89]):
+        best.offer(score, number, {"weight": torch.zeros(1)}, 0.1)
+    assert best.is_stale
+    assert best.step == 2
+
+
 def test_best_weights_are_a_copy() -> None:
     best, weight = BestWeights(None), torch.zeros(2)
     best.offer(1.0, 5, {"weight": weight})

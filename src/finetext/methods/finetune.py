@@ -108,7 +108,8 @@ class Finetune(Method):
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
         patience: evaluations without improvement before training stops; None (the default): never.
         best_by: "loss" or the name of a metric, which choose the best weights on validation rows;
-            None (the default) is the metric of the run.
+            None (the default) is the metric of the run. Of weights behind the best of a metric by
+            no more than its standard error, the latest are kept.
         precision: "fp32", "bf16", "fp16" (on a GPU; with loss scaling), or "auto" (the default):
             bf16 where the hardware is fast at it, measured if the training is long enough, else
             fp32. The saved weights are fp32.

@@ -62,7 +62,12 @@ def set_random_states(states: Mapping[str, Any], device: Any) -> None:
 
 @dataclass(eq=False)
 class BestWeights:
-    """A copy in memory of the weights with the highest score so far; the earliest among equals."""
+    """A copy in memory of the weights with the highest score so far; the earliest among equals.
+
+    Where the standard error of a score is known, the latest weights count as good as the best that
+    are behind by no more (Breiman et al. 1984, "Classification and Regression Trees", choose the
+    simplest such tree): the learning rate falls, so what is later is better but for chance.
+    """
 
     patience: int | None
     weights: dict[str, Any] = field(default_factory=dict)
@@ -70,11 +75,16 @@ class BestWeights:
     step: int = 0
     since: int = 0
 
-    def offer(self, score: float, step: int, weights: Mapping[str, Any]) -> None:
-        """Copy the weights of a step if `score` is the highest."""
+    def offer(
+        self, score: float, step: int, weights: Mapping[str, Any], error: float = 0.0
+    ) -> None:
+        """Copy the weights of a step if `score` is the highest, or is not with its `error`."""
         self.since += 1
-        if score > self.score or not self.weights:
-            self.score, self.step, self.since = score, step, 0
+        is_higher = score > self.score or not self.weights
+        if is_higher:
+            self.score, self.since = score, 0
+        if is_higher or (error and self.is_good and score >= self.score - error):
+            self.step = step
             self.weights = {name: tensor.clone() for name, tensor in weights.items()}
 
     @property

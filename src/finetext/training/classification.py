@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -151,11 +152,14 @@ class ClassificationTask:
         by = self.best_by or self.metric
         names = dict.fromkeys([self.metric, *([] if by == LOSS else [by])])
         figures = {f"validation {of}": registry.load("metrics", of)(predictions) for of in names}
+        error = 0.0
         if by != LOSS:
             score = registry.load("metrics", by).goodness(predictions)
+            error = math.sqrt(max(0.0, score * (1 - score)) / len(predictions))  # as of a share
         else:
             score = -np.inf if np.isnan(mean_loss) else -mean_loss
-        return Evaluation(score, figures | {VALIDATION_LOSS: mean_loss}, collapse_of(predictions))
+        figures |= {VALIDATION_LOSS: mean_loss}
+        return Evaluation(score, figures, collapse_of(predictions), error)
 
     def state(self) -> dict[str, Any]:
         """Return no tensors: nothing is carried from step to step."""

@@ -277,7 +277,7 @@ class Training:
         score = -math.inf if found.collapse else found.score
         self.record.evaluated(found.figures, found.collapse)
         weights, step = self.optimizer.weights, self.record.step
-        self.best.offer(score, step, weights)
+        self.best.offer(score, step, weights, found.error)
         try:
             self.kept.offer(Evaluated(step, found.figures), score, weights)
         except OSError as error:
