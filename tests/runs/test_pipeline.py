@@ -290,13 +290,8 @@ def test_run_on_data_passed_in_python_can_be_moved(tmp_path: Path) -> None:
     assert repr(metrics(again)[0]) == repr(metrics(run)[0])  # with nan among the scores
 
 
-def test_sample_has_settings_and_a_folder_of_its_name_has_none(workplace: Path) -> None:
-    of_sample = recipe_for("bbc-news", ["finetune"]).methods["finetune"]
-    assert (of_sample.max_length, of_sample.epochs) == (64, 1)  # type: ignore[attr-defined]
-    given = finetext.Finetune()
-    assert recipe_for("bbc-news", [given]).methods["finetune"] == given
-    (workplace / "bbc-news").mkdir()
-    assert recipe_for("bbc-news", ["finetune"]).methods["finetune"] == given
+def test_methods_of_the_sample_are_those_of_any_data() -> None:
+    assert recipe_for("bbc-news", ["finetune"]).methods["finetune"] == finetext.Finetune()
 
 
 def test_provenance_and_scores(finished: Path) -> None:

@@ -155,7 +155,7 @@ class ClassificationTask:
         error = 0.0
         if by != LOSS:
             score = registry.load("metrics", by).goodness(predictions)
-            error = math.sqrt(max(0.0, score * (1 - score)) / len(predictions))  # as of a share
+            error = standard_error(score, len(self.validation))
         else:
             score = -np.inf if np.isnan(mean_loss) else -mean_loss
         figures |= {VALIDATION_LOSS: mean_loss}
@@ -167,6 +167,11 @@ class ClassificationTask:
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:
         """Do nothing."""
+
+
+def standard_error(score: float, rows: int) -> float:
+    """Return that of a share of so many rows, which metrics from 0 to 1 have at least; else 0."""
+    return math.sqrt(max(0.0, score * (1 - score)) / rows)
 
 
 def cross_entropy(logits: Floats, targets: Integers, multilabel: bool) -> float:
