@@ -67,7 +67,8 @@ class Finetune(Method):
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
         epochs: passes over the training rows; None (the default) is the fewest from 1 to 10 that
-            make 250 steps; from 2 to 10 and 200 where all layers have the same learning rate.
+            make 250 steps, but 2 if one makes less than 400; from 2 to 10 and 200 where all layers
+            have the same learning rate.
         batch_size: rows per step, 32 by default; "auto" tries 2, 4, 8, ... and takes the largest
             that fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate, that of the head (before `head_rate`) if rates fall;

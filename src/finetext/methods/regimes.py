@@ -6,6 +6,7 @@
 | of each layer below the head | 0.8 times that of the one above | (1), (2) |
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
 | epochs | the fewest from 1 to 10 that make 250 steps, fewer for long texts | (4) |
+| epochs where one would do | 2, if one makes less than 400 steps | (7) |
 | the same where all layers have one rate | the fewest from 2 to 10 that make 200 steps | |
 | tokens of a text | at most 256, from its head and its tail | (6) |
 | first bias of the head | logit of each label's frequency, multi-label only | (5) |
@@ -15,8 +16,9 @@
     falling by 0.8 per layer (0.9 in the largest).
 (3) The same section: with 77 classes the head of a usual rate stays near its random start.
 (4) The same section: with fewer steps accuracy is lost on all sets; more gain little.
-(6) The same section: on reviews 256 tokens of both ends do better than 256 of the head or 512.
 (5) The same section; Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.3.
+(6) The same section: on reviews 256 tokens of both ends do better than 256 of the head or 512.
+(7) The log, "Which checkpoint to keep": a second epoch on 7,000 to 9,000 rows.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from finetext.core.arrays import Floats, Integers
 from finetext.training.plan import MAX_LEARNING_RATE, USUAL_WIDTH, learning_rate_for
 
 FEWEST_STEPS: Final = 250
+STEPS_OF_ONE_EPOCH: Final = 400
+"""Steps of an epoch from which one is enough."""
 EPOCHS: Final = (1, 10)
 FEWEST_FLAT_STEPS: Final = 200
 FLAT_EPOCHS: Final = (2, 10)
@@ -65,10 +69,12 @@ def epochs_for(rows: int, batch_size: int, tokens: float, is_flat: bool = False)
         is_flat: whether all layers have the same learning rate.
     """
     least, most = FLAT_EPOCHS if is_flat else EPOCHS
-    steps = float(FEWEST_FLAT_STEPS)
+    steps, of_epoch = float(FEWEST_FLAT_STEPS), math.ceil(rows / batch_size)
     if not is_flat:
-        steps = max(FEWEST_LONG_STEPS, FEWEST_STEPS * min(1.0, SHORT / max(tokens, 1.0)))
-    return min(most, max(least, math.ceil(steps / math.ceil(rows / batch_size))))
+        shorter = min(1.0, SHORT / max(tokens, 1.0))
+        steps = max(FEWEST_LONG_STEPS, FEWEST_STEPS * shorter)
+        least = 2 if of_epoch < STEPS_OF_ONE_EPOCH * shorter else least
+    return min(most, max(least, math.ceil(steps / of_epoch)))
 
 
 def falls(config: Any) -> bool:
