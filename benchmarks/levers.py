@@ -4,14 +4,18 @@
     FINETEXT_DATA=../shared/data python benchmarks/levers.py --variants "batches of 16" dropout
 
 Rows are those of `minutes.py`: training rows are drawn anew for each seed, and other rows of the
-training part are judged, 2,000 at most. No validation rows are held out and no checkpoint is
+training part are scored, 2,000 at most. No validation rows are held out and no checkpoint is
 chosen: the last weights count. Of several labels a row, thresholds are chosen on half of the rows
-that are judged, and the other half is scored. Test rows are never read.
+that are scored, and the other half counts. Test rows are never scored.
 
-"N layers" keeps the first N layers of MiniLM. "adapted" starts from MiniLM after one epoch of
-masked language modeling on the texts that training rows are drawn from, once for each set; that
-time does not count. Differences are paired by seed: the mean over sets of one size, and a 95%
-interval by Student's t over sets and seeds.
+A variant changes what its settings in VARIANTS say and what follows from them: one rate for all
+layers is a third of the highest, larger batches make fewer steps, and gradual unfreezing makes
+fewer epochs, of which the first three do not train all layers. "N layers" keeps the first N layers
+of MiniLM. "adapted" starts from MiniLM after one epoch of masked language modeling on the texts
+that training rows are drawn from, once for each set; that time does not count.
+
+Differences are those of the mean over these sets, paired by seed, with a 95%
+interval by Student's t over seeds.
 """
 
 from __future__ import annotations
@@ -19,12 +23,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 import common
 import minutes_data
 import numpy as np
 from common import Answer, Job, Ledger
+from record import commit
 
 import finetext
 from finetext.core.contracts import FitContext
@@ -33,13 +39,13 @@ from finetext.methods import regimes
 DEFAULT: Final = "default"
 ADAPTED: Final = "adapted"
 TOKENS: Final = 20.0
-"""Of a text on average, for `epochs_for`: all sets but IMDb and BBC have short texts."""
+"""Of a text on average, for `epochs_for`; all sets have short texts."""
 ULMFIT: Final = {
     "unfreeze": "gradual", "discriminative": 2.6, "schedule": "one-cycle", "head": "concat",
 }  # fmt: skip
 GRADUAL: Final = {
     "unfreeze": "gradual", "discriminative": 1.25, "learning_rate": 3e-4,
-    "stage_rates": (10.0, 2.0, 1.0, 1.0), "stage_epochs": (1, 1, 1, 4),
+    "stage_rates": [10.0, 2.0, 1.0, 1.0], "stage_epochs": [1, 1, 1, 4],
 }  # fmt: skip
 VARIANTS: Final[dict[str, dict[str, Any]]] = {
     DEFAULT: {},
@@ -64,7 +70,8 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "adapted, gradual, concat": GRADUAL | {"adapted": True, "head": "concat"},
     "adapted, ULMFiT": ULMFIT | {"adapted": True},
 }
-SETS: Final = ("emotion", "sst2", "films", "banking77")
+SETS: Final = ("emotion", "sst2", "films", "banking77", "sms", "goemotions")
+"""Of short texts; the first four by default."""
 
 
 def main() -> None:
@@ -72,10 +79,13 @@ def main() -> None:
     if common.served(work):
         return
     parser = common.parser(__doc__)
-    parser.add_argument("--sets", nargs="+", default=SETS, choices=list(minutes_data.SETS))
+    parser.add_argument("--sets", nargs="+", default=SETS[:4], choices=SETS)
     parser.add_argument("--sizes", nargs="+", type=int, default=[500, 2_000], metavar="ROWS")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
+    parser.add_argument(
+        "--version", default=commit(), help="of finetext in the ledger (its commit)"
+    )
     options = parser.parse_args()
     options.variants = list(dict.fromkeys([DEFAULT, *options.variants]))
     ledger = Ledger("levers", options.ledgers)
@@ -98,7 +108,7 @@ def measured(options: Any, ledger: Ledger, name: str, size: int, seed: int, vari
     """What one variant achieved, from the ledger or now."""
     settings = VARIANTS[variant]
     job: Job = {"set": name, "size": size, "seed": seed, "settings": settings}
-    job = job | {"threads": options.threads}
+    job = job | {"threads": options.threads, "version": options.version}
     extra: Job = {"folder": str(options.ledgers)}
     if settings.get("adapted"):
         place = {"folder": str(options.ledgers / f"minilm-{name}")}
@@ -119,7 +129,8 @@ def table(options: Any, found: dict[tuple[str, int, str], list[Answer]], size: i
         answers = [found[variant, size, name] for name in options.sets]
         usual = [found[DEFAULT, size, name] for name in options.sets]
         scores, before = (
-            [answer["score"] for of in each for answer in of] for each in (answers, usual)
+            [fmean(answer["score"] for answer in of) for of in zip(*each, strict=True)]
+            for each in (answers, usual)
         )
         seconds, time_before = (
             sum(answer["seconds"] for of in each for answer in of) for each in (answers, usual)
@@ -207,8 +218,10 @@ def _shallower(layers: int, folder: Path) -> Path:
         model = AutoModel.from_pretrained(resolve("minilm").path)
         model.encoder.layer = model.encoder.layer[:layers]
         model.config.num_hidden_layers = layers
-        model.save_pretrained(folder)
-        load_tokenizer("minilm").save_pretrained(folder)
+        unfinished = folder.with_suffix(".part")
+        model.save_pretrained(unfinished)
+        load_tokenizer("minilm").save_pretrained(unfinished)
+        unfinished.rename(folder)
     return folder
 
 

@@ -4,9 +4,9 @@
     FINETEXT_DATA=../shared/data python benchmarks/targets.py --cells films --method blend
 
 One call with defaults for each cell and seed; a seed also draws the rows where not all are used.
-Rows that judge are validation rows where a set has them ready made, else other training rows that
-`minutes.py` develops on; of Banking77 its test rows, which nothing was chosen by. IMDb and films
-are judged on other films.
+Scores are on ready-made validation rows where a set has them, else on other training rows that
+`minutes.py` develops on; those of IMDb and films are about other films. The recipe of fine-tuning
+was developed on the same rows, so that these scores are optimistic; test rows are never scored.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import minutes_data
 import numpy as np
 from common import Answer, Job, Ledger, data_folder
 from minutes_data import Row
+from record import commit
 
 import finetext
 
@@ -64,13 +65,6 @@ def goemotions() -> tuple[list[Row], list[Row]]:
     return parts[0], parts[1]
 
 
-def banking77() -> tuple[list[Row], list[Row]]:
-    """The ready-made training and test queries."""
-    cut = minutes_data.cut_of("banking77")
-    read = minutes_data.SETS["banking77"].read(data_folder())
-    return [*cut.pool, *cut.developing], read[1]
-
-
 def developing(name: str) -> Callable[[], tuple[list[Row], list[Row]]]:
     """The rows of a set that training rows are drawn from, and those to develop on."""
 
@@ -84,7 +78,7 @@ def developing(name: str) -> Callable[[], tuple[list[Row], list[Row]]]:
 CELLS: Final[dict[str, Target]] = {
     "emotion": Target(emotion, None, "accuracy", 0.93),
     "emotion-500": Target(emotion, 500, "accuracy", 0.78),
-    "banking77": Target(banking77, None, "accuracy", 0.92),
+    "banking77": Target(developing("banking77"), None, "accuracy", 0.92),
     "films": Target(developing("films"), None, "accuracy", 0.87),
     "imdb-3000": Target(developing("imdb"), 3_000, "macro_f1", 0.90),
     "goemotions": Target(goemotions, None, "macro_f1", 0.46),
@@ -100,7 +94,9 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=list(CELLS))
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
     parser.add_argument("--method", default="finetune", help="of finetext.fit (finetune)")
-    parser.add_argument("--version", help="name for this state of finetext in the ledger")
+    parser.add_argument(
+        "--version", default=commit(), help="of finetext in the ledger (its commit)"
+    )
     options = parser.parse_args()
     ledger = Ledger("targets", options.ledgers)
     found: dict[str, list[Answer]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,32 @@ def test_a_class_of_one_row_is_learned_where_test_rows_are_given(several: bool) 
     assert_disjoint(splits, rows=51)
     assert "40" in splits.train.ids
     assert len(splits.validation) == 6
-    with pytest.raises(DataError, match="'once' has 1 row, but train and validation need 2"):
-        split(data, SplitSettings(validation=6))
+    groups = [f"g{row}" for row in range(51)]
+    grouped = make(data.labels, split=parts, group=groups)
+    with pytest.raises(DataError, match="'once' has 1 row in 1 group, but train and validation"):
+        split(grouped)
+
+
+def test_copies_stay_together_beside_a_class_of_one_row() -> None:
+    words = [f"w{row} x{row} y{row} z{row}" for row in range(20)]
+    texts = [*words, *words, "of its own", *(f"test {row}" for row in range(10))]
+    table = make([*"ab" * 20, "once", *"ab" * 5], split=["train"] * 41 + ["test"] * 10).table
+    data = replace(
+        make(["a", "b", "once"]), table=table.remove_columns("text").add_column("text", texts)
+    )
+    splits = split(data)
+    assert "of its own" in splits.train.texts
+    assert len(splits.validation) >= 2
+    assert not set(splits.train.texts) & set(splits.validation.texts)
+
+
+def test_validation_has_a_row_of_each_class_where_test_rows_are_given() -> None:
+    labels = [str(row % 12) for row in range(48)]
+    data = make([*labels, *labels[:12]], split=["train"] * 48 + ["test"] * 12)
+    assert set(split(data).validation.labels) == set(labels)
+    many = make([*map(str, range(20))] * 2 + ["0", "1"], split=["train"] * 40 + ["test"] * 2)
+    with pytest.raises(DataError, match="fewer than the 20 classes"):
+        split(many)
 
 
 def test_carving_respects_groups_and_ready_made_splits() -> None:

@@ -53,6 +53,7 @@ def test_the_earliest_of_the_best_is_kept(scores: list[float], kept: int) -> Non
         ([0.5, 0.5, 0.5], 2),
         ([float("-inf"), float("-inf")], 0),
         ([0.5, float("-inf")], 0),
+        ([0.5, float("nan"), 0.45], 2),
     ],
 )
 def test_the_latest_within_the_error_of_the_best_is_kept(scores: list[float], kept: int) -> None:

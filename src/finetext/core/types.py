@@ -203,8 +203,8 @@ class Dataset:
         """The values of a column in row order; raises a DataError if there is none."""
         if name not in (known := self.table.column_names):
             raise DataError(f"the data have no column {name!r}; there are: {', '.join(known)}")
-        values, rows = self.table.data.column(name), self.table._indices
-        return list((values if rows is None else values.take(rows.column(0))).to_pylist())
+        is_whole = self.table._indices is None  # no selection on top of the stored rows
+        return list(self.table.data.column(name).to_pylist() if is_whole else self.table[name][:])
 
     @cached_property
     def ids(self) -> list[str]:

@@ -25,8 +25,11 @@ from finetext.data.rows import File, Source
 from finetext.data.sources import decode, file_at
 from finetext.data.structured_cells import multi_hot, plain_values
 
-MOST_DIFFERENT: Final = 0.8
-"""Share of the rows that have labels of their own above which these are taken for no classes."""
+MOST_DIFFERENT: Final = 0.5
+"""Labels per row above which a column holds no classes."""
+MOST_DIFFERENT_OF_FEW: Final = 0.8
+"""The same of a sample of up to `FEW` rows, which hold one row of many a class."""
+FEW: Final = 500
 Labels = list[list[str] | None]
 """Names of each row, exactly one unless multi-label; None where the label is missing."""
 
@@ -211,7 +214,8 @@ def refuse_odd_labels(
         raise UnlabeledError(
             f"{shown} has one class only, {scheme.names[0]!r}; a classifier needs two or more"
         )
-    if len(labels) >= 20 and len(scheme) > MOST_DIFFERENT * len(labels):
+    most = MOST_DIFFERENT_OF_FEW if len(labels) <= FEW else MOST_DIFFERENT
+    if len(labels) >= 20 and len(scheme) > most * len(labels):
         raise DataError(
             f"{shown} has {len(scheme):,} different values in {len(labels):,} rows, too few rows "
             "of each to learn from; if they are classes, collect more of each or merge some; "

@@ -26,6 +26,7 @@ from finetext.data.placement import grouped, iterative, stratified
 from finetext.data.units import numbers_of, together
 
 HELD_OUT: Final = 0.1
+MOST_ROOM: Final = 1 / 3
 
 
 def split(dataset: Dataset, settings: SplitSettings | None = None, seed: int = 0) -> Splits:
@@ -67,11 +68,9 @@ def _split(
     keeps_groups = _keeps_groups(dataset, settings.grouped)
     cutter = _Cutter(dataset, settings.strategy, keeps_groups, seed, clusters)
     counts = _carved_counts(len(pools["train"]), settings.train, carved)
-    if settings.cross_validate and settings.validation is None and "validation" in counts:
-        lacking = max(0, cutter.classes(pools["train"]) - counts["validation"])
-        counts["validation"] += lacking
-        counts["train"] -= lacking
-    rows = _train_and_others(cutter, pools.pop("train"), counts, settings)
+    if settings.train is None and settings.validation is None and "test" not in counts:
+        _make_room(counts, cutter, pools["train"], settings.cross_validate)
+    rows = cutter.cut(pools.pop("train"), counts)
     for name, pool in pools.items():
         size = getattr(settings, name)
         rows |= {name: pool} if size is None else cutter.cut(pool, {name: _count(size, len(pool))})
@@ -88,26 +87,19 @@ def _split(
     return splits
 
 
-def _train_and_others(
-    cutter: _Cutter, pool: Integers, counts: Mapping[str, int], settings: SplitSettings
-) -> dict[str, Integers]:
-    """Return the rows of the splits to be cut from a pool.
+def _make_room(
+    counts: dict[str, int], cutter: _Cutter, pool: Integers, is_cross_validated: bool | None
+) -> None:
+    """Give validation a row of each class with two; else `cut` says what is lacking.
 
-    If only validation rows of no requested number are cut from training rows, a class with one row
-    stays among these.
+    Where test rows are given, no more than a third of the rows to learn from goes there.
     """
-    try:
-        return cutter.cut(pool, counts)
-    except DataError:
-        is_open = settings.train is None and settings.validation is None
-        if set(counts) != {"train", "validation"} or not is_open or cutter.grouped:
-            raise
-        if settings.cross_validate or settings.strategy != "stratified":
-            raise
-        train, held = held_out_rows(cutter.dataset.targets[pool], cutter.seed, DEFAULT_SHARE)
-        if not len(held):
-            raise
-        return {"train": pool[train], "validation": pool[held]}
+    shared = np.setdiff1d(pool, cutter.alone(pool, counts))
+    needed = cutter.classes(shared)
+    if "validation" in counts and (is_cross_validated or needed <= MOST_ROOM * len(pool)):
+        lacking = max(0, needed - counts["validation"])
+        counts["validation"] += lacking
+        counts["train"] -= lacking
 
 
 def folds(
@@ -199,27 +191,21 @@ def held_out(dataset: Dataset, seed: int, size: float = HELD_OUT) -> tuple[Datas
         raise DataError(
             f"{size} of {len(dataset)} rows cannot be held out: give a share such as 0.1 or a count"
         )
-    train, held = held_out_rows(dataset.targets, seed, size)
-    if not len(held):
+    if not size:
         return dataset, dataset
-    return dataset.select(train), dataset.select(held)
-
-
-def held_out_rows(targets: Integers, seed: int, size: Size) -> tuple[Integers, Integers]:
-    """Return the rows of `held_out` out of those with these targets; none to choose by if few."""
-    every, none = np.arange(len(targets)), np.zeros(0, np.int64)
-    wanted = size if isinstance(size, int) else round(size * len(targets))
+    wanted = size if isinstance(size, int) else round(size * len(dataset))
+    targets = dataset.targets
     several = targets.ndim == 2
     indicators = targets if several else np.eye(targets.max() + 1, dtype=np.int64)[targets]
     free = np.flatnonzero(~indicators[:, indicators.sum(axis=0) == 1].any(axis=1))
     classes = 1 if several else len(np.unique(targets[free]))
     count = min(max(wanted, classes), len(free) - classes)
-    if not size or count < 1:
-        return every, none
+    if count < 1:
+        return dataset, dataset
     cut = iterative if several else stratified
     parts = cut(targets[free], [len(free) - count, count], np.random.default_rng(seed))
     held = free[parts == 1]
-    return np.setdiff1d(every, held), held
+    return dataset.select(np.setdiff1d(np.arange(len(targets)), held)), dataset.select(held)
 
 
 @dataclass(frozen=True)
@@ -237,14 +223,34 @@ class _Cutter:
         if empty := next((name for name, count in counts.items() if count < 1), None):
             size = counted(len(pool), "row")
             raise DataError(f"{empty} would be empty: the requested sizes are too small for {size}")
-        parts = self._assign(pool, counts)
-        rows = {name: pool[parts == part] for part, name in enumerate(counts)}
+        alone = self.alone(pool, counts)
+        shared = np.setdiff1d(pool, alone)
+        sizes = {name: of - (len(alone) if name == "train" else 0) for name, of in counts.items()}
+        parts = self._assign(shared, sizes)
+        rows = {name: shared[parts == part] for part, name in enumerate(counts)}
+        if len(alone):
+            rows["train"] = np.sort(np.concatenate([rows["train"], alone]))
         if empty := next((name for name in rows if not len(rows[name])), None):
             raise DataError(
                 f"{empty} would be empty: the groups are too few or too large for "
                 f"{_and(counts)}; give more groups, or other sizes"
             )
         return rows
+
+    def alone(self, pool: Integers, counts: Mapping[str, int]) -> Integers:
+        """Return the rows with a class of one row, which stay in train if test rows are given.
+
+        Validation then has no row of the class, and can do without. Rows in groups are not among
+        them, nor are copies of other texts, and not all of the rows that train is to have.
+        """
+        if set(counts) != {"train", "validation"} or self.strategy != "stratified" or self.grouped:
+            return pool[:0]
+        indicators = self._indicators(pool)
+        rows = pool[indicators[:, indicators.sum(axis=0) == 1].any(axis=1)]
+        if self.clusters is not None:
+            sizes = np.bincount(self.clusters[pool])
+            rows = rows[sizes[self.clusters[rows]] == 1]
+        return rows if len(rows) < counts["train"] else pool[:0]
 
     def classes(self, pool: Integers) -> int:
         """Return how many classes each split must have, in a stratified split by one label."""

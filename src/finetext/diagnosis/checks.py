@@ -100,8 +100,9 @@ def missing_classes(material: Material) -> list[Finding]:
     findings = []
     total = material.counts.sum(axis=0)
     sizes, classes = material.counts.sum(axis=1), np.count_nonzero(total)
-    # Elsewhere a stratified split is refused.
+    # Elsewhere a stratified split is refused, or leaves a class with one row in train.
     can_be = min(total[total > 0]) >= len(material.parts) and min(sizes) >= classes
+    can_be &= bool((material.counts[0][total > 0] > 1).all())
     for (part, _), counts in zip(material.parts, material.counts, strict=True):
         missing = np.flatnonzero((total > 0) & (counts == 0))
         if len(missing):

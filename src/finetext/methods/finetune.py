@@ -109,8 +109,8 @@ class Finetune(Method):
         evaluate_every: steps between evaluations; None (the default) evaluates after each epoch.
         patience: evaluations without improvement before training stops; None (the default): never.
         best_by: "loss" or the name of a metric, which choose the best weights on validation rows;
-            None (the default) is the metric of the run. Of weights behind the best of a metric by
-            no more than its standard error, the latest are kept.
+            None (the default) is the metric of the run. Of weights within one standard error of
+            the best, the latest are kept, unless the metric is no share or `patience` is set.
         precision: "fp32", "bf16", "fp16" (on a GPU; with loss scaling), or "auto" (the default):
             bf16 where the hardware is fast at it, measured if the training is long enough, else
             fp32. The saved weights are fp32.
@@ -206,10 +206,10 @@ class Finetune(Method):
         return self._fitted(train, validation, context)
 
     def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:
-        """Train on all rows, up to the share of the steps at which `fitted` was the best."""
+        """Train on all rows for as many epochs, up to the share of steps that `fitted` is of."""
         assert isinstance(fitted, TransformerClassifier)
         done = fitted.trained_with
-        found = {name: done[name] for name in ("batch_size",) if name in done}
+        found = {name: done[name] for name in ("batch_size", "epochs") if name in done}
         method, share = replace(self, **found), done["step"] / done["steps"]
         again = method._fitted(rows, rows.select([]), context, share)
         return replace(again, trained_with={**again.trained_with, **found})
@@ -236,6 +236,8 @@ class Finetune(Method):
         model.eval()
         trained = {**classifier.trained_with, **asdict(result.choice)}
         trained |= {"step": result.step, "steps": result.steps}
+        if self.epochs is None and self.stages is None and self.unfreeze == "none":
+            trained["epochs"] = stages[0].epochs
         if method.batch_size != self.batch_size:
             trained["batch_size"] = method.batch_size
         classifier = replace(classifier, trained_with=trained)

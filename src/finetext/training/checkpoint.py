@@ -64,9 +64,9 @@ def set_random_states(states: Mapping[str, Any], device: Any) -> None:
 class BestWeights:
     """A copy in memory of the weights with the highest score so far; the earliest among equals.
 
-    Where the standard error of a score is known, the latest weights count as good as the best that
-    are behind by no more (Breiman et al. 1984, "Classification and Regression Trees", choose the
-    simplest such tree): the learning rate falls, so what is later is better but for chance.
+    Where a score has an error, weights that are later and behind by no more are taken instead: on
+    few validation rows a lead is mostly chance (`benchmarks/LOG.md`, "Which checkpoint to keep").
+    The error is that of one score, although both are of the same rows, so it is on the safe side.
     """
 
     patience: int | None
@@ -76,14 +76,14 @@ class BestWeights:
     since: int = 0
 
     def offer(
-        self, score: float, step: int, weights: Mapping[str, Any], error: float = 0.0
+        self, score: float, step: int, weights: Mapping[str, Any], error: float | None = None
     ) -> None:
-        """Copy the weights of a step if `score` is the highest, or is not with its `error`."""
+        """Keep the weights if `score` is the highest, or within `error` of it."""
         self.since += 1
         is_higher = score > self.score or not self.weights
         if is_higher:
             self.score, self.since = score, 0
-        if is_higher or (error and self.is_good and score >= self.score - error):
+        if is_higher or (error is not None and self.is_good and score >= self.score - error):
             self.step = step
             self.weights = {name: tensor.clone() for name, tensor in weights.items()}
 

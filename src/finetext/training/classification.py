@@ -152,7 +152,7 @@ class ClassificationTask:
         by = self.best_by or self.metric
         names = dict.fromkeys([self.metric, *([] if by == LOSS else [by])])
         figures = {f"validation {of}": registry.load("metrics", of)(predictions) for of in names}
-        error = 0.0
+        error = None
         if by != LOSS:
             score = registry.load("metrics", by).goodness(predictions)
             error = standard_error(score, len(self.validation))
@@ -169,9 +169,16 @@ class ClassificationTask:
         """Do nothing."""
 
 
-def standard_error(score: float, rows: int) -> float:
-    """Return that of a share of so many rows, which metrics from 0 to 1 have at least; else 0."""
-    return math.sqrt(max(0.0, score * (1 - score)) / rows)
+def standard_error(score: float, rows: int) -> float | None:
+    """Return the standard error of a share measured on `rows` rows; None if it is none.
+
+    Half a row on either side (as many as Agresti and Coull 1998 add for one standard error) keeps
+    it above 0 where all rows are right.
+    """
+    if not 0 <= score <= 1:
+        return None
+    share = (score * rows + 0.5) / (rows + 1)
+    return math.sqrt(share * (1 - share) / rows)
 
 
 def cross_entropy(logits: Floats, targets: Integers, multilabel: bool) -> float:

@@ -168,14 +168,14 @@ class Stage:
 class Evaluation:
     """A score that chooses the best weights (higher is better), and figures to show by name.
 
-    `collapse` says how the model fails to distinguish texts; "" if it does not fail. `error` is the
-    standard error of the score, 0 if it is not known.
+    `collapse` says how the model fails to distinguish texts; "" if it does not fail. `error` is
+    about how far chance moves the score; None if that is not known.
     """
 
     score: float
     figures: Mapping[str, float]
     collapse: str = ""
-    error: float = 0.0
+    error: float | None = None
 
 
 class Task(Protocol):

@@ -277,7 +277,8 @@ class Training:
         score = -math.inf if found.collapse else found.score
         self.record.evaluated(found.figures, found.collapse)
         weights, step = self.optimizer.weights, self.record.step
-        self.best.offer(score, step, weights, found.error)
+        # With patience the end is where it is no longer better, with the learning rate still high.
+        self.best.offer(score, step, weights, None if self.best.patience else found.error)
         try:
             self.kept.offer(Evaluated(step, found.figures), score, weights)
         except OSError as error:
