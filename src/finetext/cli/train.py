@@ -103,7 +103,7 @@ def demo(
     *,
     output: Output,
 ) -> None:
-    """Train on the sample BBC News in four minutes: `finetext train bbc-news --minutes 4`."""
+    """Train on the sample BBC News, in four minutes."""
     chosen = RunTraining(seed=seed, device=device)
     train("bbc-news", chosen=chosen, out=out, minutes=4, resume=resume, output=output)
 
