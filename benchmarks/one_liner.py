@@ -108,7 +108,7 @@ def main() -> None:
         common.say(" | ".join(rows[-1]))
     titles = ["seed", *(f"positive: {name}" for name in invented), "accuracy", "seconds", "right"]
     what = (
-        f"{2 * OF_EACH_CLASS:,} reviews, {common.surroundings(options.threads, options.device)}. "
+        f"{2 * OF_EACH_CLASS:,} reviews. "
         f"Accuracy on {TEST_ROWS:,} test reviews {common.mean_and_spread(accuracies, 4)}; "
         f"{right} of {options.seeds} seeds are right about the invented reviews."
     )
