@@ -202,7 +202,7 @@ class Finetune(Method):
     def fit(
         self, train: Dataset, validation: Dataset, context: FitContext
     ) -> TransformerClassifier:
-        """Train on `train` and keep the weights that are best on `validation`."""
+        """Train on `train` and keep weights by their score on `validation`; see `best_by`."""
         return self._fitted(train, validation, context)
 
     def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:

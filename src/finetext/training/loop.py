@@ -47,7 +47,7 @@ def train_model(
     context: FitContext,
     share: float = 1.0,
 ) -> Trained:
-    """Train an fp32 model in place; it ends with the weights that were best on validation.
+    """Train an fp32 model in place; it ends with the weights that `BestWeights` kept.
 
     Without validation rows these are the last ones. The training ends after `share` of its steps.
 
