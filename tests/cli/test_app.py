@@ -304,7 +304,7 @@ def test_the_demo_is_train_on_the_sample(command: Command, monkeypatch: pytest.M
 
     monkeypatch.setattr("finetext.runs.pipeline.train_recipe", record)
     command("demo", "--seed", "3")
-    command("train", "bbc-news", "--minutes", "4", "--seed", "3")
+    command("train", "bbc-news", "--minutes", "4.75", "--seed", "3")
     assert len(recipes) == 2
     assert recipes[0] == recipes[1]
     assert recipes[0][0].source == "bbc-news"

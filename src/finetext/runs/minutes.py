@@ -47,7 +47,7 @@ LENGTHS: Final = (256, 128)
 """Tokens that texts are truncated to where whole ones take too long."""
 SHORTER: Final = 0.95
 """Share of the tokens below which a shorter length is worth its loss."""
-SHARES: Final = {"cheap": 0.5, "states": 0.25}
+SHARES: Final = {"cheap": 0.5, "states": 0.35}
 """Shares of the time that is left for methods without encoder, and for those that train no encoder;
 what they do not use passes to the next ones."""
 
