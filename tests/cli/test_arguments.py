@@ -125,10 +125,11 @@ def test_parts_of_the_data(
     assert values["data"]["source"] == source
 
 
-def test_a_sample_brings_its_settings() -> None:
+def test_options_go_to_the_methods_that_have_them() -> None:
     values = recipe_values(None, given("bbc-news"), MethodOptions(max_length=32), None)
     assert values["methods"]["probe"] == {"max_length": 32}
-    assert values["methods"]["finetune"] == {"max_length": 32, "epochs": 1, "batch_size": 16}
+    assert values["methods"]["finetune"] == {"max_length": 32}
+    assert values["methods"]["tfidf"] == {}
 
 
 def test_names_that_are_not_there() -> None:
