@@ -125,7 +125,7 @@ def test_parts_of_the_data(
     assert values["data"]["source"] == source
 
 
-def test_options_go_to_the_methods_that_have_them() -> None:
+def test_a_sample_has_no_settings_of_its_own() -> None:
     values = recipe_values(None, given("bbc-news"), MethodOptions(max_length=32), None)
     assert values["methods"]["probe"] == {"max_length": 32}
     assert values["methods"]["finetune"] == {"max_length": 32}
