@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from finetext import Finetune
+from finetext.core.contracts import FitContext
+from finetext.core.types import Dataset
 from finetext.methods import regimes
 from finetext.training.plan import Stage
 
@@ -109,3 +112,15 @@ def test_what_is_read_of_long_texts(tiny_encoder: Path) -> None:
     assert Finetune(encoder, max_length=8, truncation="tail").kept_of_long == "tail"
     assert Finetune("minilm").longest == 256
     assert Finetune("minilm", truncation="head").longest == 512
+
+
+def test_the_second_fit_makes_the_epochs_of_the_first(
+    tiny_encoder: Path, make_dataset: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regimes, "epochs_for", lambda rows, *rest: 2 if rows < 40 else 1)
+    rows = make_dataset([f"good bad {number}" for number in range(40)], ["a", "b"] * 20)
+    method, context = Finetune(str(tiny_encoder), batch_size=8), FitContext(0, "cpu")
+    fitted = method.fit(rows.select(range(32)), rows.select([]), context)
+    again = method.refit(rows, fitted, context)
+    assert [of.trained_with["epochs"] for of in (fitted, again)] == [2, 2]  # type: ignore[attr-defined]
+    assert again.trained_with["steps"] == 10  # type: ignore[attr-defined]

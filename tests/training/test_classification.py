@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from finetext.training.classification import (
     cross_entropy,
     only_first_token,
     predict_logits,
+    standard_error,
 )
 from finetext.training.tokens import TokenTable
 
@@ -309,3 +311,11 @@ def test_a_wrapped_model_works_too_and_all_hidden_states_are_back() -> None:
         model(**batch())
     assert hooks(model) == 0
     assert model.base_model(**batch()).last_hidden_state.shape == (3, 9, 16)
+
+
+def test_a_share_has_an_error_and_other_scores_have_none() -> None:
+    assert standard_error(0.5, 100) == pytest.approx(0.05)
+    assert 0 < (standard_error(1.0, 6) or 0) < (standard_error(1.0, 3) or 0)
+    assert [standard_error(score, 9) for score in (-0.3, 1.2, float("nan"), -math.inf)] == [
+        None
+    ] * 4

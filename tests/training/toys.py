@@ -44,6 +44,7 @@ class Line:
 
     scores: list[float] | None = None
     collapses: Mapping[int, str] = field(default_factory=dict)
+    error: float | None = None
     bad_at: Sequence[int] = ()
     bad_gradient_at: Sequence[int] = ()
     name: str = "toy"
@@ -85,7 +86,7 @@ class Line:
         if self.scores is not None:
             score = self.scores[len(self.weights) - 1]
         collapse = self.collapses.get(len(self.weights), "")
-        return Evaluation(score, {"validation error": -score}, collapse)
+        return Evaluation(score, {"validation error": -score}, collapse, self.error)
 
 
 def trained(

@@ -67,8 +67,8 @@ class Finetune(Method):
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
         epochs: passes over the training rows; None (the default) is the fewest from 1 to 10 that
-            make 250 steps, but 2 if one makes less than 400; from 2 to 10 and 200 where all layers
-            have the same learning rate.
+            make 250 steps, but 2 if one makes less than 400, fewer for long texts; from 2 to 10 and
+            200 steps where all layers have the same learning rate.
         batch_size: rows per step, 32 by default; "auto" tries 2, 4, 8, ... and takes the largest
             that fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate, that of the head (before `head_rate`) if rates fall;
@@ -110,7 +110,7 @@ class Finetune(Method):
         patience: evaluations without improvement before training stops; None (the default): never.
         best_by: "loss" or the name of a metric, which choose the best weights on validation rows;
             None (the default) is the metric of the run. Of weights within one standard error of
-            the best, the latest are kept, unless the metric is no share or `patience` is set.
+            the best, the latest are kept, unless the score is outside 0 to 1 or `patience` is set.
         precision: "fp32", "bf16", "fp16" (on a GPU; with loss scaling), or "auto" (the default):
             bf16 where the hardware is fast at it, measured if the training is long enough, else
             fp32. The saved weights are fp32.

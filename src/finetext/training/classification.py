@@ -170,7 +170,7 @@ class ClassificationTask:
 
 
 def standard_error(score: float, rows: int) -> float | None:
-    """Return the standard error of a share measured on `rows` rows; None if it is none.
+    """Return the standard error of a share measured on `rows` rows; None outside 0 to 1.
 
     Half a row on either side (as many as Agresti and Coull 1998 add for one standard error) keeps
     it above 0 where all rows are right.
