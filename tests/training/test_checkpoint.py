@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from toys import Line, Settings, trained
 
 from finetext.core.contracts import Checkpoints
 from finetext.training import checkpoint
@@ -70,6 +71,14 @@ def test_patience_counts_from_the_best_itself() -> None:
         best.offer(score, number, {"weight": torch.zeros(1)}, 0.1)
     assert best.is_stale
     assert best.step == 2
+
+
+@pytest.mark.parametrize(("patience", "kept"), [(None, 2), (9, 1)])
+def test_without_patience_the_latest_within_the_error_is_kept(
+    patience: int | None, kept: int
+) -> None:
+    task = Line(scores=[0.5, 0.9, 0.85, 0.6], error=0.1)
+    assert trained(task, Settings(patience=patience)) == task.weights[kept]
 
 
 def test_best_weights_are_a_copy() -> None:

@@ -68,14 +68,6 @@ def test_it_stops_early() -> None:
     assert events_of(said) == ["toy: stopped early at step 15 of 20"]
 
 
-@pytest.mark.parametrize(("patience", "kept"), [(None, 2), (9, 1)])
-def test_without_patience_the_latest_within_the_error_is_kept(
-    patience: int | None, kept: int
-) -> None:
-    task = Line(scores=[0.5, 0.9, 0.85, 0.6], error=0.1)
-    assert trained(task, Settings(patience=patience)) == task.weights[kept]
-
-
 def test_it_can_be_run_again_after_stopping_early() -> None:
     trained(Line(scores=[0.5, 0.4]), Settings(patience=1, evaluate_every=2))
     assert trained(Line()) == trained(Line())
