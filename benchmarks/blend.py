@@ -24,7 +24,7 @@ import numpy as np
 import finetext
 from finetext.core.contracts import FitContext, predict
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.blending import PRIOR_ROWS, blended, fit_weights, gain_of
+from finetext.evaluation.blending import PRIOR_ROWS, Weighing, blended, fit_weights, gain_of
 from finetext.evaluation.calibration import fit_temperature, ruled, with_temperature
 from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.metrics import log_loss, metric_for
@@ -160,7 +160,7 @@ def drawn(
         validation[name] = ruled(of.select(chosen), temperature)
         scaled = with_temperature(of.select(judged), temperature)
         others[name] = replace(scaled, decision=validation[name].decision)
-    gain, cross = gain_of(validation, Deciding(), metric, prior)
+    gain, cross = gain_of(validation, Deciding(), metric, Weighing(prior))
     temperature = fit_temperature(cross)
     blend = blended(others, fit_weights(validation, prior))
     rule = ruled(cross, temperature).decision

@@ -52,6 +52,8 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "one rate": {"discriminative": 1.0},
     "half the epochs": {"times": 0.5},
     "twice the epochs": {"times": 2.0},
+    "four times the epochs": {"times": 4.0},
+    "batches of 8": {"batch_size": 8},
     "batches of 16": {"batch_size": 16},
     "batches of 64": {"batch_size": 64},
     "dropout": {"dropout_multiplier": 1.0},

@@ -10,7 +10,9 @@ import pytest
 from finetext.core.arrays import Floats, logits_of, probabilities_of
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.blending import (
+    FEWEST_ROWS,
     LEAST_WEIGHT,
+    Weighing,
     blended,
     bounded_logits,
     cross_blended,
@@ -101,10 +103,10 @@ def test_weights_of_a_fold_do_not_see_it() -> None:
     both = members(300, {"one": 2.0, "other": 2.0})
     cut = np.split(np.arange(300), 3)
     folds = {name: [of.select(rows) for rows in cut] for name, of in both.items()}
-    before = cross_blended(folds)
+    before = cross_blended(folds, Weighing())
     for of in folds.values():  # other labels in the first fold
         of[0] = replace(of[0], targets=(of[0].targets + 1) % 3)
-    after = cross_blended(folds)
+    after = cross_blended(folds, Weighing())
     np.testing.assert_array_equal(before[0].probabilities, after[0].probabilities)
     assert not np.array_equal(before[1].probabilities, after[1].probabilities)
 
@@ -123,7 +125,7 @@ def test_groups_stay_in_one_part() -> None:
 def test_a_gain_is_supported_where_members_differ(several: bool) -> None:
     both = members(600, {"one": 2.0, "other": 2.5}, several)
     scheme = both["one"].scheme
-    gain, cross = gain_of(both, Deciding(), metric_for("macro_f1", scheme), 10.0)
+    gain, cross = gain_of(both, Deciding(), metric_for("macro_f1", scheme), Weighing())
     assert gain.best == "one"
     assert gain.is_supported
     assert cross.ids == both["one"].ids
@@ -133,20 +135,21 @@ def test_a_gain_is_supported_where_members_differ(several: bool) -> None:
 
 def test_a_metric_of_which_less_is_better_is_said_once() -> None:
     both = members(600, {"one": 2.0, "other": 2.5})
-    gain, _ = gain_of(both, Deciding(), log_loss, 10.0)
+    gain, _ = gain_of(both, Deciding(), log_loss, Weighing())
     assert gain.words().count("in log loss") == 1
     assert gain.words().startswith("one: -0.")
 
 
 def test_no_gain_is_supported_of_two_copies() -> None:
     one = members(600, {"one": 2.0})["one"]
-    gain, _ = gain_of({"one": one, "copy": one}, Deciding(), metric_for("accuracy", THREE), 10.0)
+    both = {"one": one, "copy": one}
+    gain, _ = gain_of(both, Deciding(), metric_for("accuracy", THREE), Weighing())
     assert not gain.is_supported
 
 
 def test_a_likelier_blend_with_a_lower_metric_is_not_supported() -> None:
     both = members(600, {"one": 2.0, "other": 2.2})
-    gain, _ = gain_of(both, Deciding(), metric_for("accuracy", THREE), 10.0)
+    gain, _ = gain_of(both, Deciding(), metric_for("accuracy", THREE), Weighing())
     lower = replace(gain.lead, value=-0.001)
     assert gain.likelier.tail() < 0.05
     assert not replace(gain, lead=lower).is_supported
@@ -154,7 +157,7 @@ def test_a_likelier_blend_with_a_lower_metric_is_not_supported() -> None:
 
 def test_twenty_rows_support_nothing() -> None:
     few = {name: of.select(np.arange(20)) for name, of in members(60, {"x": 2.0, "y": 2.0}).items()}
-    gain, _ = gain_of(few, Deciding(), metric_for("accuracy", THREE), 10.0)
+    gain, _ = gain_of(few, Deciding(), metric_for("accuracy", THREE), Weighing())
     assert not gain.is_supported
 
 
@@ -170,10 +173,33 @@ def test_gain_over_folds_counts_all_repeats() -> None:
     }
     blend = FoldPredictions(
         tuple(
-            cross_blended({name: of.repeats[number] for name, of in folded.items()})
+            cross_blended({name: of.repeats[number] for name, of in folded.items()}, Weighing())
             for number in range(2)
         )
     )
     gain = gain_of_folds(folded, blend, metric_for("accuracy", THREE))
     assert gain.is_supported
     assert "300 cross-validated rows" in gain.words()
+
+
+def test_few_rows_give_pretrained_members_the_same_weight() -> None:
+    names, few = ("one", "other"), FEWEST_ROWS - 1
+    every = members(few, {"one": 3.0, "other": 0.5, "words": 3.0})
+    assert Weighing.of(names, few, 10.0).weights(every) == {"one": 0.5, "other": 0.5}
+    for pretrained, rows in ((names, few + 1), (("one",), few), ((), few)):
+        weighing = Weighing.of(pretrained, rows, 10.0)
+        assert not weighing.equal
+        assert weighing.weights(every) == fit_weights(every, 10.0)
+
+
+def test_a_blend_with_a_useless_member_is_shown_to_be_worse() -> None:
+    both = members(140, {"good": 6.0, "noise": 0.0})
+    metric = metric_for("accuracy", THREE)
+    gain, cross = gain_of(both, Deciding(), metric, Weighing(equal=("good", "noise")))
+    assert gain.is_loss
+    assert not gain.is_supported
+    same = blended(both, {"good": 0.5, "noise": 0.5})
+    np.testing.assert_allclose(cross.probabilities, same.probabilities)
+    alike, _ = gain_of(members(140, {"one": 2.0, "other": 2.0}), Deciding(), metric,
+                       Weighing(equal=("one", "other")))  # fmt: skip
+    assert not alike.is_loss

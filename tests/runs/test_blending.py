@@ -65,10 +65,19 @@ class Owl(Method):
     name: ClassVar[str] = "owl"
     needs_validation: ClassVar[bool] = False
     eyes: int = 0
+    encoder: str = ""
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> OwlClassifier:
         assert train.scheme is not None
         return OwlClassifier(train.scheme, AS_LIKELY, 100 * self.eyes + context.seed)
+
+
+@dataclass(frozen=True)
+class Blind(Owl):
+    """Is sure of the wrong class."""
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> OwlClassifier:
+        return replace(super().fit(train, validation, context), scale=-1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +87,7 @@ def owls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TWO = {"first": Owl(1), "second": Owl(2)}
+PRETRAINED = {"first": Owl(1, "minilm"), "second": Owl(2, "minilm"), "own": Owl(3, "random:tiny")}
 ALIKE = {"first": Owl(1), "second": Owl(1)}
 
 
@@ -232,6 +242,45 @@ def test_in_a_cross_validated_run_its_scores_are_out_of_fold(
     monkeypatch.setattr("finetext.runs.blending.gain_of_folds", None)
     again = trained(tmp_path / "run", {**TWO, "blend": Blend()}, split=folded, resume=True)
     assert again.leaderboard == run.leaderboard
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_where_few_rows_tell_which_is_best_pretrained_ones_count_the_same(
+    tmp_path: Path, seeds: int
+) -> None:
+    split = SplitSettings(train=100, validation=20, test=150)
+    methods = {**PRETRAINED, "blend": Blend()}
+    run = trained(tmp_path / "run", methods, split=split, seeds=seeds)
+    members = finetext.info(run.folder / "blend" / "model").described["provenance"]["members"]
+    assert members["first"]["weight"] == members["second"]["weight"] > 0
+    assert set(members) == {"first", "second"}
+    assert run.best == "blend"
+    [found] = [of for of in run.findings if of.code == "blend-hedge"]
+    assert "first, second count the same, as fewer than 150 rows do not tell" in found.message
+    assert Run.open(run.folder).best == "blend"
+    (run.folder / "verdict.json").unlink()
+    again = trained(tmp_path / "run", methods, split=split, seeds=seeds, resume=True)
+    assert again.best == "blend"
+
+
+def test_it_is_left_out_where_few_rows_show_that_it_is_worse(tmp_path: Path) -> None:
+    split = SplitSettings(train=100, validation=140, test=150)
+    methods = {"good": Owl(1, "minilm"), "noise": Blind(2, "minilm"), "blend": Blend()}
+    run = trained(tmp_path / "run", methods, split=split)
+    [found] = [of for of in run.findings if of.code == "blend-left-out"]
+    assert "left out, as it is shown to be worse than good" in found.message
+    assert run.best == "good"
+
+
+def test_few_rows_of_a_cross_validated_run_make_the_same_blend(
+    few_folds: None, tmp_path: Path
+) -> None:
+    folded = SplitSettings(cross_validate=True)
+    methods = {**PRETRAINED, "blend": Blend()}
+    run = trained(tmp_path / "run", methods, split=folded, rows=120)
+    members = finetext.info(run.folder / "blend" / "model").described["provenance"]["members"]
+    assert set(members) == {"first", "second"}
+    assert run.best == "blend"
 
 
 def test_it_needs_two_members(tmp_path: Path) -> None:

@@ -136,10 +136,12 @@ class Member:
     Attributes:
         classifier: calibrated.
         predictions: its calibrated predictions of rows that it did not learn from.
+        is_pretrained: whether it knows more than the rows that it learned from.
     """
 
     classifier: Classifier
     predictions: Predictions
+    is_pretrained: bool = False
 
 
 class Method(ABC):

@@ -2,7 +2,8 @@
 
 The logits of a blend are a weighted sum of the logits of its members. There is one weight a member,
 not below 0, fitted by log loss on rows that no member learned from. A prior keeps the weights near
-the best member alone, so that a few rows cannot do harm: `benchmarks/blend.py`.
+the best member alone, so that a few rows cannot do harm: `benchmarks/blend.py`. With fewer rows
+than that takes, members that know more than the training rows have the same weight.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ PRIOR_ROWS: Final = 10.0
 """Rows that the prior for the best member alone is worth: `benchmarks/blend.py`."""
 LEAST_WEIGHT: Final = 0.05
 """Members with less weight are left out, and the others fitted again."""
+FEWEST_ROWS: Final = 150
+"""Rows from which weights are fitted, and a blend has to be shown to be better: with fewer, what
+the rows say of the members is mostly chance (`benchmarks/LOG.md`, "Which method with 15 rows")."""
 FOLDS: Final = 10
 NEAREST: Final = 1e-6
 """How near probabilities may come to 0 and 1: logits are infinite there."""
@@ -43,6 +47,34 @@ def bounded_logits(probabilities: Floats, multilabel: bool) -> Floats:
     if multilabel:
         return np.asarray(logit(np.clip(probabilities, NEAREST, 1 - NEAREST)))
     return np.asarray(np.log(np.maximum(probabilities, NEAREST)))
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How members get their weights.
+
+    Attributes:
+        prior_rows: see `fit_weights`.
+        equal: the members that have the same weight, without a fit; none where weights are fitted.
+    """
+
+    prior_rows: float = PRIOR_ROWS
+    equal: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, pretrained: Sequence[str], rows: int, prior_rows: float) -> Weighing:
+        """Return how to weigh with so many rows, of which members some are pretrained.
+
+        Those have the same weight if there are two or more, and fewer than 150 rows.
+        """
+        is_equal = rows < FEWEST_ROWS and len(pretrained) > 1
+        return cls(prior_rows, tuple(pretrained) if is_equal else ())
+
+    def weights(self, members: Mapping[str, Predictions]) -> dict[str, float]:
+        """Return the weights of the members that are worth one, in their order."""
+        if self.equal:
+            return dict.fromkeys(self.equal, 1 / len(self.equal))
+        return fit_weights(members, self.prior_rows)
 
 
 def fit_weights(
@@ -115,7 +147,7 @@ def blended(members: Mapping[str, Predictions], weights: Mapping[str, float]) ->
 
 
 def cross_blended(
-    folds: Mapping[str, Sequence[Predictions]], prior_rows: float = PRIOR_ROWS
+    folds: Mapping[str, Sequence[Predictions]], weighing: Weighing
 ) -> tuple[Predictions, ...]:
     """Return the blend of each fold, with weights from the rows of the other folds."""
     count, found = len(next(iter(folds.values()))), []
@@ -124,7 +156,7 @@ def cross_blended(
             name: joined([of for at, of in enumerate(parts) if at != number])
             for name, parts in folds.items()
         }
-        weights = fit_weights(others, prior_rows)
+        weights = weighing.weights(others)
         found.append(blended({name: parts[number] for name, parts in folds.items()}, weights))
     return tuple(found)
 
@@ -169,6 +201,11 @@ class Gain:
         leads = self.lead, self.likelier
         return all(of.value >= 0 for of in leads) and any(of.tail() < SIGNIFICANT for of in leads)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether the blend is shown to be worse in one of the two, at the same level."""
+        return any(of.negated().tail() < SIGNIFICANT for of in (self.lead, self.likelier))
+
     def words(self) -> str:
         """Return the best member, and by how much both values differ from its own."""
         differences = {
@@ -185,7 +222,7 @@ def _signed(of: Estimate) -> str:
 
 
 def gain_of(
-    members: Mapping[str, Predictions], wanted: Deciding, metric: Metric, prior_rows: float
+    members: Mapping[str, Predictions], wanted: Deciding, metric: Metric, weighing: Weighing
 ) -> tuple[Gain, Predictions]:
     """Return what a blend adds to its best member, and its predictions without a decision rule.
 
@@ -196,7 +233,7 @@ def gain_of(
         members: predictions of each member for the same validation rows, with its decision rule.
         wanted: the decision rule that was asked for.
         metric: the metric of the run.
-        prior_rows: see `fit_weights`.
+        weighing: how the members get their weights.
     """
     best = max(members, key=lambda name: metric.goodness(members[name]))
     parts = parts_of(members[best])
@@ -204,7 +241,7 @@ def gain_of(
         name: [replace(of, decision=AS_LIKELY).select(rows) for rows in parts]
         for name, of in members.items()
     }
-    blend = cross_blended(folds, prior_rows)
+    blend = cross_blended(folds, weighing)
     one, other = (joined(cross_calibrated(of, wanted)) for of in (blend, folds[best]))
     rows = counted(len(one), "validation row")
     gain = Gain(best, metric, *_leads([one], [other], metric), rows)

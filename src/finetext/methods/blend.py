@@ -18,8 +18,8 @@ from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision
-from finetext.core.types import Dataset, LabelScheme
-from finetext.evaluation.blending import PRIOR_ROWS, Gain, bounded_logits, fit_weights
+from finetext.core.types import Dataset, LabelScheme, Predictions
+from finetext.evaluation.blending import PRIOR_ROWS, Gain, Weighing, bounded_logits
 from finetext.storage.received import read_received_text
 from finetext.training.precision import precision_of_model
 
@@ -41,6 +41,12 @@ class Blend(Method):
     out of fold in a cross-validated run. A run leaves the blend out unless it is shown to be
     better than its best member.
 
+    With fewer than 150 such rows they are too few to choose a method or weights by. Then the
+    methods with a pretrained encoder have the same weight, and the blend is taken unless it is
+    shown to be worse than its best member. Source: equal weights are hard to beat where few
+    observations could tell better ones (Clemen, "Combining forecasts", 1989; Stock and Watson,
+    "Combination forecasts of output growth", 2004).
+
     Attributes:
         prior_rows: rows that the prior for the best member alone is worth, 10 by default. With
             more it takes more validation rows until others get a weight.
@@ -58,14 +64,20 @@ class Blend(Method):
         assert train.scheme is not None
         members = context.members
         check_members(self.name, list(members))
-        weights = fit_weights({name: of.predictions for name, of in members.items()},
-                              self.prior_rows)  # fmt: skip
+        predictions = {name: of.predictions for name, of in members.items()}
+        pretrained = [name for name, of in members.items() if of.is_pretrained]
+        weights = self.weighing(predictions, pretrained).weights(predictions)
         parts = (Part(name, weight, members[name].classifier) for name, weight in weights.items())
         return BlendClassifier(train.scheme, AS_LIKELY, tuple(parts))
 
-    def is_worth_it(self, weights: Sized, gain: Gain) -> bool:
+    def weighing(self, members: Mapping[str, Predictions], pretrained: Sequence[str]) -> Weighing:
+        """Return how to weigh members by these predictions; some have a pretrained encoder."""
+        return Weighing.of(pretrained, len(next(iter(members.values()))), self.prior_rows)
+
+    def is_worth_it(self, weights: Sized, gain: Gain, weighing: Weighing) -> bool:
         """Return whether to keep a blend with these weights, which has that gain."""
-        return len(weights) >= FEWEST_MEMBERS and (self.always or gain.is_supported)
+        is_kept = not gain.is_loss if weighing.equal else gain.is_supported
+        return len(weights) >= FEWEST_MEMBERS and (self.always or is_kept)
 
 
 def check_members(name: str, members: Sequence[str]) -> None:

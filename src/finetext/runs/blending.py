@@ -19,10 +19,11 @@ from finetext.core.arrays import Booleans
 from finetext.core.contracts import Classifier, Member, Method
 from finetext.core.types import Finding, Predictions, SplitName
 from finetext.evaluation.blending import (
+    FEWEST_ROWS,
     Gain,
+    Weighing,
     blended,
     cross_blended,
-    fit_weights,
     gain_of,
     gain_of_folds,
 )
@@ -39,7 +40,7 @@ from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import metric_for, values_of
 from finetext.methods.blend import FEWEST_MEMBERS, Blend, BlendClassifier
 from finetext.models.folder import load_model
-from finetext.runs.ablations import members_in
+from finetext.runs.ablations import is_pretrained, members_in
 from finetext.runs.cross_validation import cross_fitted, out_of_fold, write_repeats
 from finetext.runs.fit_methods import (
     UNREADABLE,
@@ -62,6 +63,8 @@ from finetext.storage.received import read_received_text
 
 LEFT_OUT: Final = "left-out.json"
 """The file that says why a run has no blend, in its folder."""
+HEDGE: Final = "blend-hedge"
+"""Code of the finding of a blend that is taken as too few rows tell which member is best."""
 _TIMED: Final = 200
 """Texts that are predicted to measure the speed, after a few to warm up."""
 _WARM_UP: Final = 8
@@ -78,6 +81,7 @@ class _Held:
     members: Mapping[str, Predictions]
     cross: Predictions
     gain: Gain
+    weighing: Weighing
     folds: FoldPredictions | None = None
 
 
@@ -126,9 +130,10 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
     with attempt(place, started.context) as attempts:
         context = attempts.context()
         held = _held(method, started, members)
-        weights = fit_weights(held.members, method.prior_rows)
-        if not method.is_worth_it(weights, held.gain):
-            why = f"it is not shown to be better than {held.gain.words()}"
+        weights = held.weighing.weights(held.members)
+        if not method.is_worth_it(weights, held.gain, held.weighing):
+            shown = "shown to be worse" if held.weighing.equal else "not shown to be better"
+            why = f"it is {shown} than {held.gain.words()}"
             if len(weights) < FEWEST_MEMBERS:
                 why = f"all weight is on {', '.join(weights)}"
             found = Finding("note", "blend-left-out", f"{name}: left out, as {why}")
@@ -142,10 +147,9 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
             write_repeats(method, plan, place / FOLDER, held.folds.repeats)
         keep_predictions(place, predictions, started)
         say_target(name, classifier, context)
-        shares = ", ".join(f"{of} {weight:.2f}" for of, weight in weights.items())
-        message = f"{name}: weights {shares}; compared with {held.gain.words()}"
-        context.say(message)
-        context.find(Finding("note", "blend", message))
+        said = _said(name, weights, held)
+        context.say(said.message)
+        context.find(said)
         entries = [one.entry for one in kept.values()]
         seconds = attempts.seconds + sum(of.seconds_to_train for of in entries)
         rows, chosen_on = max((of.learned_from or 0, of.chosen_on) for of in entries)
@@ -154,28 +158,55 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
         return keep_method(name, method, started, made, attempts.findings)
 
 
+def _said(name: str, weights: Mapping[str, float], held: _Held) -> Finding:
+    """Return what the blend is made of, and why."""
+    if held.weighing.equal:
+        message = (
+            f"{name}: {', '.join(weights)} count the same, as fewer than {FEWEST_ROWS} rows do not "
+            f"tell which is best; compared with {held.gain.words()}"
+        )
+        return Finding("note", HEDGE, message)
+    shares = ", ".join(f"{of} {weight:.2f}" for of, weight in weights.items())
+    message = f"{name}: weights {shares}; compared with {held.gain.words()}"
+    return Finding("note", "blend", message)
+
+
+def is_hedge(blend: FittedMethod) -> bool:
+    """Return whether a blend was taken because too few rows tell which member is best."""
+    return any(finding.code == HEDGE for finding in blend.findings)
+
+
 def _held(method: Blend, started: Started, members: Fitted) -> _Held:
     """Return what is known of held-out rows."""
-    decide, prior = started.recipe.decide, method.prior_rows
+    decide = started.recipe.decide
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
     folds = {name: one.folds for name, one in members.items() if one.folds is not None}
     if not folds:
         on_validation = {name: one.predictions["validation"] for name, one in members.items()}
-        gain, cross = gain_of(on_validation, decide, metric, prior)
-        return _Held(on_validation, cross, gain)
+        weighing = _weighing(method, started, on_validation)
+        gain, cross = gain_of(on_validation, decide, metric, weighing)
+        return _Held(on_validation, cross, gain, weighing)
+    raw = {name: out_of_fold(of.repeats[0]) for name, of in folds.items()}
+    weighing = _weighing(method, started, raw)
     repeats = [
         cross_calibrated(
-            cross_blended({name: of.repeats[repeat] for name, of in folds.items()}, prior), decide
+            cross_blended({of: one.repeats[repeat] for of, one in folds.items()}, weighing), decide
         )
         for repeat in range(repeats_of(method, started))
     ]
     blend = FoldPredictions(tuple(repeats))
-    raw = {name: out_of_fold(of.repeats[0]) for name, of in folds.items()}
     scaled = {
         name: with_temperature(of, members[name].predictions["test"].decision.temperature)
         for name, of in raw.items()
     }
-    return _Held(scaled, out_of_fold(repeats[0]), gain_of_folds(folds, blend, metric), blend)
+    gain = gain_of_folds(folds, blend, metric)
+    return _Held(scaled, out_of_fold(repeats[0]), gain, weighing, blend)
+
+
+def _weighing(method: Blend, started: Started, members: Mapping[str, Predictions]) -> Weighing:
+    """Return how the blend weighs members by these predictions."""
+    of = started.recipe.methods
+    return method.weighing(members, [name for name in members if is_pretrained(of[name])])
 
 
 def _combined(
@@ -186,7 +217,7 @@ def _combined(
     loaded = {}
     for name, one in members.items():
         model = load_model(started.folder / one.entry.model, recipe.device)
-        loaded[name] = Member(model, held.members[name])
+        loaded[name] = Member(model, held.members[name], is_pretrained(recipe.methods[name]))
     none = splits.train.select([])
     fitted = method.fit(none, none, replace(started.context, members=loaded))
     if plan is not None and held.folds is not None:
@@ -256,9 +287,10 @@ def _of_seed(
     """Return the predictions of a blend of the members with one seed."""
     decide, rows = started.recipe.decide, _rule_rows(started)
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
-    cross = gain_of(validation, decide, metric, method.prior_rows)[1]
+    weighing = _weighing(method, started, validation)
+    cross = gain_of(validation, decide, metric, weighing)[1]
     temperature = fit_temperature(cross if rows is None else cross.select(~rows))
     on_validation = ruled(cross, temperature, decide, rows)
-    on_test = blended(test, fit_weights(validation, method.prior_rows))
+    on_test = blended(test, weighing.weights(validation))
     on_test = with_temperature(on_test, temperature)
     return {"validation": on_validation, "test": replace(on_test, decision=on_validation.decision)}

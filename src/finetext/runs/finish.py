@@ -18,7 +18,7 @@ from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.fold_scores import FoldPredictions, Scored, compare_on
 from finetext.evaluation.intervals import widened
 from finetext.evaluation.leaderboard import Leaderboard, over_seeds
-from finetext.evaluation.metrics import Metric, metric_for
+from finetext.evaluation.metrics import Metric, log_loss, metric_for
 from finetext.evaluation.split_gap import validation_test_gap
 from finetext.evaluation.usability import most_frequent, over_constant
 from finetext.pretraining.folder import is_finished
@@ -26,7 +26,7 @@ from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
 from finetext.runs.accesses import record_scoring
 from finetext.runs.adapting import adaptation_findings
-from finetext.runs.blending import findings_of_left_out, is_left_out
+from finetext.runs.blending import findings_of_left_out, is_hedge, is_left_out
 from finetext.runs.fit_methods import FittedMethod, Started
 from finetext.runs.folder import record_models
 from finetext.runs.recipe import ADAPTED
@@ -164,8 +164,12 @@ def _over_seeds(metric: Metric, mean: Estimate, rows: int) -> Score:
 def _best(started: Started, fitted: Fitted) -> str:
     """Return the method with the best metric on validation rows, a mean over seeds, or on folds.
 
-    The majority class is the best only if there is nothing else.
+    Of equal ones it is the one with the lowest log loss. The majority class is the best only if
+    there is nothing else. Where too few rows tell which is
+    best, it is the blend that was made for that.
     """
+    if (hedge := next((name for name, one in fitted.items() if is_hedge(one)), None)) is not None:
+        return hedge
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
 
     def goodness(name: str) -> float:
@@ -177,7 +181,11 @@ def _best(started: Started, fitted: Fitted) -> str:
             return metric.goodness(fitted[name].predictions["validation"])
         return over[0] if metric.higher_is_better else -over[0]
 
-    return max(_without_majority(started, fitted) or fitted, key=goodness)
+    def rank(name: str) -> tuple[float, float]:
+        rows = fitted[name].predictions
+        return goodness(name), -log_loss(rows.get("validation", rows["test"]))
+
+    return max(_without_majority(started, fitted) or fitted, key=rank)
 
 
 def _choice(

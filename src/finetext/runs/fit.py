@@ -31,7 +31,7 @@ from finetext.evaluation.calibration import calibrated, calibrated_by
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
-from finetext.runs.ablations import members_in
+from finetext.runs.ablations import is_pretrained, members_in
 from finetext.runs.recipe import ADAPTED, Recipe, ladder, with_members
 from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import (
@@ -168,14 +168,20 @@ def _fit_blend(
     context, members = context_for(recipe, hears), {}
     for name in members_in(recipe):
         hears.say(f"fitting {name}")
-        members[name] = Member(*_fit_member(recipe.methods[name], recipe, parts, dataset, context))
+        method = recipe.methods[name]
+        fitted = _fit_member(method, recipe, parts, dataset, context)
+        members[name] = Member(*fitted, is_pretrained(method))
     predictions = {name: of.predictions for name, of in members.items()}
     metric = metric_for(recipe.metric, train.scheme)
-    gain, cross = gain_of(predictions, recipe.decide, metric, blend.prior_rows)
+    weighing = blend.weighing(
+        predictions, [name for name, of in members.items() if of.is_pretrained]
+    )
+    gain, cross = gain_of(predictions, recipe.decide, metric, weighing)
     classifier = blend.fit(train, validation, replace(context, members=members))
-    if blend.is_worth_it(classifier.parts, gain):
+    if blend.is_worth_it(classifier.parts, gain, weighing):
         return calibrated_by(classifier, cross)[0]
-    message = f"{gain.best} alone is taken: a blend is not shown to be better than {gain.words()}"
+    shown = "shown to be worse" if weighing.equal else "not shown to be better"
+    message = f"{gain.best} alone is taken: a blend is {shown} than {gain.words()}"
     hears.finding(Finding("note", "blend-left-out", message))
     return members[gain.best].classifier
 
