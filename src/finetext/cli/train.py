@@ -193,7 +193,9 @@ def _show_scores(run: Run, screen: Screen) -> None:
         print("\n".join((*found.lines(), "")))
     facts = (run.leaderboard, run.best, run.recommended, run.metric, run.folds)
     positive = None if scheme is None else scheme.positive_class
-    board.show_leaderboard(board.leaderboard_lines(*facts, positive=positive), screen.out)
+    is_hedge = run.choice is not None and run.choice.is_hedge
+    lines = board.leaderboard_lines(*facts, positive=positive, is_hedge=is_hedge)
+    board.show_leaderboard(lines, screen.out)
     print(board.recommended_line(run.choice, found is None or found.is_recommended))
     if few := _uncertain(run):
         print("\n".join(wrapped(few)))

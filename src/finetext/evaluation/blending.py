@@ -2,13 +2,13 @@
 
 The logits of a blend are a weighted sum of the logits of its members. There is one weight a member,
 not below 0, fitted by log loss on rows that no member learned from. A prior keeps the weights near
-the best member alone, so that a few rows cannot do harm: `benchmarks/blend.py`. With fewer rows
-than that takes, members that know more than the training rows have the same weight.
+the best member alone, so that a few rows cannot do harm: `benchmarks/blend.py`. Fewer than 150 rows
+hardly say which member that is; then it keeps all that are pretrained near the same weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,8 +31,8 @@ PRIOR_ROWS: Final = 10.0
 LEAST_WEIGHT: Final = 0.05
 """Members with less weight are left out, and the others fitted again."""
 FEWEST_ROWS: Final = 150
-"""Rows from which weights are fitted, and a blend has to be shown to be better: with fewer, what
-the rows say of the members is mostly chance (`benchmarks/LOG.md`, "Which method with 15 rows")."""
+"""Rows from which a blend has to be shown to be better: with fewer, which member is best is mostly
+chance (`benchmarks/LOG.md`, "Which method, by 15 rows")."""
 FOLDS: Final = 10
 NEAREST: Final = 1e-6
 """How near probabilities may come to 0 and 1: logits are infinite there."""
@@ -51,12 +51,7 @@ def bounded_logits(probabilities: Floats, multilabel: bool) -> Floats:
 
 @dataclass(frozen=True)
 class Weighing:
-    """How members get their weights.
-
-    Attributes:
-        prior_rows: see `fit_weights`.
-        equal: the members that have the same weight, without a fit; none where weights are fitted.
-    """
+    """How members get their weights; see `fit_weights`."""
 
     prior_rows: float = PRIOR_ROWS
     equal: tuple[str, ...] = ()
@@ -65,39 +60,44 @@ class Weighing:
     def of(cls, pretrained: Sequence[str], rows: int, prior_rows: float) -> Weighing:
         """Return how to weigh with so many rows, of which members some are pretrained.
 
-        Those have the same weight if there are two or more, and fewer than 150 rows.
+        The prior is for them if there are two or more, and fewer than 150 rows.
         """
         is_equal = rows < FEWEST_ROWS and len(pretrained) > 1
         return cls(prior_rows, tuple(pretrained) if is_equal else ())
 
     def weights(self, members: Mapping[str, Predictions]) -> dict[str, float]:
         """Return the weights of the members that are worth one, in their order."""
-        if self.equal:
-            return dict.fromkeys(self.equal, 1 / len(self.equal))
-        return fit_weights(members, self.prior_rows)
+        return fit_weights(members, self.prior_rows, self.equal)
 
 
 def fit_weights(
-    members: Mapping[str, Predictions], prior_rows: float = PRIOR_ROWS
+    members: Mapping[str, Predictions],
+    prior_rows: float = PRIOR_ROWS,
+    equal: Collection[str] = (),
 ) -> dict[str, float]:
     """Return the weights of the members that are worth one, in their order.
 
     Args:
         members: predictions of each member for the same rows, which it did not learn from,
             calibrated.
-        prior_rows: strength of the prior for the member with the lowest log loss alone: the
-            penalty is half the squared distance of the weights from its own, times these rows.
+        prior_rows: strength of the prior: the penalty is half the squared distance of the weights
+            from its own, times these rows.
+        equal: members to which the prior gives the same weight; without, it gives all weight to the
+            member with the lowest log loss.
     """
     names = list(members)
     while True:
-        found = _fitted({name: members[name] for name in names}, prior_rows)
+        prior = _prior({name: members[name] for name in names}, equal)
+        found = _fitted({name: members[name] for name in names}, prior, prior_rows)
         kept = [name for name in names if found[name] >= LEAST_WEIGHT]
         if len(kept) in (0, len(names)):
             return found
         names = kept
 
 
-def _fitted(members: Mapping[str, Predictions], prior_rows: float) -> dict[str, float]:
+def _fitted(
+    members: Mapping[str, Predictions], prior: Floats, prior_rows: float
+) -> dict[str, float]:
     """Return the weights of all members with the lowest penalized log loss."""
     from scipy.optimize import minimize
     from scipy.special import expit, logsumexp
@@ -109,7 +109,6 @@ def _fitted(members: Mapping[str, Predictions], prior_rows: float) -> dict[str, 
         some = np.sort(np.random.default_rng(0).choice(len(some), MOST_ROWS, replace=False))
     targets, rows = targets[some], np.arange(len(some))
     logits = np.stack([bounded_logits(of.probabilities[some], several) for of in members.values()])
-    prior = _best_alone(members)
 
     def penalized(weights: Floats) -> tuple[float, Floats]:
         sums = np.tensordot(weights, logits, 1)
@@ -131,8 +130,10 @@ def _fitted(members: Mapping[str, Predictions], prior_rows: float) -> dict[str, 
     return dict(zip(members, found.tolist(), strict=True))
 
 
-def _best_alone(members: Mapping[str, Predictions]) -> Floats:
-    """Return a weight of 1 for the member with the lowest log loss, and 0 for the others."""
+def _prior(members: Mapping[str, Predictions], equal: Collection[str]) -> Floats:
+    """Return equal weights, or 1 for the member with the lowest log loss; 0 for the others."""
+    if sharing := sum(name in equal for name in members):
+        return np.array([(name in equal) / sharing for name in members])
     losses = [log_loss(of) if len(of) else 0.0 for of in members.values()]
     return np.asarray(np.eye(len(losses))[int(np.argmin(losses))])
 

@@ -144,7 +144,7 @@ class Choice(Jsonable):
     """The method to use, and why.
 
     Attributes:
-        best: the method with the best metric.
+        best: the method with the best metric, or a hedge.
         recommended: the cheapest method that is as good as the best, else the best.
         margin: how far behind counts as good, as asked for; None if the metric has none.
         allowed: the margin, or the tenth of the lead over the majority class if that is less.
@@ -157,6 +157,8 @@ class Choice(Jsonable):
             None if that is shown or cannot be told.
         over_constant: in a cross-validated run, method to its lead in accuracy, or in subset
             accuracy, over always giving the most frequent label.
+        is_hedge: whether the best is a blend that was made as so few rows tell little about which
+            method is best.
     """
 
     best: str
@@ -170,6 +172,7 @@ class Choice(Jsonable):
     confirmation: Confirmation | None = None
     needed: int | None = None
     over_constant: Mapping[str, Estimate] = field(default_factory=dict)
+    is_hedge: bool = False
 
     def words(self, is_better: bool = True) -> list[str]:
         """Return the choice in sentences, the first with figures naming the metric.

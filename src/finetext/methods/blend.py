@@ -41,15 +41,15 @@ class Blend(Method):
     out of fold in a cross-validated run. A run leaves the blend out unless it is shown to be
     better than its best member.
 
-    With fewer than 150 such rows they are too few to choose a method or weights by. Then the
-    methods with a pretrained encoder have the same weight, and the blend is taken unless it is
+    Fewer than 150 such rows are too few to choose a method by. Then the prior for the weights is
+    that all methods with a pretrained encoder have the same, and the blend is taken unless it is
     shown to be worse than its best member. Source: equal weights are hard to beat where few
-    observations could tell better ones (Clemen, "Combining forecasts", 1989; Stock and Watson,
-    "Combination forecasts of output growth", 2004).
+    observations could tell better ones (Clemen, "Combining forecasts: A review and annotated
+    bibliography", International Journal of Forecasting, 1989).
 
     Attributes:
-        prior_rows: rows that the prior for the best member alone is worth, 10 by default. With
-            more it takes more validation rows until others get a weight.
+        prior_rows: rows that the prior is worth, 10 by default. It is for the best member alone,
+            or for equal weights; with more it takes more validation rows until others are found.
         always: whether to keep the blend even if it is not shown to be better; False by default.
     """
 

@@ -37,10 +37,11 @@ def leaderboard_lines(
     metric: str = "macro_f1",
     folds: int = 0,
     positive: str | None = None,
+    is_hedge: bool = False,
 ) -> list[str]:
     """Return the leaderboard as lines of at most 100 characters, then what * means.
 
-    `positive` is the class of two that a binary metric is about.
+    `positive` is the class of two that a binary metric is about, `is_hedge` that of the choice.
     """
     title = metric_title(metric)
     named = metric_title(metric, positive and wording.short(positive, 20))
@@ -73,6 +74,8 @@ def leaderboard_lines(
     longest = max(8, max(len(row[1]) for row in table[2:]) - max(0, beyond))
     for row in table[2:]:
         row[1] = without_middle(row[1], longest)
+    if is_hedge:
+        basis = f"guess, as so few rows tell little about which method is best; {basis}"
     return [
         *aligned(table, left=2),
         "",

@@ -160,15 +160,12 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
 
 def _said(name: str, weights: Mapping[str, float], held: _Held) -> Finding:
     """Return what the blend is made of, and why."""
-    if held.weighing.equal:
-        message = (
-            f"{name}: {', '.join(weights)} count the same, as fewer than {FEWEST_ROWS} rows do not "
-            f"tell which is best; compared with {held.gain.words()}"
-        )
-        return Finding("note", HEDGE, message)
     shares = ", ".join(f"{of} {weight:.2f}" for of, weight in weights.items())
-    message = f"{name}: weights {shares}; compared with {held.gain.words()}"
-    return Finding("note", "blend", message)
+    message, code = f"{name}: weights {shares}; compared with {held.gain.words()}", "blend"
+    if held.weighing.equal:
+        message = f"{message}; taken as fewer than {FEWEST_ROWS} rows tell little of which is best"
+        code = HEDGE
+    return Finding("note", code, message)
 
 
 def is_hedge(blend: FittedMethod) -> bool:

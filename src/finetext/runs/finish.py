@@ -119,6 +119,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
         if folds
         else _choice(started, fitted, best, seeds)
     )
+    choice = replace(choice, is_hedge=is_hedge(fitted[best]))
     metric = metric_for(recipe.metric, started.run.splits.scheme)
     comparisons = {
         name: compare_on(of, on_test[best], metric.name, recipe.seed)

@@ -55,7 +55,8 @@ class Run:
     Attributes:
         folder: where it is.
         leaderboard: one entry for each method, in the order they were fitted in.
-        best: the method with the best metric on validation rows, other than the majority class.
+        best: the method with the best metric on validation rows, other than the majority class;
+            the blend where so few rows tell little about that (`Choice.is_hedge`).
         recommended: the method that trains fastest among those shown to be as good as the best on
             validation rows, else the best; adapting or pretraining its encoder counts.
         metric: the metric by which the two were chosen.
@@ -360,7 +361,9 @@ class Run:
         verdict = ""
         with suppress(FinetextError):  # the leaderboard can be read without predictions
             verdict = self.summary()._repr_html_()
-        best = f"best{'' if self.folds else ' on validation'}: {self.best}"
+        is_hedge = self.choice is not None and self.choice.is_hedge
+        how = " guess" if is_hedge else "" if self.folds else " on validation"
+        best = f"best{how}: {self.best}"
         caption = f"{self.folder}: {rows_of(part_in_words('test', self.folds))}; {best}"
         return f"{verdict}{self.leaderboard.html(caption)}"
 
