@@ -131,3 +131,18 @@ def test_a_missing_or_binary_file_of_costs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match="cannot be read"):
         read_costs(tmp_path / "bytes.csv", AB)
+
+
+@pytest.mark.parametrize("rows", [10, 200])
+def test_a_model_that_knows_nothing_does_not_give_every_label(rows: int) -> None:
+    random = np.random.default_rng(0)
+    likely, targets = random.random((rows, 20)), (random.random((rows, 20)) < 0.07).astype(int)
+    given = (likely >= choose_thresholds(likely, targets)).sum()
+    assert 0 < given <= 3.5 * targets.sum()
+    free = best_threshold(likely.ravel(), targets.ravel())
+    assert (likely >= free).sum() > 4 * targets.sum()
+
+
+def test_rows_that_share_the_highest_score_get_the_label_however_many() -> None:
+    scores, truth = np.array([0.4] * 9 + [0.1]), np.array([1] + [0] * 9)
+    assert best_threshold(scores, truth, 3.0) == pytest.approx(0.25)

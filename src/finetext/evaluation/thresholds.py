@@ -16,6 +16,10 @@ from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme
 
 PRIOR_POSITIVES: Final = 10
+MOST_GIVEN: Final = 3.0
+"""How often a label is given at most on the rows that thresholds are chosen by, over how often it
+is true. Of a model that knows nothing, the highest F1 is that of giving every label to every text
+(Lipton et al., Thresholding classifiers to maximize F1 score, ECML 2014)."""
 ROUNDS: Final = 3
 _NEVER: Final = float(np.nextafter(1, 2))
 
@@ -75,10 +79,11 @@ def choose_thresholds(
             "thresholds need multi-label validation rows: got probabilities of shape "
             f"{probabilities.shape} and targets of shape {targets.shape}"
         )
-    shared = best_threshold(probabilities.ravel(), targets.ravel())
+    shared = best_threshold(probabilities.ravel(), targets.ravel(), MOST_GIVEN)
     if not np.isfinite(shared):
         return (0.5,) * int(targets.shape[1])
-    own = np.array([best_threshold(p, t) for p, t in zip(probabilities.T, targets.T, strict=True)])
+    columns = zip(probabilities.T, targets.T, strict=True)
+    own = np.array([best_threshold(scores, truth, MOST_GIVEN) for scores, truth in columns])
     positives = targets.sum(axis=0)
     trust = positives / (positives + prior_positives)
     own = np.where(positives > 0, own, shared)
@@ -86,8 +91,12 @@ def choose_thresholds(
     return tuple(map(float, 1 / (1 + np.exp(-log_odds))))
 
 
-def best_threshold(scores: Floats, truth: Integers) -> float:
-    """Return the threshold with the highest F1 of one label; nan when it has no positives."""
+def best_threshold(scores: Floats, truth: Integers, most: float = math.inf) -> float:
+    """Return the threshold with the highest F1 of one label; nan when it has no positives.
+
+    The label is given to at most so many times as many rows as have it, or to those that share the
+    highest score.
+    """
     positives = int(truth.sum())
     if positives == 0:
         return float("nan")
@@ -95,7 +104,8 @@ def best_threshold(scores: Floats, truth: Integers) -> float:
     ranked = scores[order]
     f1 = 2 * np.cumsum(truth[order]) / (np.arange(1, len(ranked) + 1) + positives)
     last_of_tie = np.append(ranked[1:] != ranked[:-1], True)
-    cut = int(np.argmax(np.where(last_of_tie, f1, -1.0)))
+    few = np.arange(1, len(ranked) + 1) <= max(most * positives, 1 + int(last_of_tie.argmax()))
+    cut = int(np.argmax(np.where(last_of_tie & few, f1, -1.0)))
     below = ranked[cut + 1] if cut + 1 < len(ranked) else ranked[cut]
     middle = float(ranked[cut] + below) / 2
     return middle if middle > below else float(ranked[cut])
