@@ -35,6 +35,7 @@ from record import commit
 import finetext
 from finetext.core.contracts import FitContext
 from finetext.methods import regimes
+from finetext.training.batch_size import usual
 
 DEFAULT: Final = "default"
 ADAPTED: Final = "adapted"
@@ -55,6 +56,7 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
     "four times the epochs": {"times": 4.0},
     "batches of 8": {"batch_size": 8},
     "batches of 16": {"batch_size": 16},
+    "batches of 32": {"batch_size": 32},
     "batches of 64": {"batch_size": 64},
     "dropout": {"dropout_multiplier": 1.0},
     "label smoothing": {"label_smoothing": 0.1},
@@ -129,13 +131,13 @@ def table(options: Any, found: dict[tuple[str, int, str], list[Answer]], size: i
     rows = []
     for variant in options.variants:
         answers = [found[variant, size, name] for name in options.sets]
-        usual = [found[DEFAULT, size, name] for name in options.sets]
+        default = [found[DEFAULT, size, name] for name in options.sets]
         scores, before = (
             [fmean(answer["score"] for answer in of) for of in zip(*each, strict=True)]
-            for each in (answers, usual)
+            for each in (answers, default)
         )
         seconds, time_before = (
-            sum(answer["seconds"] for of in each for answer in of) for each in (answers, usual)
+            sum(answer["seconds"] for of in each for answer in of) for each in (answers, default)
         )
         is_default = variant == DEFAULT
         rows.append([
@@ -174,8 +176,8 @@ def fit(job: Job) -> Answer:
     )
     settings = dict(job["settings"])
     if times := settings.pop("times", None):
-        usual = regimes.epochs_for(job["size"], finetext.Finetune().batch_size, TOKENS)
-        settings["epochs"] = max(1, round(times * usual))
+        epochs = regimes.epochs_for(job["size"], usual(job["size"]), TOKENS)
+        settings["epochs"] = max(1, round(times * epochs))
     if layers := settings.pop("layers", None):
         settings["encoder"] = str(_shallower(layers, Path(job["folder"]) / f"minilm-{layers}"))
     if settings.pop("adapted", False):

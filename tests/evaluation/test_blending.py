@@ -198,13 +198,13 @@ def test_the_prior_of_few_rows_is_for_pretrained_members() -> None:
 
 
 def test_a_blend_with_a_useless_member_is_shown_to_be_worse() -> None:
-    both = members(140, {"good": 0.5, "noise": 50.0})
+    both = members(49, {"good": 0.5, "noise": 50.0})
     metric = metric_for("accuracy", THREE)
     gain, cross = gain_of(both, Deciding(), metric, Weighing(1e9, ("good", "noise")))
     assert gain.is_loss
     assert not gain.is_supported
     same = blended(both, {"good": 0.5, "noise": 0.5})
     np.testing.assert_allclose(cross.probabilities, same.probabilities, atol=1e-4)
-    alike, _ = gain_of(members(140, {"one": 2.0, "other": 2.0}), Deciding(), metric,
+    alike, _ = gain_of(members(49, {"one": 2.0, "other": 2.0}), Deciding(), metric,
                        Weighing(1e9, ("one", "other")))  # fmt: skip
     assert not alike.is_loss

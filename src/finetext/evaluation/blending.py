@@ -2,7 +2,7 @@
 
 The logits of a blend are a weighted sum of the logits of its members. There is one weight a member,
 not below 0, fitted by log loss on rows that no member learned from. A prior keeps the weights near
-the best member alone, so that a few rows cannot do harm: `benchmarks/blend.py`. Fewer than 150 rows
+the best member alone, so that a few rows cannot do harm: `benchmarks/blend.py`. Fewer than 50 rows
 hardly say which member that is; then it keeps all that are pretrained near the same weight.
 """
 
@@ -30,7 +30,7 @@ PRIOR_ROWS: Final = 10.0
 """Rows that the prior for the best member alone is worth: `benchmarks/blend.py`."""
 LEAST_WEIGHT: Final = 0.05
 """Members with less weight are left out, and the others fitted again."""
-FEWEST_ROWS: Final = 150
+FEWEST_ROWS: Final = 50
 """Rows from which a blend has to be shown to be better: with fewer, which member is best is mostly
 chance (`benchmarks/LOG.md`, "Which method, by 15 rows")."""
 FOLDS: Final = 10
@@ -60,7 +60,7 @@ class Weighing:
     def of(cls, pretrained: Sequence[str], rows: int, prior_rows: float) -> Weighing:
         """Return how to weigh with so many rows, of which members some are pretrained.
 
-        The prior is for them if there are two or more, and fewer than 150 rows.
+        The prior is for them if there are two or more, and fewer than 50 rows.
         """
         is_equal = rows < FEWEST_ROWS and len(pretrained) > 1
         return cls(prior_rows, tuple(pretrained) if is_equal else ())

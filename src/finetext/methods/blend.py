@@ -41,7 +41,7 @@ class Blend(Method):
     out of fold in a cross-validated run. A run leaves the blend out unless it is shown to be
     better than its best member.
 
-    Fewer than 150 such rows are too few to choose a method by. Then the prior for the weights is
+    Fewer than 50 such rows are too few to choose a method by. Then the prior for the weights is
     that all methods with a pretrained encoder have the same, and the blend is taken unless it is
     shown to be worse than its best member. Source: equal weights are hard to beat where few
     observations could tell better ones (Clemen, "Combining forecasts: A review and annotated

@@ -69,8 +69,9 @@ class Finetune(Method):
         epochs: passes over the training rows; None (the default) is the fewest from 1 to 10 that
             make 250 steps, but 2 if one makes less than 400, fewer for long texts; from 2 to 10 and
             200 steps where all layers have the same learning rate.
-        batch_size: rows per step, 32 by default; "auto" tries 2, 4, 8, ... and takes the largest
-            that fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
+        batch_size: rows per step; None (the default) is 8 for at most 200 training rows, else 32;
+            "auto" tries 2, 4, 8, ... and takes the largest that fits into memory, at most 32 on a
+            CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate, that of the head (before `head_rate`) if rates fall;
             None (the default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden
             size of 384. With a `discriminative` of your own it is 1e-3 at most.
@@ -120,7 +121,7 @@ class Finetune(Method):
     trains_in_steps: ClassVar[bool] = True
     encoder: str = "minilm"
     epochs: Count | None = None
-    batch_size: BatchSize = 32
+    batch_size: BatchSize | None = None
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
     truncation: Truncation | None = None

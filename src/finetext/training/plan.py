@@ -218,8 +218,8 @@ class Hyperparameters(Protocol):
     """The hyperparameters of the loop; `finetext.methods.finetune.Finetune` documents them."""
 
     @property
-    def batch_size(self) -> BatchSize:
-        """Rows per step; "auto" must become a number before the plan is made."""
+    def batch_size(self) -> BatchSize | None:
+        """Rows per step; None and "auto" must become a number before the plan is made."""
 
     @property
     def weight_decay(self) -> float:
