@@ -51,12 +51,13 @@ def test_the_head_of_many_classes_learns_faster(classes: int, factor: float) -> 
 
 
 def test_what_is_left_open_is_taken_from_the_table() -> None:
-    settled = Finetune().settled(16, BERT)
+    settled = Finetune(batch_size=32).settled(16, BERT)
     assert settled.learning_rate == pytest.approx(3e-4)
     assert (settled.discriminative, settled.head_rate) == (0.8, 2.0)
     assert settled.stages_for(1_600, 20.0, BERT) == [Stage(5, settled.learning_rate)]
     assert Finetune(head_rate=4.0).settled(16, BERT).head_rate == 4.0
-    assert Finetune(epochs=1).settled(2, BERT).stages_for(1_600, 20.0, BERT)[0].epochs == 1
+    chosen = Finetune(epochs=1, batch_size=32).settled(2, BERT)
+    assert chosen.stages_for(1_600, 20.0, BERT)[0].epochs == 1
 
 
 @pytest.mark.parametrize(
@@ -75,14 +76,15 @@ def test_own_rates_are_those_of_all_layers(chosen: Any) -> None:
 
 
 def test_recurrent_encoders_keep_one_high_rate() -> None:
-    settled = Finetune().settled(16, LSTM)
+    settled = Finetune(batch_size=32).settled(16, LSTM)
     assert (settled.learning_rate, settled.discriminative, settled.head_rate) == (None, 1.0, 1.0)
     assert settled.stages_for(1_600, 20.0, LSTM) == [Stage(4, 1e-3)]
 
 
 def test_a_recipe_of_an_earlier_version_has_the_rates_it_had() -> None:
     """Recipes of runs have all hyperparameters, and those had one rate for all layers."""
-    [stage] = Finetune(discriminative=1.0).settled(16, BERT).stages_for(1_600, 20.0, BERT)
+    method = Finetune(discriminative=1.0, batch_size=32)
+    [stage] = method.settled(16, BERT).stages_for(1_600, 20.0, BERT)
     assert stage == Stage(4, 1e-4)
 
 

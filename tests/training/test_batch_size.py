@@ -22,7 +22,7 @@ from finetext.methods.finetune import Finetune
 from finetext.methods.transformer import TransformerClassifier
 from finetext.runs.recipe import Recipe
 from finetext.training import batch_size, state
-from finetext.training.batch_size import largest_batch, most_rows
+from finetext.training.batch_size import largest_batch, most_rows, usual
 
 ERRORS = [MemoryError(), torch.OutOfMemoryError("no"), RuntimeError("x: can't allocate memory")]
 
@@ -147,6 +147,26 @@ def test_a_second_fit_takes_the_size_that_was_found(
     assert isinstance(again, TransformerClassifier)
     assert again.trained_with["batch_size"] == 4
     assert len(tried) == before
+
+
+@pytest.mark.parametrize(("few", "size"), [(1_000, 8), (1, 32)])
+def test_if_none_is_chosen_few_rows_are_learned_in_small_batches(
+    auto: Finetune, topics: Dataset, few: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_size, "FEW_ROWS", few)
+    method = replace(auto, batch_size=None)
+    found, expected = fit(method, topics), fit(replace(auto, batch_size=size), topics)
+    np.testing.assert_array_equal(
+        found.predict_proba(topics.texts), expected.predict_proba(topics.texts)
+    )
+    monkeypatch.setattr(batch_size, "FEW_ROWS", len(topics) - 1)  # which more rows can pass
+    again = method.refit(topics, found, FitContext(device="cpu"))
+    assert isinstance(again, TransformerClassifier)
+    assert again.trained_with["batch_size"] == found.trained_with["batch_size"] == size
+
+
+def test_small_batches_end_at_a_number_of_rows() -> None:
+    assert [usual(rows) for rows in (1, 200, 201, 100_000)] == [8, 8, 32, 32]
 
 
 @pytest.mark.parametrize(("most", "size"), [(1, 1), (4, 4), (100, 16)])
