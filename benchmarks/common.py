@@ -198,7 +198,7 @@ def chosen_by_finetext(method: finetext.Finetune, train: Any, validation: Any, j
     """
     from finetext.training.precision import FEWEST_STEPS
 
-    steps = math.ceil(len(train) / method.batch_size) * (method.epochs or 1)
+    steps = math.ceil(len(train) / method.sized(len(train)).batch_size) * (method.epochs or 1)
     if steps < FEWEST_STEPS:
         return {"choice": {}, "why": f"it measures nothing for fewer than {FEWEST_STEPS} steps"}
 

@@ -35,7 +35,6 @@ from record import commit
 import finetext
 from finetext.core.contracts import FitContext
 from finetext.methods import regimes
-from finetext.training.batch_size import usual
 
 DEFAULT: Final = "default"
 ADAPTED: Final = "adapted"
@@ -176,7 +175,7 @@ def fit(job: Job) -> Answer:
     )
     settings = dict(job["settings"])
     if times := settings.pop("times", None):
-        epochs = regimes.epochs_for(job["size"], usual(job["size"]), TOKENS)
+        epochs = regimes.epochs_for(job["size"], regimes.batch_size_for(job["size"]), TOKENS)
         settings["epochs"] = max(1, round(times * epochs))
     if layers := settings.pop("layers", None):
         settings["encoder"] = str(_shallower(layers, Path(job["folder"]) / f"minilm-{layers}"))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -87,6 +87,7 @@ def test_one_unit_gives_no_interval(made: Estimate) -> None:
     assert made.p_value() == 1.0
 
 
+@example([0.0, 0.0, 1e-160], 0.5, 0.05, 0.0)
 @given(
     st.lists(st.floats(-1, 1), min_size=3, max_size=30),
     st.floats(-0.5, 0.5),

@@ -65,7 +65,7 @@ class Owl(Method):
     name: ClassVar[str] = "owl"
     needs_validation: ClassVar[bool] = False
     eyes: int = 0
-    encoder: str = ""
+    encoder: str | None = None
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> OwlClassifier:
         assert train.scheme is not None

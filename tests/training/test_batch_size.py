@@ -18,11 +18,12 @@ import finetext
 from finetext.core.contracts import Checkpoints, FitContext
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset
+from finetext.methods import regimes
 from finetext.methods.finetune import Finetune
 from finetext.methods.transformer import TransformerClassifier
 from finetext.runs.recipe import Recipe
 from finetext.training import batch_size, state
-from finetext.training.batch_size import largest_batch, most_rows, usual
+from finetext.training.batch_size import largest_batch, most_rows
 
 ERRORS = [MemoryError(), torch.OutOfMemoryError("no"), RuntimeError("x: can't allocate memory")]
 
@@ -149,24 +150,22 @@ def test_a_second_fit_takes_the_size_that_was_found(
     assert len(tried) == before
 
 
-@pytest.mark.parametrize(("few", "size"), [(1_000, 8), (1, 32)])
-def test_if_none_is_chosen_few_rows_are_learned_in_small_batches(
-    auto: Finetune, topics: Dataset, few: int, size: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("size", [4, 16])
+def test_if_none_is_chosen_the_number_of_rows_says_how_many_make_a_step(
+    auto: Finetune, topics: Dataset, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_size, "FEW_ROWS", few)
+    asked = list[int]()
+    monkeypatch.setattr(regimes, "batch_size_for", lambda rows: asked.append(rows) or size)
     method = replace(auto, batch_size=None)
     found, expected = fit(method, topics), fit(replace(auto, batch_size=size), topics)
     np.testing.assert_array_equal(
         found.predict_proba(topics.texts), expected.predict_proba(topics.texts)
     )
-    monkeypatch.setattr(batch_size, "FEW_ROWS", len(topics) - 1)  # which more rows can pass
+    assert asked == [len(topics)]
     again = method.refit(topics, found, FitContext(device="cpu"))
     assert isinstance(again, TransformerClassifier)
     assert again.trained_with["batch_size"] == found.trained_with["batch_size"] == size
-
-
-def test_small_batches_end_at_a_number_of_rows() -> None:
-    assert [usual(rows) for rows in (1, 200, 201, 100_000)] == [8, 8, 32, 32]
+    assert asked == [len(topics)]  # more rows may ask for another size
 
 
 @pytest.mark.parametrize(("most", "size"), [(1, 1), (4, 4), (100, 16)])

@@ -31,8 +31,8 @@ PRIOR_ROWS: Final = 10.0
 LEAST_WEIGHT: Final = 0.05
 """Members with less weight are left out, and the others fitted again."""
 FEWEST_ROWS: Final = 50
-"""Rows from which a blend has to be shown to be better: with fewer, which member is best is mostly
-chance (`benchmarks/LOG.md`, "Which method, by 15 rows")."""
+"""Rows from which a blend has to be shown to be better; which member is best is mostly chance with
+fewer (`benchmarks/LOG.md`, "Which method, by 15 rows")."""
 FOLDS: Final = 10
 NEAREST: Final = 1e-6
 """How near probabilities may come to 0 and 1: logits are infinite there."""
@@ -236,7 +236,7 @@ def gain_of(
         metric: the metric of the run.
         weighing: how the members get their weights.
     """
-    best = max(members, key=lambda name: metric.goodness(members[name]))
+    best = max(members, key=lambda name: [of.goodness(members[name]) for of in (metric, log_loss)])
     parts = parts_of(members[best])
     folds = {
         name: [replace(of, decision=AS_LIKELY).select(rows) for rows in parts]
@@ -256,12 +256,7 @@ def gain_of_folds(
 
     The repeats count as seeds of the two.
     """
-
-    def goodness(name: str) -> float:
-        value = members[name].estimate(metric.name).value
-        return value if metric.higher_is_better else -value
-
-    best = max(members, key=goodness)
+    best = max(members, key=lambda name: [members[name].goodness(of) for of in (metric, log_loss)])
     ones, others = (
         [_in_one_order(folds) for folds in of.repeats[: len(blend.repeats)]]
         for of in (blend, members[best])

@@ -22,6 +22,8 @@ SIGNIFICANT: Final = 0.05
 """Of p-values, two-sided, and of one-sided bounds."""
 POWER: Final = 0.8
 """With which differences that are called detectable are found."""
+FARTHEST: Final = 1e9
+"""Standard errors beyond which a distance makes no difference, and its cube would overflow."""
 UNSEEN: Final = 3.0
 """Units that a difference reckons with beyond those seen, each of the largest effect.
 
@@ -72,7 +74,7 @@ class Estimate:
             return 1.0
         if self.error == 0:
             return 0.0
-        away = (self.value - at) / self.error
+        away = max(-FARTHEST, min(FARTHEST, (self.value - at) / self.error))
         bend = self.skew / 3
         straight = away + bend * away**2 + bend**2 * away**3 / 3 + bend / 2
         return float(stdtr(self.freedom, -straight))

@@ -97,6 +97,13 @@ class FoldPredictions:
         of = metric_for(metric, self.scheme)
         return self._by_fold(of, len(self.repeats)).estimate(self.units)
 
+    def goodness(self, metric: Metric) -> float:
+        """Return the value, signed so that higher is better; minus infinity if undefined."""
+        value = self.estimate(metric.name).value
+        if math.isnan(value):
+            return -math.inf
+        return value if metric.higher_is_better else -value
+
     def by_fold(self, metric: str) -> Floats:
         """Return what each fold adds to a metric, (repeats, folds); raises as `estimate`."""
         return self._by_fold(metric_for(metric, self.scheme), len(self.repeats)).folds

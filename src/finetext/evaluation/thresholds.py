@@ -79,24 +79,37 @@ def choose_thresholds(
             "thresholds need multi-label validation rows: got probabilities of shape "
             f"{probabilities.shape} and targets of shape {targets.shape}"
         )
-    shared = best_threshold(probabilities.ravel(), targets.ravel(), MOST_GIVEN)
+    shared = best_threshold(probabilities.ravel(), targets.ravel())
     if not np.isfinite(shared):
         return (0.5,) * int(targets.shape[1])
-    columns = zip(probabilities.T, targets.T, strict=True)
-    own = np.array([best_threshold(scores, truth, MOST_GIVEN) for scores, truth in columns])
+    shared = max(shared, _least(probabilities.ravel(), targets.ravel()))
+    own = np.array([best_threshold(p, t) for p, t in zip(probabilities.T, targets.T, strict=True)])
     positives = targets.sum(axis=0)
     trust = positives / (positives + prior_positives)
     own = np.where(positives > 0, own, shared)
     log_odds = trust * _log_odds(own) + (1 - trust) * _log_odds(shared)
-    return tuple(map(float, 1 / (1 + np.exp(-log_odds))))
+    least = [_least(p, t) for p, t in zip(probabilities.T, targets.T, strict=True)]
+    chosen = np.maximum(1 / (1 + np.exp(-log_odds)), least)
+    return tuple(map(float, chosen))
 
 
-def best_threshold(scores: Floats, truth: Integers, most: float = math.inf) -> float:
-    """Return the threshold with the highest F1 of one label; nan when it has no positives.
+def _least(scores: Floats, truth: Integers) -> float:
+    """Return the threshold by which a label is given as often as it may be; 0 if it is never true.
 
-    The label is given to at most so many times as many rows as have it, or to those that share the
-    highest score.
+    Rows that share the highest score get it, however many they are.
     """
+    positives = int(truth.sum())
+    if not positives:
+        return 0.0
+    ranked = np.sort(scores)[::-1]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    allowed = ends[ends < MOST_GIVEN * positives]
+    last = int(allowed[-1]) if len(allowed) else int(ends[0])
+    return _between(ranked, last)
+
+
+def best_threshold(scores: Floats, truth: Integers) -> float:
+    """Return the threshold with the highest F1 of one label; nan when it has no positives."""
     positives = int(truth.sum())
     if positives == 0:
         return float("nan")
@@ -104,8 +117,12 @@ def best_threshold(scores: Floats, truth: Integers, most: float = math.inf) -> f
     ranked = scores[order]
     f1 = 2 * np.cumsum(truth[order]) / (np.arange(1, len(ranked) + 1) + positives)
     last_of_tie = np.append(ranked[1:] != ranked[:-1], True)
-    few = np.arange(1, len(ranked) + 1) <= max(most * positives, 1 + int(last_of_tie.argmax()))
-    cut = int(np.argmax(np.where(last_of_tie & few, f1, -1.0)))
+    cut = int(np.argmax(np.where(last_of_tie, f1, -1.0)))
+    return _between(ranked, cut)
+
+
+def _between(ranked: Floats, cut: int) -> float:
+    """Return a threshold between the score of a rank and the next one; the score if it is last."""
     below = ranked[cut + 1] if cut + 1 < len(ranked) else ranked[cut]
     middle = float(ranked[cut] + below) / 2
     return middle if middle > below else float(ranked[cut])

@@ -49,8 +49,9 @@ class Blend(Method):
 
     Attributes:
         prior_rows: rows that the prior is worth, 10 by default. It is for the best member alone,
-            or for equal weights; with more it takes more validation rows until others are found.
-        always: whether to keep the blend even if it is not shown to be better; False by default.
+            or for equal weights; with more, it takes more validation rows to find others.
+        always: whether to keep the blend even if it is not shown to be better, or with few rows is
+            shown to be worse; False by default.
     """
 
     name: ClassVar[str] = "blend"
@@ -67,8 +68,8 @@ class Blend(Method):
         predictions = {name: of.predictions for name, of in members.items()}
         pretrained = [name for name, of in members.items() if of.is_pretrained]
         weights = self.weighing(predictions, pretrained).weights(predictions)
-        parts = (Part(name, weight, members[name].classifier) for name, weight in weights.items())
-        return BlendClassifier(train.scheme, AS_LIKELY, tuple(parts))
+        classifiers = {name: members[name].classifier for name in weights}
+        return BlendClassifier.of(train.scheme, weights, classifiers)
 
     def weighing(self, members: Mapping[str, Predictions], pretrained: Sequence[str]) -> Weighing:
         """Return how to weigh members by these predictions; some have a pretrained encoder."""
@@ -116,6 +117,14 @@ class BlendClassifier(Classifier):
     scheme: LabelScheme
     decision: Decision
     parts: tuple[Part, ...]
+
+    @classmethod
+    def of(
+        cls, scheme: LabelScheme, weights: Mapping[str, float], members: Mapping[str, Classifier]
+    ) -> Self:
+        """Return the classifier of calibrated members with these weights."""
+        parts = (Part(name, weight, members[name]) for name, weight in weights.items())
+        return cls(scheme, AS_LIKELY, tuple(parts))
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """Return the weighted sum of the members' logits; they are finite."""

@@ -65,9 +65,9 @@ def leaderboard_lines(
         ["", "rows/s", *(wording.speed(entry.rows_per_second) for entry in entries)],
         ["", "size", *(wording.size(entry.bytes) for entry in entries)],
     ]
-    basis = f"on validation rows by {named}; the intervals are of this model, over test rows"
+    basis = f"* best on validation rows by {named}; the intervals are of this model, over test rows"
     if folds:
-        basis = f"by {named}: {wording.pipeline_in_words(folds)}"
+        basis = f"* best by {named}: {wording.pipeline_in_words(folds)}"
         del columns[2]
     table = [list(row) for row in zip(*columns, strict=True)]
     beyond = max(map(len, aligned(table, left=2))) - _WIDTH
@@ -75,12 +75,8 @@ def leaderboard_lines(
     for row in table[2:]:
         row[1] = without_middle(row[1], longest)
     if is_hedge:
-        basis = f"guess, as so few rows tell little about which method is best; {basis}"
-    return [
-        *aligned(table, left=2),
-        "",
-        f"* best {basis}",
-    ]
+        basis = "* best guess: so few rows hardly tell which method is best"
+    return [*aligned(table, left=2), "", basis]
 
 
 def recommended_line(choice: Choice | None, is_recommended: bool = True) -> str:

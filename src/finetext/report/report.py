@@ -217,9 +217,12 @@ def _map_of_unseen(found: TextMap | None, folds: int) -> MapView | None:
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
     metric = context["main_metric"].title
-    scored = f"{data.best} is best on validation and reaches {metric} {_test_score(data)} on test"
+    is_hedge = data.choice is not None and data.choice.is_hedge
+    best = f"{data.best} is {'the best guess' if is_hedge else 'best on validation'}"
+    scored = f"{best} and reaches {metric} {_test_score(data)} on test"
     if data.folds:
-        scored = f"{data.best} is best, {metric} {_test_score(data)}, cross-validated"
+        best = best.removesuffix(" on validation")
+        scored = f"{best}, {metric} {_test_score(data)}, cross-validated"
     views, training, positive = context["views"], context["training"], context["positive"]
     sections = [
         ("findings", "Data checks", findings_headline(data.findings)),

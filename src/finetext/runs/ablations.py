@@ -16,7 +16,7 @@ from finetext.core.contracts import Method, encoder_of
 from finetext.core.errors import FinetextError
 from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
-from finetext.encoders.catalogue import PREFIX, is_alias, is_random, resolve
+from finetext.encoders.catalogue import PREFIX, is_alias, resolve
 from finetext.evaluation.fold_scores import Scored, compare_on, scheme_of
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind, LeaderboardEntry
 from finetext.evaluation.metrics import metric_for
@@ -88,12 +88,6 @@ def members_in(recipe: Recipe) -> list[str]:
         for name, method in recipe.methods.items()
         if not (method.combines or method.name == MAJORITY or name in left_out)
     ]
-
-
-def is_pretrained(method: Method) -> bool:
-    """Return whether a method knows more than the rows that it learns from."""
-    encoder = encoder_of(method)
-    return encoder is not None and not is_random(encoder)
 
 
 def encoder_gains(

@@ -1,4 +1,4 @@
-"""Combine the fitted methods of a run, or leave that out where it is not shown to be better.
+"""Combine the fitted methods of a run, or leave that out where rows speak against it.
 
 No text is read for it but those that measure its speed: weights, scores and predictions come from
 what the members predicted.
@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Booleans
-from finetext.core.contracts import Classifier, Member, Method
+from finetext.core.contracts import Classifier, Method, encoder_of
 from finetext.core.types import Finding, Predictions, SplitName
+from finetext.encoders.catalogue import is_random
 from finetext.evaluation.blending import (
     FEWEST_ROWS,
     Gain,
@@ -40,7 +41,7 @@ from finetext.evaluation.leaderboard import LeaderboardEntry, SeedScores
 from finetext.evaluation.metrics import metric_for, values_of
 from finetext.methods.blend import FEWEST_MEMBERS, Blend, BlendClassifier
 from finetext.models.folder import load_model
-from finetext.runs.ablations import is_pretrained, members_in
+from finetext.runs.ablations import members_in
 from finetext.runs.cross_validation import cross_fitted, out_of_fold, write_repeats
 from finetext.runs.fit_methods import (
     UNREADABLE,
@@ -86,7 +87,7 @@ class _Held:
 
 
 def combine(name: str, method: Method, started: Started, fitted: Fitted) -> FittedMethod | None:
-    """Combine the methods fitted before; None where that is not shown to be better.
+    """Combine the methods fitted before; None where that is left out, see `Blend`.
 
     What was decided before is not decided again.
     """
@@ -142,7 +143,7 @@ def _fit(name: str, method: Blend, started: Started, members: Fitted) -> FittedM
             write_json(place / LEFT_OUT, to_json(found))
             return None
         kept = {of: members[of] for of in weights}
-        classifier, predictions = _combined(method, started, kept, held)
+        classifier, predictions = _combined(weights, started, kept, held)
         if plan is not None and held.folds is not None:
             write_repeats(method, plan, place / FOLDER, held.folds.repeats)
         keep_predictions(place, predictions, started)
@@ -162,7 +163,7 @@ def _said(name: str, weights: Mapping[str, float], held: _Held) -> Finding:
     """Return what the blend is made of, and why."""
     shares = ", ".join(f"{of} {weight:.2f}" for of, weight in weights.items())
     message, code = f"{name}: weights {shares}; compared with {held.gain.words()}", "blend"
-    if held.weighing.equal:
+    if held.weighing.equal and not held.gain.is_loss:
         message = f"{message}; taken as fewer than {FEWEST_ROWS} rows tell little of which is best"
         code = HEDGE
     return Finding("note", code, message)
@@ -200,6 +201,12 @@ def _held(method: Blend, started: Started, members: Fitted) -> _Held:
     return _Held(scaled, out_of_fold(repeats[0]), gain, weighing, blend)
 
 
+def is_pretrained(method: Method) -> bool:
+    """Return whether a method knows more than the rows that it learns from."""
+    encoder = encoder_of(method)
+    return bool(encoder) and not is_random(str(encoder))
+
+
 def _weighing(method: Blend, started: Started, members: Mapping[str, Predictions]) -> Weighing:
     """Return how the blend weighs members by these predictions."""
     of = started.recipe.methods
@@ -207,16 +214,15 @@ def _weighing(method: Blend, started: Started, members: Mapping[str, Predictions
 
 
 def _combined(
-    method: Blend, started: Started, members: Fitted, held: _Held
+    weights: Mapping[str, float], started: Started, members: Fitted, held: _Held
 ) -> tuple[BlendClassifier, dict[SplitName, Predictions]]:
     """Return the classifier of the members with a weight, calibrated, and its predictions."""
-    recipe, splits, plan = started.recipe, started.run.splits, started.run.folds
-    loaded = {}
-    for name, one in members.items():
-        model = load_model(started.folder / one.entry.model, recipe.device)
-        loaded[name] = Member(model, held.members[name], is_pretrained(recipe.methods[name]))
-    none = splits.train.select([])
-    fitted = method.fit(none, none, replace(started.context, members=loaded))
+    recipe, plan = started.recipe, started.run.folds
+    models = {
+        name: load_model(started.folder / one.entry.model, recipe.device)
+        for name, one in members.items()
+    }
+    fitted = BlendClassifier.of(started.run.splits.scheme, weights, models)
     if plan is not None and held.folds is not None:
         classifier, _ = calibrated_by(fitted, held.cross, recipe.decide)
         crossed = cross_fitted(held.folds.repeats[0], plan, classifier.decision)

@@ -184,7 +184,7 @@ def _of_training(method: Finetune, splits: Splits, context: FitContext) -> Cost:
         model, start = classifier.model, time.perf_counter()
         task = method.task(classifier, train, splits.validation.select([0]), context)
         prepare = (time.perf_counter() - start) / len(train)
-        method = method.settled(len(task.scheme), model.config)
+        method = method.settled(len(task.scheme), model.config).sized(len(every))
         method = with_batch_size(method, model, task, context)
         tokens, batch = float(task.lengths.mean()), rows_per_step(method)
         stages = method.stages_for(len(every), tokens, model.config)

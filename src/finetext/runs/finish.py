@@ -166,25 +166,22 @@ def _best(started: Started, fitted: Fitted) -> str:
     """Return the method with the best metric on validation rows, a mean over seeds, or on folds.
 
     Of equal ones it is the one with the lowest log loss. The majority class is the best only if
-    there is nothing else. Where too few rows tell which is
-    best, it is the blend that was made for that.
+    there is nothing else. A blend that was taken as few rows tell which is best comes first.
     """
     if (hedge := next((name for name, one in fitted.items() if is_hedge(one)), None)) is not None:
         return hedge
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
 
-    def goodness(name: str) -> float:
+    def goodness(name: str, of: Metric) -> float:
         if (folds := fitted[name].folds) is not None:
-            value = folds.estimate(metric.name).value
-            return (value if metric.higher_is_better else -value) if value == value else -math.inf
-        over = over_seeds(fitted[name].entry, metric.name, "validation")
+            return folds.goodness(of)
+        over = over_seeds(fitted[name].entry, of.name, "validation")
         if over is None or math.isnan(over[0]):
-            return metric.goodness(fitted[name].predictions["validation"])
-        return over[0] if metric.higher_is_better else -over[0]
+            return of.goodness(fitted[name].predictions["validation"])
+        return over[0] if of.higher_is_better else -over[0]
 
-    def rank(name: str) -> tuple[float, float]:
-        rows = fitted[name].predictions
-        return goodness(name), -log_loss(rows.get("validation", rows["test"]))
+    def rank(name: str) -> list[float]:
+        return [goodness(name, of) for of in (metric, log_loss)]
 
     return max(_without_majority(started, fitted) or fitted, key=rank)
 

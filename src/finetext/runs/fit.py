@@ -31,7 +31,8 @@ from finetext.evaluation.calibration import calibrated, calibrated_by
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
-from finetext.runs.ablations import is_pretrained, members_in
+from finetext.runs.ablations import members_in
+from finetext.runs.blending import is_pretrained
 from finetext.runs.recipe import ADAPTED, Recipe, ladder, with_members
 from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import (
@@ -72,8 +73,8 @@ def fit(
         texts: n texts.
         labels: n labels; n lists of labels if a text can have several.
         method: a method with its hyperparameters, such as `Finetune(epochs=3)`, or the name of
-            one; "finetune" by default. "blend" fits all of the ladder and combines them, if that
-            is shown to be better than the best of them.
+            one; "finetune" by default. "blend" fits all of the ladder and combines them where
+            that is worth it; see `Blend`.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         positive: the positive class of two, which the model remembers for its scores; by default
@@ -360,7 +361,7 @@ def _range_test(
     with method.begun(train, context) as classifier:
         # Nothing is measured on validation rows, so any will do.
         task = method.task(classifier, train, train.select([0]), context)
-        method = with_batch_size(method, classifier.model, task, context)
+        method = with_batch_size(method.sized(len(train)), classifier.model, task, context)
         size = rows_per_step(method)
         _warn_of_few_batches(len(train), size, context)
         context.say(f"range test on {len(train):,} training rows, in batches of {size}")

@@ -149,7 +149,8 @@ def identity_of(subject: Subject, method: Trainable, context: FitContext) -> dic
 
     A batch size of "auto" is no number here: another machine finds another.
     """
-    settings = asdict(subject.settings) | {"batch_size": method.batch_size}  # type: ignore[call-overload]
+    settings = asdict(subject.settings)  # type: ignore[call-overload]
+    settings |= {"batch_size": method.batch_size or settings["batch_size"]}
     later = {name for name, usual in ADDED_LATER.items() if settings.get(name) in usual}
     return {
         **{name: str(of) for name, of in settings.items() if name not in {"precision", *later}},
@@ -217,7 +218,7 @@ class Classification:
         task = task.with_tables(vocabulary.tables)
         # As with stages by hand, all layers have the rate of a stage unless the method says else.
         falls, head = checked.discriminative or 1.0, checked.head_rate or 1.0
-        checked = replace(checked, discriminative=falls, head_rate=head)
+        checked = replace(checked, discriminative=falls, head_rate=head).sized(len(train))
         begun = cls(checked, splits, task, classifier, vocabulary, whole, random)
         sized = with_batch_size(checked, model, task, context)
         return begun if sized is checked else begun.with_batch_size(rows_per_step(sized))

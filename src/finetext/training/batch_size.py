@@ -1,4 +1,4 @@
-"""The batch size that the user left open, and the search for the largest one for "auto"."""
+"""The search for the largest batch that fits into memory, for `batch_size = "auto"`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,6 @@ from finetext.training.record import Record
 from finetext.training.state import bytes_a_token, bytes_to_use
 from finetext.training.tokens import vocabulary_in_use
 
-USUAL: Final = 32
-OF_FEW_ROWS: Final = 8
-FEW_ROWS: Final = 200
-"""Training rows up to which the batches of a classifier are small: few rows make few steps."""
 LARGEST: Final = 512
 LARGEST_ON_A_CPU: Final = 32
 FEWEST_STEPS_AN_EPOCH: Final = 20
@@ -37,14 +33,11 @@ Method = TypeVar("Method", bound=Hyperparameters)
 
 
 def with_batch_size(method: Method, model: Any, task: Task, context: FitContext) -> Method:
-    """Return a method, of a classifier or a language model, with a number for its batch size.
+    """Return a method, of a classifier or a language model, with a number in the place of "auto".
 
-    In the place of None that is 8 for at most 200 rows, else 32, and in that of "auto" the largest
-    that fits. A resumed training has the number that it began with. Model, random generators and
-    task are afterward as they were.
+    A resumed training has the number that it began with. Model, random generators and task are
+    afterward as they were.
     """
-    if method.batch_size is None:
-        return replace(method, batch_size=usual(len(task.lengths)))  # type: ignore[type-var]
     if method.batch_size != AUTO:
         return method
     place = None if context.checkpoints is None else context.checkpoints.folder / FILE
@@ -60,11 +53,6 @@ def with_batch_size(method: Method, model: Any, task: Task, context: FitContext)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_json(place, {"batch_size": size})
     return replace(method, batch_size=size)  # type: ignore[type-var]
-
-
-def usual(rows: int) -> int:
-    """Return the batch size of a classifier with so many training rows, if none is chosen."""
-    return OF_FEW_ROWS if rows <= FEW_ROWS else USUAL
 
 
 def most_rows(rows: int, device_type: str) -> int:

@@ -219,7 +219,7 @@ class Hyperparameters(Protocol):
 
     @property
     def batch_size(self) -> BatchSize | None:
-        """Rows per step; None and "auto" must become a number before the plan is made."""
+        """Rows per step; None or "auto" must become a number before the plan is made."""
 
     @property
     def weight_decay(self) -> float:
