@@ -75,6 +75,14 @@ def test_own_rates_are_those_of_all_layers(chosen: Any) -> None:
     assert replace(settled, discriminative=method.discriminative, head_rate=None) == method
 
 
+def test_few_rows_make_small_batches() -> None:
+    sizes = [regimes.batch_size_for(rows) for rows in (1, 100, 999, 1_000, 1_999, 2_000, 10**6)]
+    assert sizes == [8, 8, 8, 16, 16, 32, 32]
+    assert Finetune().sized(2_000).batch_size == 32
+    assert Finetune(batch_size=64).sized(100).batch_size == 64
+    assert Finetune(batch_size="auto").sized(100).batch_size == "auto"
+
+
 def test_recurrent_encoders_keep_one_high_rate() -> None:
     settled = Finetune(batch_size=32).settled(16, LSTM)
     assert (settled.learning_rate, settled.discriminative, settled.head_rate) == (None, 1.0, 1.0)

@@ -70,7 +70,7 @@ class Finetune(Method):
             make 250 steps, but 2 if one makes less than 400, fewer for long texts; from 2 to 10 and
             200 steps where all layers have the same learning rate.
         batch_size: rows per step; None (the default) is the largest of 8, 16 and 32 that makes 250
-            steps in ten epochs; "auto" tries 2, 4, 8, ... and takes the largest that fits into
+            steps in four epochs; "auto" tries 2, 4, 8, ... and takes the largest that fits into
             memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate, that of the head (before `head_rate`) if rates fall;
             None (the default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden

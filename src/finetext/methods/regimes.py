@@ -6,7 +6,7 @@
 | of each layer below the head | 0.8 times that of the one above | (1), (2) |
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
 | epochs | the fewest from 1 to 10 that make 250 steps, fewer for long texts | (4) |
-| rows of a step | the largest of 8, 16 and 32 that makes 250 steps in 10 epochs, at least 8 | (8) |
+| rows of a step | the largest of 8, 16 and 32 that makes 250 steps in 4 epochs, at least 8 | (8) |
 | epochs where one would do | 2, if one makes less than 400 steps | (7) |
 | the same where all layers have one rate | the fewest from 2 to 10 that make 200 steps | |
 | tokens of a text | at most 256, from its head and its tail | (6) |
@@ -20,7 +20,7 @@
 (5) The same section; Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.3.
 (6) The same section: on reviews 256 tokens of both ends do better than 256 of the head or 512.
 (7) The log, "Which checkpoint to keep": one and two epochs on 7,000 to 9,000 rows of four sets.
-(8) The log, "Batches of few rows": 8, 16 and 32 rows a step on four sets with 100 to 500 rows.
+(8) The log, "Batches of few rows": 8, 16 and 32 rows a step on four sets with 100 to 2,000 rows.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ STEPS_OF_ONE_EPOCH: Final = 400
 """Steps of an epoch from which one is enough."""
 EPOCHS: Final = (1, 10)
 BATCH_SIZES: Final = (8, 16, 32)
+EPOCHS_OF_A_BATCH: Final = 4
+"""In which the batches of a size are to make the fewest steps."""
 FEWEST_FLAT_STEPS: Final = 200
 FLAT_EPOCHS: Final = (2, 10)
 """Where all layers have the same rate; recipes of earlier versions repeat what they did."""
@@ -82,7 +84,7 @@ def epochs_for(rows: int, batch_size: int, tokens: float, is_flat: bool = False)
 
 def batch_size_for(rows: int) -> int:
     """Return how many of so many training rows make a step."""
-    enough = [size for size in BATCH_SIZES if math.ceil(rows / size) * EPOCHS[1] >= FEWEST_STEPS]
+    enough = [size for size in BATCH_SIZES if rows / size * EPOCHS_OF_A_BATCH >= FEWEST_STEPS]
     return max(enough, default=BATCH_SIZES[0])
 
 
