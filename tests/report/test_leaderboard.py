@@ -151,6 +151,19 @@ def test_a_missing_metric_is_a_dash(single: ReportData) -> None:
     assert line.split()[2:4] == ["-", "-"]
 
 
+def test_where_few_rows_hardly_tell_the_best_is_called_a_guess(single: ReportData) -> None:
+    usual = leaderboard_lines(single.entries, "finetune", "tfidf")
+    assert usual[-1].startswith("* best on validation rows by macro F1")
+    guess = leaderboard_lines(single.entries, "finetune", "tfidf", is_hedge=True)
+    assert guess[-1] == "* best guess: so few rows hardly tell which method is best"
+    assert guess[:-1] == usual[:-1]
+    assert single.choice is not None
+    page = render(replace(single, choice=replace(single.choice, is_hedge=True)))
+    assert "best guess" in page
+    assert "best on validation" not in page
+    assert "best on validation" in render(single)
+
+
 def test_a_terminal_shows_the_same_lines_with_the_best_in_bold(single: ReportData) -> None:
     console = Console(width=60, record=True, file=io.StringIO(), highlight=False)
     lines = leaderboard_lines(single.entries, "finetune", "tfidf")

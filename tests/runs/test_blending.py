@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import SplitSettings
 from finetext.core.types import Dataset, LabelScheme
+from finetext.methods.blend import BlendClassifier
 from finetext.runs.predictions import stored_folds
 
 ROWS = 400
@@ -66,10 +68,12 @@ class Owl(Method):
     needs_validation: ClassVar[bool] = False
     eyes: int = 0
     encoder: str | None = None
+    scale: float = 1.0
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> OwlClassifier:
         assert train.scheme is not None
-        return OwlClassifier(train.scheme, AS_LIKELY, 100 * self.eyes + context.seed)
+        seed = 100 * self.eyes + context.seed
+        return OwlClassifier(train.scheme, AS_LIKELY, seed, self.scale)
 
 
 @pytest.fixture(autouse=True)
@@ -251,6 +255,8 @@ def test_where_few_rows_tell_which_is_best_pretrained_ones_count_the_same(
     [found] = [of for of in run.findings if of.code == "blend-hedge"]
     assert found.message.endswith("taken as fewer than 50 rows tell little of which is best")
     assert Run.open(run.folder).best == "blend"
+    for seed in run.entry("blend").seeds:
+        assert seed.metrics["test"]["accuracy"] > 0.7
     (run.folder / "verdict.json").unlink()
     again = trained(tmp_path / "run", methods, split=split, seeds=seeds, resume=True)
     assert again.best == "blend"
@@ -280,6 +286,15 @@ def test_few_rows_of_a_cross_validated_run_make_the_same_blend(
     assert run.best == "blend"
     assert run.choice is not None
     assert run.choice.is_hedge
+
+
+def test_of_methods_with_the_same_score_the_likelier_one_is_the_best(tmp_path: Path) -> None:
+    split = SplitSettings(train=100, validation=150, test=150)
+    methods = {"unsure": Owl(1, scale=1e-3), "sure": Owl(1, scale=1e-2)}
+    run = trained(tmp_path / "run", methods, split=split)
+    unsure, sure = (run.entry(name).metrics["validation"] for name in methods)
+    assert unsure["accuracy"] == sure["accuracy"]
+    assert run.best == "sure"
 
 
 def test_it_needs_two_members(tmp_path: Path) -> None:
@@ -351,6 +366,27 @@ def test_fit_combines_or_takes_the_best(
     classifier = finetext.fit(texts, ["a", "b"] * 1_000, "blend", listener=listener)
     assert classifier.kind == kind
     assert ("blend-left-out" in found) == (kind == "owl")
+
+
+def test_fit_takes_the_blend_of_pretrained_methods_where_few_rows_choose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen_by(monkeypatch, dict(PRETRAINED))
+    classifier = finetext.fit(texts_of(200), ["a", "b"] * 100, "blend", listener=SILENT)
+    assert isinstance(classifier, BlendClassifier)
+    assert {"first", "second"} <= {part.name for part in classifier.parts}
+
+
+def test_what_is_saved_has_the_weights_that_were_tested(tmp_path: Path) -> None:
+    split = SplitSettings(train=100, validation=45, test=150)
+    methods = {"first": Owl(1, "minilm", 0.4), "second": Owl(2, "minilm", 5.0), "own": Owl(3)}
+    run = trained(tmp_path / "run", {**methods, "blend": Blend(prior_rows=0.1)}, split=split)
+    [found] = [of for of in run.findings if of.code in ("blend", "blend-hedge")]
+    members = finetext.info(run.folder / "blend" / "model").described["provenance"]["members"]
+    said = dict(re.findall(r"(\w+) (\d+\.\d\d)[,;]", found.message))
+    assert said.keys() == members.keys()
+    ratios = [members[name]["weight"] / float(weight) for name, weight in said.items()]
+    assert ratios == pytest.approx([ratios[0]] * len(ratios), rel=0.1)  # a temperature divides all
 
 
 def test_fit_needs_held_out_rows(monkeypatch: pytest.MonkeyPatch) -> None:
