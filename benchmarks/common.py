@@ -196,9 +196,11 @@ def chosen_by_finetext(method: finetext.Finetune, train: Any, validation: Any, j
         "choice", what is fastest, or nothing if none was measured; "why" not; "seconds" up to the
         end of the first step with the measurement, and the "usual" ones without it.
     """
+    from finetext.methods.regimes import SHORT
     from finetext.training.precision import FEWEST_STEPS
 
-    steps = math.ceil(len(train) / method.sized(len(train)).batch_size) * (method.epochs or 1)
+    size = method.sized(len(train), SHORT).batch_size
+    steps = math.ceil(len(train) / size) * (method.epochs or 1)
     if steps < FEWEST_STEPS:
         return {"choice": {}, "why": f"it measures nothing for fewer than {FEWEST_STEPS} steps"}
 

@@ -175,7 +175,9 @@ def fit(job: Job) -> Answer:
     )
     settings = dict(job["settings"])
     if times := settings.pop("times", None):
-        epochs = regimes.epochs_for(job["size"], regimes.batch_size_for(job["size"]), TOKENS)
+        epochs = regimes.epochs_for(
+            job["size"], regimes.batch_size_for(job["size"], TOKENS), TOKENS
+        )
         settings["epochs"] = max(1, round(times * epochs))
     if layers := settings.pop("layers", None):
         settings["encoder"] = str(_shallower(layers, Path(job["folder"]) / f"minilm-{layers}"))

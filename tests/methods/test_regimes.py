@@ -76,11 +76,16 @@ def test_own_rates_are_those_of_all_layers(chosen: Any) -> None:
 
 
 def test_few_rows_make_small_batches() -> None:
-    sizes = [regimes.batch_size_for(rows) for rows in (1, 100, 999, 1_000, 1_999, 2_000, 10**6)]
-    assert sizes == [8, 8, 8, 16, 16, 32, 32]
-    assert Finetune().sized(2_000).batch_size == 32
-    assert Finetune(batch_size=64).sized(100).batch_size == 64
-    assert Finetune(batch_size="auto").sized(100).batch_size == "auto"
+    rows = (1, 100, 500, 900, 1_000, 2_000, 10**6)
+    assert [regimes.batch_size_for(of, 20.0) for of in rows] == [8, 8, 8, 14, 16, 32, 32]
+    assert [regimes.epochs_for(of, 8, 20.0) for of in (100, 500)] == [10, 4]
+    assert {regimes.epochs_for(of, regimes.batch_size_for(of, 20.0), 20.0) for of in rows[3:6]} == {
+        4
+    }
+    assert [regimes.batch_size_for(of, 230.0) for of in (100, 500, 720)] == [8, 22, 32]
+    assert Finetune().sized(2_000, 20.0).batch_size == 32
+    assert Finetune(batch_size=64).sized(100, 20.0).batch_size == 64
+    assert Finetune(batch_size="auto").sized(100, 20.0).batch_size == "auto"
 
 
 def test_recurrent_encoders_keep_one_high_rate() -> None:

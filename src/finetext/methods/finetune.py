@@ -69,9 +69,9 @@ class Finetune(Method):
         epochs: passes over the training rows; None (the default) is the fewest from 1 to 10 that
             make 250 steps, but 2 if one makes less than 400, fewer for long texts; from 2 to 10 and
             200 steps where all layers have the same learning rate.
-        batch_size: rows per step; None (the default) is the largest of 8, 16 and 32 that makes 250
-            steps in four epochs; "auto" tries 2, 4, 8, ... and takes the largest that fits into
-            memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
+        batch_size: rows per step; None (the default) is as many, from 8 to 32, as make 250 steps in
+            four epochs, fewer for long texts; "auto" tries 2, 4, 8, ... and takes the largest that
+            fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate, that of the head (before `head_rate`) if rates fall;
             None (the default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden
             size of 384. With a `discriminative` of your own it is 1e-3 at most.
@@ -226,9 +226,9 @@ class Finetune(Method):
         with self.begun(train, context) as classifier:
             model = classifier.model
             task = self.task(classifier, train, validation, context)
-            method = self.settled(len(task.scheme), model.config).sized(len(train))
-            method = with_batch_size(method, model, task, context)
             tokens = float(task.lengths.mean())
+            method = self.settled(len(task.scheme), model.config).sized(len(train), tokens)
+            method = with_batch_size(method, model, task, context)
             stages = method.stages_for(len(train), tokens, model.config)
             context.say(summary(self.encoder, model, classifier.max_length, stages))
             with vocabulary_in_use(model, task.tables) as tables:
@@ -327,9 +327,11 @@ class Finetune(Method):
             self, discriminative=self.discriminative or 1.0, head_rate=self.head_rate or 1.0
         )
 
-    def sized(self, rows: int) -> Finetune:
-        """Return the method with the batch size for so many training rows, if none was chosen."""
-        return self if self.batch_size else replace(self, batch_size=regimes.batch_size_for(rows))
+    def sized(self, rows: int, tokens: float) -> Finetune:
+        """Return the method with the batch size for such training rows, if none was chosen."""
+        if self.batch_size is not None:
+            return self
+        return replace(self, batch_size=regimes.batch_size_for(rows, tokens))
 
     @property
     def longest(self) -> int:

@@ -6,7 +6,7 @@
 | of each layer below the head | 0.8 times that of the one above | (1), (2) |
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
 | epochs | the fewest from 1 to 10 that make 250 steps, fewer for long texts | (4) |
-| rows of a step | the largest of 8, 16 and 32 that makes 250 steps in 4 epochs, at least 8 | (8) |
+| rows of a step | as many, from 8 to 32, as make the fewest steps in 4 epochs | (8) |
 | epochs where one would do | 2, if one makes less than 400 steps | (7) |
 | the same where all layers have one rate | the fewest from 2 to 10 that make 200 steps | |
 | tokens of a text | at most 256, from its head and its tail | (6) |
@@ -37,9 +37,9 @@ FEWEST_STEPS: Final = 250
 STEPS_OF_ONE_EPOCH: Final = 400
 """Steps of an epoch from which one is enough."""
 EPOCHS: Final = (1, 10)
-BATCH_SIZES: Final = (8, 16, 32)
-EPOCHS_OF_A_BATCH: Final = 4
-"""In which the batches of a size are to make the fewest steps."""
+BATCH_SIZES: Final = (8, 32)
+EPOCHS_OF_STEPS: Final = 4
+"""In which batches between the two sizes make the fewest steps."""
 FEWEST_FLAT_STEPS: Final = 200
 FLAT_EPOCHS: Final = (2, 10)
 """Where all layers have the same rate; recipes of earlier versions repeat what they did."""
@@ -76,16 +76,25 @@ def epochs_for(rows: int, batch_size: int, tokens: float, is_flat: bool = False)
     least, most = FLAT_EPOCHS if is_flat else EPOCHS
     steps, of_epoch = float(FEWEST_FLAT_STEPS), math.ceil(rows / batch_size)
     if not is_flat:
-        shorter = min(1.0, SHORT / max(tokens, 1.0))
-        steps = max(FEWEST_LONG_STEPS, FEWEST_STEPS * shorter)
-        least = 2 if of_epoch < STEPS_OF_ONE_EPOCH * shorter else least
+        steps = fewest_steps(tokens)
+        least = 2 if of_epoch < STEPS_OF_ONE_EPOCH * _shorter(tokens) else least
     return min(most, max(least, math.ceil(steps / of_epoch)))
 
 
-def batch_size_for(rows: int) -> int:
-    """Return how many of so many training rows make a step."""
-    enough = [size for size in BATCH_SIZES if rows / size * EPOCHS_OF_A_BATCH >= FEWEST_STEPS]
-    return max(enough, default=BATCH_SIZES[0])
+def fewest_steps(tokens: float) -> float:
+    """Return the fewest steps of a training on texts of so many tokens on average."""
+    return max(FEWEST_LONG_STEPS, FEWEST_STEPS * _shorter(tokens))
+
+
+def _shorter(tokens: float) -> float:
+    """Return the share of the steps that texts of so many tokens on average need."""
+    return min(1.0, SHORT / max(tokens, 1.0))
+
+
+def batch_size_for(rows: int, tokens: float) -> int:
+    """Return how many training rows, of so many with so many tokens on average, make a step."""
+    least, most = BATCH_SIZES
+    return max(least, min(most, int(rows * EPOCHS_OF_STEPS / fewest_steps(tokens))))
 
 
 def falls(config: Any) -> bool:

@@ -184,9 +184,10 @@ def _of_training(method: Finetune, splits: Splits, context: FitContext) -> Cost:
         model, start = classifier.model, time.perf_counter()
         task = method.task(classifier, train, splits.validation.select([0]), context)
         prepare = (time.perf_counter() - start) / len(train)
-        method = method.settled(len(task.scheme), model.config).sized(len(every))
+        tokens = float(task.lengths.mean())
+        method = method.settled(len(task.scheme), model.config).sized(len(every), tokens)
         method = with_batch_size(method, model, task, context)
-        tokens, batch = float(task.lengths.mean()), rows_per_step(method)
+        batch = rows_per_step(method)
         stages = method.stages_for(len(every), tokens, model.config)
         epochs = sum(stage.epochs for stage in stages)
         # As many steps as the training has: how it computes depends on whether they are many.

@@ -361,7 +361,8 @@ def _range_test(
     with method.begun(train, context) as classifier:
         # Nothing is measured on validation rows, so any will do.
         task = method.task(classifier, train, train.select([0]), context)
-        method = with_batch_size(method.sized(len(train)), classifier.model, task, context)
+        method = method.sized(len(train), float(task.lengths.mean()))
+        method = with_batch_size(method, classifier.model, task, context)
         size = rows_per_step(method)
         _warn_of_few_batches(len(train), size, context)
         context.say(f"range test on {len(train):,} training rows, in batches of {size}")

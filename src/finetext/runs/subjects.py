@@ -218,7 +218,8 @@ class Classification:
         task = task.with_tables(vocabulary.tables)
         # As with stages by hand, all layers have the rate of a stage unless the method says else.
         falls, head = checked.discriminative or 1.0, checked.head_rate or 1.0
-        checked = replace(checked, discriminative=falls, head_rate=head).sized(len(train))
+        checked = replace(checked, discriminative=falls, head_rate=head)
+        checked = checked.sized(len(train), float(task.lengths.mean()))
         begun = cls(checked, splits, task, classifier, vocabulary, whole, random)
         sized = with_batch_size(checked, model, task, context)
         return begun if sized is checked else begun.with_batch_size(rows_per_step(sized))
