@@ -17,6 +17,7 @@ from finetext.training.checkpoint import (
     DamagedCheckpointError,
     Snapshot,
 )
+from finetext.training.plan import Evaluation
 
 
 def offered(scores: list[float], patience: int | None = None) -> BestWeights:
@@ -218,6 +219,19 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_former(
         assert found is not None
         assert found.best["a"].tolist() == [[-value, -value], [-value, -value]]
         assert len([*tmp_path.iterdir()]) == 2
+
+
+@pytest.mark.parametrize(
+    ("score", "error", "is_ahead"),
+    [(0.5, None, True), (0.7, None, False), (0.5, 0.15, True), (0.5, 0.25, False)],
+)
+def test_the_best_is_ahead_by_more_than_the_error(
+    score: float, error: float | None, is_ahead: bool
+) -> None:
+    best, found = BestWeights(None), Evaluation(score, {}, "", error)
+    assert not best.is_ahead_of(found)
+    best.offer(0.7, 5, {})
+    assert best.is_ahead_of(found) == is_ahead
 
 
 def test_before_the_first_evaluation_there_is_no_best(tmp_path: Path) -> None:

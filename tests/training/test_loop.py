@@ -290,11 +290,18 @@ def test_a_second_nan_loss_keeps_the_best_weights(heard: Heard) -> None:
 
 
 def test_a_collapse_after_a_good_evaluation_restarts_training(heard: Heard) -> None:
-    task = Line(scores=[0.5, 0.9, 0.6, 0.7, 0.2], collapses={2: ALIKE})
+    task = Line(scores=[0.5, 0.3, 0.6, 0.7, 0.2], collapses={2: ALIKE})
     weight = trained(task, **heard.context)
     heard.check(f"{ALIKE} at step 10; restarted from step 5 {AGAIN}")
     assert len(task.weights) == 5
     assert weight == task.weights[3]
+
+
+def test_predictions_of_one_class_at_the_start_are_no_collapse(heard: Heard) -> None:
+    task = Line(scores=[0.4, 0.3, 0.6, 0.7], collapses={2: ALIKE}, error=0.15)
+    trained(task, **heard.context)
+    assert not heard.found
+    assert len(task.weights) == 4
 
 
 def test_patience_starts_over_after_a_restart(heard: Heard) -> None:
@@ -321,7 +328,7 @@ def test_a_run_stopped_during_a_collapse_restarts_when_resumed(
     heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def task() -> Line:
-        return Line(scores=[0.5, 0.9, 0.6, 0.7, 0.2], collapses={2: ALIKE})
+        return Line(scores=[0.5, 0.3, 0.6, 0.7, 0.2], collapses={2: ALIKE})
 
     whole = trained(task())
     offer = BestWeights.offer

@@ -24,6 +24,7 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import Checkpoints, Evaluated
 from finetext.core.errors import ModelError, RecipeError
 from finetext.storage.files import replaced_file, write_json
+from finetext.training.plan import Evaluation
 from finetext.training.precision import Choice
 
 FORMAT_VERSION: Final = 1
@@ -91,6 +92,10 @@ class BestWeights:
     def is_good(self) -> bool:
         """Whether any weights had a finite score."""
         return self.score > float("-inf")
+
+    def is_ahead_of(self, found: Evaluation) -> bool:
+        """Return whether the best score is higher than one by more than the error of that."""
+        return self.is_good and self.score > found.score + (found.error or 0.0)
 
     @property
     def is_stale(self) -> bool:

@@ -169,13 +169,16 @@ def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) 
 
 
 def _refuse_collapse(training: Training) -> None:
-    """Raise Diverged if the model stopped distinguishing texts, or has not started to."""
+    """Raise Diverged if the model stopped distinguishing texts, or has not started to.
+
+    A few rows can be one class by chance at first; it stopped if it was clearly better before.
+    """
     record = training.record
     is_last = record.step == record.steps
-    if not record.collapse or not (training.best.is_good or is_last):
+    if not record.collapse or not (record.is_lost or is_last):
         return
     is_open = training.held is not None  # a head that is trained alone may just need the rest
-    if training.best.is_good or (record.steps >= MANY_STEPS and not is_open):
+    if record.is_lost or (record.steps >= MANY_STEPS and not is_open):
         raise Diverged(f"{record.collapse} at step {record.step}")
     few = f"{record.collapse}: {record.steps} steps were too few to learn anything"
     if is_open:

@@ -29,7 +29,7 @@ LINES: Final = 200
 MEMORY: Final = 0.98
 """Share of the running mean loss in the next one."""
 SAVED: Final = {
-    "step": "step", "evaluated_at": "evaluated_at", "collapse": "collapse",
+    "step": "step", "evaluated_at": "evaluated_at", "collapse": "collapse", "is_lost": "is_lost",
     "rows": "_rows", "loss": "_loss", "shown": "_shown",
 }  # fmt: skip
 """Attributes of a record by their name in a checkpoint."""
@@ -88,7 +88,7 @@ class Record:
         """Start at step 0."""
         self.step = 0
         self.evaluated_at = 0
-        self.collapse = ""
+        self.collapse, self.is_lost = "", False
         self.lines: list[dict[str, Any]] = []
         self._reported_failure = False
         self._name = name
@@ -134,12 +134,15 @@ class Record:
             named = {f"learning_rate/{group}": rate for group, rate in enumerate(rates)}
             self._track(line | named, self.step)
 
-    def evaluated(self, figures: Mapping[str, float], collapse: str = "") -> None:
+    def evaluated(
+        self, figures: Mapping[str, float], collapse: str = "", was_better: bool = False
+    ) -> None:
         """Log and say an evaluation, and show its figures from now on.
 
-        `collapse` is that of `Evaluation`.
+        `collapse` is that of `Evaluation`, `was_better` whether an earlier score is clearly higher.
         """
         self.evaluated_at, self.collapse = self.step, collapse
+        self.is_lost = bool(collapse) and was_better
         self._shown = dict(figures)
         self._write({"loss": self._loss, "evaluation": dict(figures)})
         self._track(dict(figures), self.step)
@@ -183,7 +186,7 @@ class Record:
     def go_back(self, step: int, rows: int) -> None:
         """Go to the state after `step` steps and `rows` rows, whose evaluation is done."""
         self.step = self.evaluated_at = step
-        self.collapse = ""
+        self.collapse, self.is_lost = "", False
         self._rows, self._loss = rows, math.nan
         self._restart_clock()
 
@@ -199,7 +202,8 @@ class Record:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
         for name, attribute in SAVED.items():
-            setattr(self, attribute, state[name])
+            if name in state:  # earlier versions lack some
+                setattr(self, attribute, state[name])
         self._last_line = time.monotonic()
         self._restart_clock()
 

@@ -275,7 +275,7 @@ class Training:
     def evaluated(self, found: Evaluation) -> None:
         """Record an evaluation; keep the weights if they are the best, or among the best."""
         score = -math.inf if found.collapse else found.score
-        self.record.evaluated(found.figures, found.collapse)
+        self.record.evaluated(found.figures, found.collapse, self.best.is_ahead_of(found))
         weights, step = self.optimizer.weights, self.record.step
         # With patience the end is where it is no longer better, with the learning rate still high.
         self.best.offer(score, step, weights, None if self.best.patience else found.error)
