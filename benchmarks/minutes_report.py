@@ -213,7 +213,13 @@ def report(options: argparse.Namespace, ledger: Ledger) -> None:
         "of several labels."
     )
     tables = [set_table(results, name) for name in options.sets]
-    tables = [seconds_table(results), *tables, *summary(results), failures(results)]
+    tables = [
+        means_table(results),
+        seconds_table(results),
+        *tables,
+        *summary(results),
+        failures(results),
+    ]
     common.finish(options, "Accuracy over wall-clock seconds", what, [of for of in tables if of])
 
 
@@ -235,6 +241,24 @@ def set_table(results: Results, name: str) -> list[str]:
     return (
         common.table([title, "contender", "seconds", "accuracy", "macro F1"], rows) if rows else []
     )
+
+
+def means_table(results: Results) -> list[str]:
+    """Mean score over sets that all contenders have, at their end, and mean seconds until then."""
+    sizes, rows = results.options.sizes, []
+    for contender in results.contenders():
+        line = [contender]
+        for size in sizes:
+            shared = set.intersection(
+                *({cell for cell in results.cells(of) if cell.size == size}
+                  for of in results.contenders())
+            )  # fmt: skip
+            last = [results.points(contender, cell)[-1] for cell in sorted(shared)]
+            line += [f"{fmean(of.score for of in last):.3f}"] if last else ["-"]
+            line += [f"{fmean(of.seconds for of in last):.0f}"] if last else ["-"]
+        rows.append(line)
+    titles = [of for size in sizes for of in (f"{size:,} rows: score", "seconds")]
+    return common.table(["mean over sets", *titles], rows)
 
 
 def seconds_table(results: Results) -> list[str]:
