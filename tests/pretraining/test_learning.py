@@ -345,8 +345,9 @@ def test_a_wrong_batch_size_is_told_of_auto(size: Any, tmp_path: Path, topics: D
             learn(TEXTS, tmp_path / "out", kind(batch_size=size), listener=Listener())
         with pytest.raises(RecipeError, match=f"^{name}: {wanted}$"):
             Trainer(kind(batch_size=size), TEXTS, listener=Listener())
-    with pytest.raises(RecipeError, match=wanted):
-        finetext.fit(topics.texts, topics.labels, finetext.Finetune(batch_size=size))
+    if size is not None:  # by which the number of rows says how many make a step
+        with pytest.raises(RecipeError, match=wanted):
+            finetext.fit(topics.texts, topics.labels, finetext.Finetune(batch_size=size))
     assert not (tmp_path / "out").exists()
 
 

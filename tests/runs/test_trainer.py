@@ -197,7 +197,7 @@ def test_the_best_weights_are_those_of_the_best_evaluation(
     trainer.fit_stage(6, 5e-3)
     best = max(row["validation macro_f1"] for row in trainer.history)
     assert trainer.scores()["macro_f1"].value == best  # type: ignore[union-attr]
-    trainer.fit_stage(1, 0.9)  # ruins the weights, also after a restart: it goes on from the best
+    trainer.fit_stage(1, 9.0)  # ruins the weights, also after a restart: it goes on from the best
     assert trainer.history[-1]["validation macro_f1"] < best
     assert np.array_equal(*(logits(trainer, splits.train.texts, of) for of in ("last", "best")))
     assert trainer.scores()["macro_f1"].value == best  # type: ignore[union-attr]

@@ -64,12 +64,14 @@ def rates(trainer: Trainer) -> list[float]:
 
 
 def collapse_at(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
-    """Let evaluations of these numbers find that all rows are predicted alike, others be better."""
+    """Let evaluations of these numbers find that all rows are predicted alike, and score low."""
     evaluate, count = ClassificationTask.evaluate, iter(range(1, 99))
 
     def evaluated(task: ClassificationTask, model: Any) -> Evaluation:
         usual, number = evaluate(task, model), next(count)
-        return replace(usual, score=number, collapse=ALIKE if number in numbers else "")
+        if number in numbers:
+            return replace(usual, score=0.0, collapse=ALIKE)
+        return replace(usual, score=number, collapse="")
 
     monkeypatch.setattr(ClassificationTask, "evaluate", evaluated)
 

@@ -222,13 +222,16 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_former(
 
 
 @pytest.mark.parametrize(
-    ("score", "error", "is_ahead"),
-    [(0.5, None, True), (0.7, None, False), (0.5, 0.15, True), (0.5, 0.25, False)],
-)
-def test_the_best_is_ahead_by_more_than_the_error(
-    score: float, error: float | None, is_ahead: bool
+    ("score", "error", "ruined", "is_ahead"),
+    [
+        (0.5, None, False, True), (0.7, None, False, False), (0.5, 0.15, False, True),
+        (0.5, 0.25, False, False), (0.5, 0.25, True, True), (0.7, None, True, True),
+    ],
+)  # fmt: skip
+def test_the_best_is_ahead_by_more_than_the_error_or_of_a_ruined_model(
+    score: float, error: float | None, ruined: bool, is_ahead: bool
 ) -> None:
-    best, found = BestWeights(None), Evaluation(score, {}, "", error)
+    best, found = BestWeights(None), Evaluation(score, {}, "", error, ruined)
     assert not best.is_ahead_of(found)
     best.offer(0.7, 5, {})
     assert best.is_ahead_of(found) == is_ahead

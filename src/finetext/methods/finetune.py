@@ -44,7 +44,7 @@ from finetext.training.classification import (
     hand_over_kept,
     predict_logits,
 )
-from finetext.training.plan import BatchSize, ScheduleName, Stage
+from finetext.training.plan import OpenBatchSize, ScheduleName, Stage
 from finetext.training.precision import choose_device
 from finetext.training.record import summary
 from finetext.training.tokens import tokenize, vocabulary_in_use
@@ -121,7 +121,7 @@ class Finetune(Method):
     trains_in_steps: ClassVar[bool] = True
     encoder: str = "minilm"
     epochs: Count | None = None
-    batch_size: BatchSize | None = None
+    batch_size: OpenBatchSize = None
     learning_rate: Positive | None = None
     max_length: Tokens | None = None
     truncation: Truncation | None = None

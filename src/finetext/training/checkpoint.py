@@ -94,8 +94,9 @@ class BestWeights:
         return self.score > float("-inf")
 
     def is_ahead_of(self, found: Evaluation) -> bool:
-        """Return whether the best score is higher than one by more than the error of that."""
-        return self.is_good and self.score > found.score + (found.error or 0.0)
+        """Return whether the best is clearly better: the other is ruined, or behind by its error."""
+        is_behind = self.score > found.score + (found.error or 0.0)
+        return self.is_good and (found.ruined or is_behind)
 
     @property
     def is_stale(self) -> bool:

@@ -37,6 +37,8 @@ HEADS_ON_THE_FIRST_TOKEN: Final = frozenset(
 """Models of transformers whose encoder has `layer[-1].attention.output(states, residual)`."""
 LEARNED_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which a model learned something."""
+RUINED: Final = 2.0
+"""The same above which a model is far worse than one that knows nothing."""
 LOSS: Final = "loss"
 VALIDATION_LOSS: Final = f"validation {LOSS}"
 
@@ -159,7 +161,9 @@ class ClassificationTask:
         else:
             score = -np.inf if np.isnan(mean_loss) else -mean_loss
         figures |= {VALIDATION_LOSS: mean_loss}
-        return Evaluation(score, figures, collapse_of(predictions), error)
+        collapse = collapse_of(predictions)
+        ruined = bool(collapse) and loss_of_ignorance(predictions) > RUINED
+        return Evaluation(score, figures, collapse, error, ruined)
 
     def state(self) -> dict[str, Any]:
         """Return no tensors: nothing is carried from step to step."""
@@ -200,13 +204,22 @@ def collapse_of(predictions: Predictions) -> str:
     decided = np.unique(predictions.decisions)
     if scheme.multilabel or len(np.unique(targets)) < 2 or len(decided) > 1:
         return ""
-    shares = np.bincount(targets, minlength=len(scheme)) / len(targets)
-    entropy = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
-    truths = predictions.probabilities[np.arange(len(targets)), targets]
-    if -float(np.log(np.maximum(truths, 1e-12)).mean()) < LEARNED_SOMETHING * entropy:
+    if loss_of_ignorance(predictions) < LEARNED_SOMETHING:
         return ""
     only = scheme.names[int(decided[0])]
     return f"all {len(targets):,} validation rows are predicted as {only!r}"
+
+
+def loss_of_ignorance(predictions: Predictions) -> float:
+    """Return the log loss as a multiple of that of the class frequencies; infinite if undefined."""
+    targets = predictions.targets
+    if predictions.scheme.multilabel or not np.isfinite(predictions.probabilities).all():
+        return math.inf
+    shares = np.bincount(targets, minlength=len(predictions.scheme)) / len(targets)
+    entropy = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
+    truths = predictions.probabilities[np.arange(len(targets)), targets]
+    loss = -float(np.log(np.maximum(truths, 1e-12)).mean())
+    return loss / entropy if entropy else math.inf
 
 
 def predict_logits(

@@ -16,7 +16,9 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, Positive, Precision, Share
 from finetext.core.wording import counted
 
-BatchSize = Annotated[Count | Literal["auto"], 'use a whole number of 1 or more, or "auto"']
+_SIZES: Final = 'use a whole number of 1 or more, or "auto"'
+BatchSize = Annotated[Count | Literal["auto"], _SIZES]
+OpenBatchSize = Annotated[Count | Literal["auto"] | None, _SIZES]
 AUTO: Final = "auto"
 ScheduleName = Literal["linear", "one-cycle", "slanted-triangular"]
 MOMENTUM: Final = 0.9
@@ -169,13 +171,15 @@ class Evaluation:
     """A score that chooses the best weights (higher is better), and figures to show by name.
 
     `collapse` says how the model fails to distinguish texts; "" if it does not fail. `error` is
-    about how far chance moves the score; None if that is not known.
+    about how far chance moves the score; None if that is not known. `ruined` says whether a model
+    that fails is far worse than one that knows nothing.
     """
 
     score: float
     figures: Mapping[str, float]
     collapse: str = ""
     error: float | None = None
+    ruined: bool = False
 
 
 class Task(Protocol):
@@ -218,7 +222,7 @@ class Hyperparameters(Protocol):
     """The hyperparameters of the loop; `finetext.methods.finetune.Finetune` documents them."""
 
     @property
-    def batch_size(self) -> BatchSize | None:
+    def batch_size(self) -> OpenBatchSize:
         """Rows per step; None or "auto" must become a number before the plan is made."""
 
     @property
