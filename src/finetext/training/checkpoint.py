@@ -94,7 +94,7 @@ class BestWeights:
         return self.score > float("-inf")
 
     def is_ahead_of(self, found: Evaluation) -> bool:
-        """Return whether the best is clearly better: the other is ruined, or behind by its error."""
+        """Return whether the best is clearly better than one that is ruined or far behind."""
         is_behind = self.score > found.score + (found.error or 0.0)
         return self.is_good and (found.ruined or is_behind)
 
