@@ -226,6 +226,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_former(
     [
         (0.5, None, False, True), (0.7, None, False, False), (0.5, 0.15, False, True),
         (0.5, 0.25, False, False), (0.5, 0.25, True, True), (0.7, None, True, True),
+        (float("nan"), None, False, True),
     ],
 )  # fmt: skip
 def test_the_best_is_ahead_by_more_than_the_error_or_of_a_ruined_model(

@@ -15,12 +15,10 @@ from torch import nn
 from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.training.classification import (
     HEADS_ON_THE_FIRST_TOKEN,
-    RUINED,
     ClassificationTask,
     balanced_weights,
     collapse_of,
     cross_entropy,
-    loss_of_ignorance,
     only_first_token,
     predict_logits,
     standard_error,
@@ -149,15 +147,6 @@ def test_constant_predictions_without_knowledge_are_a_collapse() -> None:
     assert collapse_of(outcome([[np.nan] * 3] * 6, targets))
     assert collapse_of(outcome(np.eye(3)[targets] * 0.5 + 1 / 6, targets)) == ""
     assert collapse_of(outcome(flat, [0] * 6)) == ""
-
-
-def test_the_loss_of_a_model_that_knows_the_class_frequencies_is_one() -> None:
-    targets = [0, 0, 0, 1, 1, 2]
-    known = outcome([[1 / 2, 1 / 3, 1 / 6]] * 6, targets)
-    assert loss_of_ignorance(known) == pytest.approx(1)
-    sure = outcome([[1.0, 0.0, 0.0]] * 6, targets)
-    assert loss_of_ignorance(sure) > RUINED
-    assert loss_of_ignorance(outcome([[np.nan] * 3] * 6, targets)) == np.inf
 
 
 def test_preferring_the_right_class_is_no_collapse() -> None:

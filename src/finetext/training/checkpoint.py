@@ -95,8 +95,8 @@ class BestWeights:
 
     def is_ahead_of(self, found: Evaluation) -> bool:
         """Return whether the best is clearly better than one that is ruined or far behind."""
-        is_behind = self.score > found.score + (found.error or 0.0)
-        return self.is_good and (found.ruined or is_behind)
+        is_near = found.score + (found.error or 0.0) >= self.score  # never if undefined
+        return self.is_good and (found.ruined or not is_near)
 
     @property
     def is_stale(self) -> bool:

@@ -38,7 +38,7 @@ HEADS_ON_THE_FIRST_TOKEN: Final = frozenset(
 LEARNED_SOMETHING: Final = 0.98
 """Log loss, as a share of that of the class frequencies, below which a model learned something."""
 RUINED: Final = 2.0
-"""The same above which a model is far worse than one that knows nothing."""
+"""Log loss, as a multiple of that of equal probabilities, above which a model is ruined."""
 LOSS: Final = "loss"
 VALIDATION_LOSS: Final = f"validation {LOSS}"
 
@@ -162,7 +162,7 @@ class ClassificationTask:
             score = -np.inf if np.isnan(mean_loss) else -mean_loss
         figures |= {VALIDATION_LOSS: mean_loss}
         collapse = collapse_of(predictions)
-        ruined = bool(collapse) and loss_of_ignorance(predictions) > RUINED
+        ruined = bool(collapse) and not mean_loss <= RUINED * math.log(len(self.scheme))
         return Evaluation(score, figures, collapse, error, ruined)
 
     def state(self) -> dict[str, Any]:
@@ -204,22 +204,13 @@ def collapse_of(predictions: Predictions) -> str:
     decided = np.unique(predictions.decisions)
     if scheme.multilabel or len(np.unique(targets)) < 2 or len(decided) > 1:
         return ""
-    if loss_of_ignorance(predictions) < LEARNED_SOMETHING:
+    shares = np.bincount(targets, minlength=len(scheme)) / len(targets)
+    entropy = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
+    truths = predictions.probabilities[np.arange(len(targets)), targets]
+    if -float(np.log(np.maximum(truths, 1e-12)).mean()) < LEARNED_SOMETHING * entropy:
         return ""
     only = scheme.names[int(decided[0])]
     return f"all {len(targets):,} validation rows are predicted as {only!r}"
-
-
-def loss_of_ignorance(predictions: Predictions) -> float:
-    """Return the log loss as a multiple of that of the class frequencies; infinite if undefined."""
-    targets = predictions.targets
-    if predictions.scheme.multilabel or not np.isfinite(predictions.probabilities).all():
-        return math.inf
-    shares = np.bincount(targets, minlength=len(predictions.scheme)) / len(targets)
-    entropy = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
-    truths = predictions.probabilities[np.arange(len(targets)), targets]
-    loss = -float(np.log(np.maximum(truths, 1e-12)).mean())
-    return loss / entropy if entropy else math.inf
 
 
 def predict_logits(

@@ -174,8 +174,8 @@ def _refuse_collapse(training: Training) -> None:
     A few rows can be one class by chance at first; it stopped if it was clearly better before.
     """
     record = training.record
-    is_last = record.step == record.steps
-    if not record.collapse or not (record.is_lost or is_last):
+    is_waiting = training.best.is_good or record.step < record.steps
+    if not record.collapse or (is_waiting and not record.is_lost):
         return
     is_open = training.held is not None  # a head that is trained alone may just need the rest
     if record.is_lost or (record.steps >= MANY_STEPS and not is_open):
