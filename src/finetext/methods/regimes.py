@@ -20,8 +20,8 @@
 (5) The same section; Lin et al. 2017, "Focal Loss for Dense Object Detection", section 3.3.
 (6) The same section: on reviews 256 tokens of both ends do better than 256 of the head or 512.
 (7) The log, "Which checkpoint to keep": one and two epochs on 7,000 to 9,000 rows of four sets.
-(8) The log, "Batches of few rows": 8, 16 and 32 rows a step on four sets with 100 to 500 rows, on two
-    with 2,000; long texts were measured once.
+(8) The log, "Batches of few rows": 8, 16 and 32 rows a step on four sets with 100 to 500 rows, on
+    two with 2,000; long texts were measured once.
 """
 
 from __future__ import annotations
