@@ -198,7 +198,9 @@ def sentences(shared_data: Path, place: Path) -> Run:
     )
     source, encoder = shared_data / "sst2" / "sentences", place / "encoder"
     finetext.pretrain(source, encoder, settings, listener=Listener())
-    method = Finetune(str(encoder), epochs=2, largest_gradient=1.0, evaluate_every=50)
+    method = Finetune(
+        str(encoder), epochs=2, batch_size=32, largest_gradient=1.0, evaluate_every=50
+    )
     return finetext.train(
         source, ["tfidf", method], split=SplitSettings(train=1500, validation=200, test=600),
         out=place / "sentences", listener=Listener(),

@@ -83,7 +83,8 @@ def test_few_rows_make_small_batches() -> None:
         4
     }
     assert [regimes.batch_size_for(of, 230.0) for of in (100, 500, 720)] == [8, 22, 32]
-    assert Finetune().sized(2_000, 20.0).batch_size == 32
+    assert Finetune().settled(16, BERT).sized(100, 20.0).batch_size == 8
+    assert Finetune(learning_rate=1e-4).settled(16, BERT).sized(100, 20.0).batch_size == 32
     assert Finetune(batch_size=64).sized(100, 20.0).batch_size == 64
     assert Finetune(batch_size="auto").sized(100, 20.0).batch_size == "auto"
 

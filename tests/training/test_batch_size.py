@@ -155,7 +155,7 @@ def test_if_none_is_chosen_the_number_of_rows_says_how_many_make_a_step(
     auto: Finetune, topics: Dataset, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[int]()
-    monkeypatch.setattr(regimes, "batch_size_for", lambda rows, tokens: asked.append(rows) or size)
+    monkeypatch.setattr(regimes, "batch_size_for", lambda rows, *_: asked.append(rows) or size)
     method = replace(auto, batch_size=None)
     found, expected = fit(method, topics), fit(replace(auto, batch_size=size), topics)
     np.testing.assert_array_equal(

@@ -70,8 +70,9 @@ class Finetune(Method):
             make 250 steps, but 2 if one makes less than 400, fewer for long texts; from 2 to 10 and
             200 steps where all layers have the same learning rate.
         batch_size: rows per step; None (the default) is as many, from 8 to 32, as make 250 steps in
-            four epochs, fewer for long texts; "auto" tries 2, 4, 8, ... and takes the largest that
-            fits into memory, at most 32 on a CPU, elsewhere 512 or a 20th of the rows.
+            four epochs, fewer for long texts, but 32 where all layers have the same learning rate;
+            "auto" tries 2, 4, 8, ... and takes the largest that fits into memory, at most 32 on a
+            CPU, elsewhere 512 or a 20th of the rows.
         learning_rate: highest learning rate, that of the head (before `head_rate`) if rates fall;
             None (the default) follows the table in `finetext.methods.regimes`, 3e-4 for a hidden
             size of 384. With a `discriminative` of your own it is 1e-3 at most.
@@ -328,10 +329,11 @@ class Finetune(Method):
         )
 
     def sized(self, rows: int, tokens: float) -> Finetune:
-        """Return the method with the batch size for such training rows, if none was chosen."""
+        """Return the settled method with the batch size for such rows, if none was chosen."""
         if self.batch_size is not None:
             return self
-        return replace(self, batch_size=regimes.batch_size_for(rows, tokens))
+        is_flat = self.discriminative in (None, 1)
+        return replace(self, batch_size=regimes.batch_size_for(rows, tokens, is_flat))
 
     @property
     def longest(self) -> int:

@@ -7,6 +7,7 @@
 | rate of the head | classes / 8 times as high, at least the same, at most 10 times | (3) |
 | epochs | the fewest from 1 to 10 that make 250 steps, fewer for long texts | (4) |
 | rows of a step | as many, from 8 to 32, as make the fewest steps in 4 epochs | (8) |
+| the same where all layers have one rate | 32 | |
 | epochs where one would do | 2, if one makes less than 400 steps | (7) |
 | the same where all layers have one rate | the fewest from 2 to 10 that make 200 steps | |
 | tokens of a text | at most 256, from its head and its tail | (6) |
@@ -92,9 +93,11 @@ def _shorter(tokens: float) -> float:
     return min(1.0, SHORT / max(tokens, 1.0))
 
 
-def batch_size_for(rows: int, tokens: float) -> int:
-    """Return how many training rows, of so many with so many tokens on average, make a step."""
+def batch_size_for(rows: int, tokens: float, is_flat: bool = False) -> int:
+    """Return how many training rows make a step; for the arguments see `epochs_for`."""
     least, most = BATCH_SIZES
+    if is_flat:
+        return most
     return max(least, min(most, int(rows * EPOCHS_OF_STEPS / fewest_steps(tokens))))
 
 
