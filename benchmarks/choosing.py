@@ -5,8 +5,8 @@
 Each cell is a run of the ladder on rows of `minutes.py`: training rows are drawn anew for each
 seed, and other rows of the training part, 1,000 at most, stand for test rows. Nothing is fitted for
 a way to choose: it has the predictions of validation rows to choose by, and those of the other rows
-give its score, macro F1. Of methods with the same score the
-likelier one is taken. "Best in hindsight" is what nobody can know before. Blends are weighed as
+give its score, macro F1. Of methods with the same score, the one with the lower log loss is taken.
+"Best in hindsight" is what nobody can know beforehand. Blends are weighed as
 `finetext.evaluation.blending` does it, toward equal weights of the methods with a pretrained
 encoder or toward the method with the lowest log loss, and always taken. Test rows are never read.
 """

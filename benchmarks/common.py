@@ -196,10 +196,10 @@ def chosen_by_finetext(method: finetext.Finetune, train: Any, validation: Any, j
         "choice", what is fastest, or nothing if none was measured; "why" not; "seconds" up to the
         end of the first step with the measurement, and the "usual" ones without it.
     """
-    from finetext.methods.regimes import SHORT
+    from finetext.methods.regimes import SHORT, batch_size_for
     from finetext.training.precision import FEWEST_STEPS
 
-    size = method.sized(len(train), SHORT).batch_size
+    size = method.batch_size or batch_size_for(len(train), SHORT)
     steps = math.ceil(len(train) / size) * (method.epochs or 1)
     if steps < FEWEST_STEPS:
         return {"choice": {}, "why": f"it measures nothing for fewer than {FEWEST_STEPS} steps"}

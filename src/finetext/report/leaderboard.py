@@ -79,6 +79,13 @@ def leaderboard_lines(
     return [*aligned(table, left=2), "", basis]
 
 
+def best_in_words(choice: Choice | None, folds: int) -> str:
+    """Return how sure the best method is: "best on validation", "best" of folds, or a guess."""
+    if choice is not None and choice.is_hedge:
+        return "best guess"
+    return "best" if folds else "best on validation"
+
+
 def recommended_line(choice: Choice | None, is_recommended: bool = True) -> str:
     """Return what the mark + of the leaderboard means: `is_recommended`, or taken for now."""
     if not is_recommended:

@@ -32,6 +32,7 @@ from finetext.report.errors import label_view, language_note, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import (
+    best_in_words,
     gain_headline,
     gain_sentence,
     learned_line,
@@ -51,7 +52,7 @@ from finetext.report.verdict_chart import verdict_chart
 from finetext.storage.files import write_text
 
 _FUNCTIONS: Final = (
-    *(language_note, slices_sentence, words_shown, sentences, seeds_sentence),
+    *(language_note, slices_sentence, words_shown, sentences, seeds_sentence, best_in_words),
     *(class_in_words, probability_advice),
 )
 """What templates call."""
@@ -217,12 +218,8 @@ def _map_of_unseen(found: TextMap | None, folds: int) -> MapView | None:
 def _contents(data: ReportData, context: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found, trusted, text_map = data.diagnoses, context["trust"], context["map"]
     metric = context["main_metric"].title
-    is_hedge = data.choice is not None and data.choice.is_hedge
-    best = f"{data.best} is {'the best guess' if is_hedge else 'best on validation'}"
-    scored = f"{best} and reaches {metric} {_test_score(data)} on test"
-    if data.folds:
-        best = best.removesuffix(" on validation")
-        scored = f"{best}, {metric} {_test_score(data)}, cross-validated"
+    best = f"{best_in_words(data.choice, data.folds)}: {data.best}, {metric} {_test_score(data)}"
+    scored = f"{best}, cross-validated" if data.folds else f"{best} on test"
     views, training, positive = context["views"], context["training"], context["positive"]
     sections = [
         ("findings", "Data checks", findings_headline(data.findings)),

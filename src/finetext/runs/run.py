@@ -358,12 +358,12 @@ class Run:
         return self.leaderboard.to_pandas(self.metric, self.best, recommended)
 
     def _repr_html_(self) -> str:
+        from finetext.report.leaderboard import best_in_words
+
         verdict = ""
         with suppress(FinetextError):  # the leaderboard can be read without predictions
             verdict = self.summary()._repr_html_()
-        is_hedge = self.choice is not None and self.choice.is_hedge
-        how = " guess" if is_hedge else "" if self.folds else " on validation"
-        best = f"best{how}: {self.best}"
+        best = f"{best_in_words(self.choice, self.folds)}: {self.best}"
         caption = f"{self.folder}: {rows_of(part_in_words('test', self.folds))}; {best}"
         return f"{verdict}{self.leaderboard.html(caption)}"
 
