@@ -51,6 +51,7 @@ NAMES = {
     "Tfidf",
     "TokenizedText",
     "Trainer",
+    "ZeroShot",
     "__version__",
     "adapt",
     "agreement",
@@ -97,6 +98,7 @@ NAMES = {
     "text_map",
     "tokens",
     "train",
+    "zero_shot",
 }
 HEAVY = {
     *("accelerate", "datasets", "matplotlib", "pandas", "pyarrow", "pydantic"),

@@ -45,6 +45,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "methods.probe": ("Probe",),
     "methods.static": ("Static",),
     "methods.tfidf": ("Tfidf",),
+    "methods.zeroshot": ("ZeroShot", "zero_shot"),
     "models": ("models",),
     "models.hub": ("pull",),
     "models.info": ("info",),

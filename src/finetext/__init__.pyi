@@ -32,6 +32,7 @@ from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static
 from finetext.methods.tfidf import Tfidf
+from finetext.methods.zeroshot import ZeroShot, zero_shot
 from finetext.models import models
 from finetext.models.hub import pull
 from finetext.models.info import info
@@ -89,6 +90,7 @@ __all__ = [
     "Tfidf",
     "TokenizedText",
     "Trainer",
+    "ZeroShot",
     "__version__",
     "adapt",
     "agreement",
@@ -135,4 +137,5 @@ __all__ = [
     "text_map",
     "tokens",
     "train",
+    "zero_shot",
 ]

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.text_columns import text_in_json
@@ -46,6 +48,32 @@ def read_input(
     if source == "-":
         return lines_of(sys.stdin.buffer, "standard input", columns, wanted.bad)
     return Texts(iter([Rows(["1"], [one_text(source, columns)], 1.0)]))
+
+
+def sample_of(source: str, read: Reading, most: int, seed: int) -> list[str]:
+    """Return up to `most` texts of a file, drawn at random from all of it, in their order.
+
+    It is read whole, but kept is no more than that; rows that cannot be predicted are left out. Of
+    standard input, which cannot be read twice, and of a single text there are none.
+    """
+    if source == "-" or is_text(source):
+        return []
+    generator, kept, seen = np.random.default_rng(seed), dict[int, str](), 0
+    # Vitter 1985, "Random Sampling with a Reservoir", algorithm R.
+    slots: list[int] = []
+    for rows in read_input(source, read, replace(ONLY_TEXTS, bad=True)).batches:
+        for text in rows.texts:
+            if not text.strip():
+                continue
+            if len(slots) < most:
+                slots.append(seen)
+                kept[seen] = text
+            elif (place := int(generator.integers(seen + 1))) < most:
+                del kept[slots[place]]
+                slots[place] = seen
+                kept[seen] = text
+            seen += 1
+    return [kept[place] for place in sorted(kept)]
 
 
 def one_text(source: str, columns: Sequence[str] = ()) -> str:

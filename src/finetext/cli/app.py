@@ -16,7 +16,7 @@ from finetext.cli.encoders import adapt, convert, features, generate, models, pr
 from finetext.cli.evaluate import confusion, errors, evaluate, slices
 from finetext.cli.explain import explain
 from finetext.cli.model import decide, export, info, pull, push, report, serve
-from finetext.cli.predict import plot, predict
+from finetext.cli.predict import classify, plot, predict
 from finetext.cli.text_map import map_texts
 from finetext.cli.train import demo, find_lr, learning_curve, show, train
 from finetext.core import __version__
@@ -43,6 +43,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "evaluate runs/reviews/finetune/model new.csv": evaluate,
     'predict runs/reviews "What a film!"': predict,
     'plot runs/reviews "What a film!"': plot,
+    "classify news.csv --labels sports,politics,science": classify,
     "models --json": models,
     "show runs/reviews --results 10": show,
     "compare runs/reviews --against tfidf": compare,

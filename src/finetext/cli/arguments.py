@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from finetext.cli import options
 from finetext.cli.options import Reading, Training
 from finetext.core import registry
+from finetext.core.budget import toml_values
 from finetext.core.errors import RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset, LabelScheme, SplitName
@@ -101,6 +102,38 @@ def recipe_values(
             known_sections = [*SECTIONS[:-1], *values["methods"]]
             raise UnknownNameError("section in this run", method, known_sections)
     return values
+
+
+def descriptions(labels: str | None, path: Path | None) -> dict[str, tuple[str, ...]]:
+    """Return the labels of a zero-shot classifier, each with its descriptions, if any.
+
+    Raises a RecipeError if there are none, or the file of descriptions is no table of texts.
+    """
+    named = names(labels) or []
+    if twice := [label for label in named if named.count(label) > 1]:
+        raise RecipeError(f"--labels names {twice[0]!r} twice")
+    given: dict[str, tuple[str, ...]] = dict.fromkeys(named, ())
+    if path is None:
+        if not given:
+            raise RecipeError("name the labels: --labels sports,politics or --describe FILE")
+        return given
+    try:
+        found = toml_values(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from None
+    for label, said in found.items():
+        several = [said] if isinstance(said, str) else said
+        if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
+            raise RecipeError(
+                f"{path}: {label} needs a text or a list of texts, as in {label} = "
+                '"what its texts are about"'
+            )
+        if given and label not in given:
+            raise RecipeError(f"{path} describes {label!r}, which --labels lacks")
+        found[label] = tuple(one for one in several if one.strip())
+    return given | found
 
 
 def read_with_or_without_labels(

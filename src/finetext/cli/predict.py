@@ -1,4 +1,4 @@
-"""`finetext predict` and `finetext plot`: labels and probabilities of texts."""
+"""`finetext predict`, `plot` and `classify`: labels and probabilities of texts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,6 @@ def predict(
     output: Output,
 ) -> None:
     """Predict a text, a file, or lines of standard input."""
-    from finetext.batch.inputs import is_text
     from finetext.batch.predict_file import predict_file
     from finetext.cli import arguments
 
@@ -63,16 +62,7 @@ def predict(
     )
     screen = output.screen()
     with ExitStack() as stack:
-        each: Callable[[Classifier, Table], None] | None = None
-        if output.as_json or (out is None and not is_text(source)):
-            printer = (
-                stack.enter_context(json_printer(sys.stdout))
-                if output.as_json
-                else table_printer(sys.stdout)
-            )
-            each = lambda _, table: printer(table)  # noqa: E731
-        elif out is None:
-            each = lambda model, table: print_text(table, sys.stdout, len(model.scheme))  # noqa: E731
+        each = _shown(stack, source, out, output.as_json)
         if out is not None or not sys.stdout.isatty():
             stack.enter_context(screen.watching())
         predict_file(
@@ -81,6 +71,81 @@ def predict(
             precision=precision, device=device, correct_base_rates=correct_base_rates,
             each=each, listener=screen.listener,
         )  # fmt: skip
+
+
+def classify(
+    source: Annotated[str, argument("TEXTS", "A text, a file, or - for lines.")],
+    labels: Annotated[str | None, option("NAMES", "Labels, joined by commas.")] = None,
+    describe: Annotated[
+        Path | None, option("FILE", "TOML: label = description, or a list of them.")
+    ] = None,
+    several: Annotated[bool, flag("--multilabel", "A text can have several labels.")] = False,
+    encoder: options.Encoder = None,
+    save: Annotated[Path | None, option("FOLDER", "Keep the model here: evaluate, serve.")] = None,
+    text: options.Text = None,
+    id: options.RowId = None,
+    header: options.Header = None,
+    sheet: options.Sheet = None,
+    settings: options.DataSettings = None,
+    out: Annotated[
+        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
+    ] = None,
+    locale: options.Locale = None,
+    keep_formulas: options.KeepFormulas = False,
+    force: options.Force = False,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    *,
+    output: Output,
+) -> None:
+    """Classify texts by the names of the labels, without labeled rows."""
+    from finetext.batch.inputs import is_text, sample_of
+    from finetext.batch.predict_file import predict_file
+    from finetext.cli import arguments
+    from finetext.methods.zeroshot import MOST_TEXTS, zero_shot
+    from finetext.models.folder import check_model_place, save_model
+
+    described = arguments.descriptions(labels, describe)
+    table = options.TableOut(out, locale, keep_formulas, force)
+    table.check(*([] if is_text(source) else [source]))
+    if save is not None:
+        check_model_place(save, force)
+    read = arguments.data_settings(
+        Reading(text, id=id, header=header, sheet=sheet).given(), settings
+    )
+    screen = output.screen()
+    with ExitStack() as stack:
+        each = _shown(stack, source, out, output.as_json)
+        if out is not None or not sys.stdout.isatty():
+            stack.enter_context(screen.watching())
+        unlabeled = sample_of(source, read, MOST_TEXTS, seed or 0)
+        classifier = zero_shot(
+            described, unlabeled, encoder=encoder or "minilm", multilabel=several,
+            seed=seed or 0, device=device or "auto",
+        )  # fmt: skip
+        if save is not None:
+            save_model(classifier, save)
+            screen.say(f"model: {save}")
+        predict_file(
+            classifier, source, out, read=read, force=force, locale=locale,
+            keep_formulas=keep_formulas, each=each, listener=screen.listener,
+        )  # fmt: skip
+
+
+def _shown(
+    stack: ExitStack, source: str, out: Path | None, as_json: bool
+) -> Callable[[Classifier, Table], None] | None:
+    """Return what prints each table of predictions; None if they go into a file alone."""
+    from finetext.batch.inputs import is_text
+
+    if as_json or (out is None and not is_text(source)):
+        printer = (
+            stack.enter_context(json_printer(sys.stdout)) if as_json else table_printer(sys.stdout)
+        )
+        return lambda _, table: printer(table)
+    if out is None:
+        return lambda model, table: print_text(table, sys.stdout, len(model.scheme))
+    return None
 
 
 def table_printer(file: TextIO) -> Sink:

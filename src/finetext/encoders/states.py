@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
@@ -14,7 +15,8 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import Precision
-from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
+from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
+from finetext.encoders.vocabulary import record_vocabulary
 from finetext.storage.cache import kept
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.checkpoint import fingerprint
@@ -68,6 +70,22 @@ class FrozenEncoder:
         if in_windows := max_length is None and truncation is None:
             length = min(length, WINDOW)
         return cls(model, tokenizer, length, device, precision, pooling, in_windows)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the encoder and its tokenizer into a folder; return what `saved` needs beside."""
+        record_vocabulary(self.model, self.tokenizer)
+        with quiet():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+        return {"max_length": self.max_length, "in_windows": self.in_windows}
+
+    @classmethod
+    def saved(cls, folder: Path, about: Mapping[str, Any], device: Any) -> FrozenEncoder:
+        """Read what `save` wrote, with what it returned."""
+        length, in_windows = int(about["max_length"]), bool(about.get("in_windows", False))
+        tokenizer = load_tokenizer(str(folder))
+        model = load_encoder(str(folder), tokenizer).to(device)
+        return cls(model, tokenizer, length, device, in_windows=in_windows)
 
     def states(self, texts: Sequence[str], context: FitContext | None = None) -> Floats:
         """Return the pooled states of each text.

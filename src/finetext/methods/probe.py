@@ -17,9 +17,8 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision, Tokens
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import is_random
-from finetext.encoders.load import load_encoder, load_tokenizer, longest_input, quiet
+from finetext.encoders.load import longest_input
 from finetext.encoders.states import FrozenEncoder
-from finetext.encoders.vocabulary import record_vocabulary
 from finetext.methods.linear import LinearHead, fit_head
 from finetext.storage.received import read_received_text
 from finetext.training.precision import choose_device
@@ -128,12 +127,8 @@ class ProbeClassifier(Classifier):
 
     def save_weights(self, folder: Path) -> None:
         """Write the encoder and its tokenizer into `encoder/`, the rest beside it."""
-        record_vocabulary(self.encoder.model, self.encoder.tokenizer)
-        with quiet():
-            self.encoder.model.save_pretrained(folder / "encoder")
-            self.encoder.tokenizer.save_pretrained(folder / "encoder")
+        about = self.encoder.save(folder / "encoder")
         self.head.save(folder / "head.safetensors", mean=self.mean, scale=self.scale)
-        about = {"max_length": self.encoder.max_length, "in_windows": self.encoder.in_windows}
         (folder / "probe.json").write_text(json.dumps(about))
 
     @classmethod
@@ -141,13 +136,8 @@ class ProbeClassifier(Classifier):
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read what `save_weights` wrote."""
-        where = choose_device(device)
-        path = str(folder / "encoder")
         about = json.loads(read_received_text(folder, "probe.json"))
-        length, in_windows = int(about["max_length"]), bool(about.get("in_windows", False))
-        tokenizer = load_tokenizer(path)
-        model = load_encoder(path, tokenizer).to(where)
-        encoder = FrozenEncoder(model, tokenizer, length, where, in_windows=in_windows)
+        encoder = FrozenEncoder.saved(folder / "encoder", about, choose_device(device))
         head, extra = LinearHead.load(folder / "head.safetensors", scheme)
         return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"])
 
