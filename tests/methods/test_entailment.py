@@ -24,7 +24,9 @@ def model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     config = BertConfig.from_pretrained(
-        tiny_encoder, id2label=OUTPUTS, label2id={name: of for of, name in OUTPUTS.items()},
+        tiny_encoder,
+        id2label=OUTPUTS,
+        label2id={name: of for of, name in OUTPUTS.items()},
         initializer_range=0.3,  # so that texts differ
     )
     with torch.random.fork_rng(devices=[]):
@@ -75,7 +77,8 @@ def test_it_can_be_saved_calibrated_and_loaded(model: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(cooled.logits(TEXTS), before.logits(TEXTS) / 2, atol=1e-9)
     loaded = Classifier.load(cooled.save(tmp_path / "model"), "cpu")
     np.testing.assert_allclose(loaded.predict_proba(TEXTS), cooled.predict_proba(TEXTS), atol=1e-6)
-    assert loaded.provenance()["statements"] == [["This example is bread."], ["This example is match."]]
+    wanted = [["This example is bread."], ["This example is match."]]
+    assert loaded.provenance()["statements"] == wanted
     assert loaded.predict_proba([]).shape == (0, 2)
 
 

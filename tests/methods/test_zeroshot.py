@@ -115,6 +115,16 @@ def test_of_several_labels_each_is_against_all_others(tiny_encoder: Path) -> Non
     np.testing.assert_allclose(expit(logits), one.predict_proba(texts), atol=1e-9)
 
 
+def test_of_several_labels_one_a_text_is_given_on_average(
+    tiny_encoder: Path, topics: Dataset
+) -> None:
+    made = tiny(tiny_encoder, texts=topics.texts, multilabel=True)
+    given = sum(map(len, made.predict(topics.texts)))
+    assert given == pytest.approx(len(topics.texts), abs=2)  # rounding moves texts at the border
+    [threshold, *others] = tiny(tiny_encoder, multilabel=True).decision.thresholds or ()
+    assert (threshold, others) == (0.5, [0.5, 0.5])
+
+
 def test_a_certain_label_has_finite_odds(tiny_encoder: Path) -> None:
     made = tiny(tiny_encoder, multilabel=True)
     state = made.encoder.states(["fresh bread"])[0]
@@ -157,11 +167,11 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, object], mess
 
 
 def test_labels_that_cannot_be_compared_are_refused() -> None:
-    with pytest.raises(RecipeError, match="nothing in .*0, 1.* says what the texts are about"):
+    with pytest.raises(RecipeError, match=r"nothing in .*0, 1.* says what the texts are about"):
         ZeroShot().check(LabelScheme(("0", "1")))
     with pytest.raises(RecipeError, match="needs two or more"):
         finetext.zero_shot(["sports"])
-    with pytest.raises(RecipeError, match="'sport', which is no label here.*sports"):
+    with pytest.raises(RecipeError, match=r"'sport', which is no label here.*sports"):
         ZeroShot(descriptions={"sport": "matches"}).check(LabelScheme(("sports", "politics")))
     with pytest.raises(DataError, match="must be a list"):
         finetext.zero_shot("sports,politics")

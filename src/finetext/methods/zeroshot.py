@@ -40,6 +40,8 @@ OWN_SHARE: Final = 0.5
 FEWEST_TEXTS: Final = 20
 """Texts for each label from which the label has half of that share; with fewer it has more."""
 PASSES: Final = 5
+MOST_LIKELY: Final = 4.0
+"""With several labels a text and no unlabeled texts: how many times as likely as by chance."""
 SCALES: Final = (0.01, 1_000.0)
 MOST_TEXTS: Final = 2_000
 """Unlabeled texts that vectors of labels move toward."""
@@ -128,7 +130,8 @@ class ZeroShot(Method):
     ) -> ZeroShotClassifier | EntailmentClassifier:
         """Make the vectors of the labels; labels of rows are not looked at. See `Method.fit`."""
         assert train.scheme is not None
-        return self.classifier(train.scheme, train.texts, context)
+        made = self.classifier(train.scheme, train.texts, context)
+        return made.with_decision(Decision())
 
     def classifier(
         self, scheme: LabelScheme, texts: Sequence[str], context: FitContext
@@ -141,7 +144,10 @@ class ZeroShot(Method):
             return EntailmentClassifier.pretrained(self.encoder, scheme, statements, *how)
         device = choose_device(context.device, self.precision)
         encoder = FrozenEncoder.load(self.encoder, device, precision=self.precision)
-        made = ZeroShotClassifier(scheme, Decision(), encoder, self._vectors(encoder, scheme))
+        decision = Decision()
+        if scheme.multilabel:
+            decision = _same_for_all(min(0.5, MOST_LIKELY / len(scheme)), scheme)
+        made = ZeroShotClassifier(scheme, decision, encoder, self._vectors(encoder, scheme))
         rows = np.random.default_rng(context.seed).permutation(len(texts))[:MOST_TEXTS]
         return made.near([texts[row] for row in np.sort(rows)], context)
 
@@ -173,9 +179,10 @@ class ZeroShot(Method):
 
 @dataclass(frozen=True, eq=False)
 class ZeroShotClassifier(Classifier):
-    """Cosines of a text with (k, d) unit `vectors` of labels, times `SCALE`, as logits.
+    """Cosines of a text with (k, d) unit `vectors` of labels, times `scale`, as logits.
 
-    With several labels a text, the odds of each are those against all others.
+    With several labels a text, the odds of each are those against all others, and the threshold
+    gives as many labels as there were unlabeled texts, one a text on average.
     """
 
     kind: ClassVar[str] = "zeroshot"
@@ -183,6 +190,7 @@ class ZeroShotClassifier(Classifier):
     decision: Decision
     encoder: FrozenEncoder
     vectors: Floats
+    scale: float = SCALE
     temperature: float = 1.0
     texts: int = 0
 
@@ -190,7 +198,7 @@ class ZeroShotClassifier(Classifier):
         """See `Classifier.logits`."""
         if not len(texts):
             return np.zeros((0, len(self.scheme)))
-        found = SCALE * _unit(self.encoder.states(texts)) @ self.vectors.T
+        found = self.scale * _unit(self.encoder.states(texts)) @ self.vectors.T
         if self.scheme.multilabel:
             found = _against_the_others(found)
         return np.asarray(found / self.temperature)
@@ -210,7 +218,11 @@ class ZeroShotClassifier(Classifier):
             shares = probabilities_of(SCALE * states @ vectors.T, False)
             vectors = _unit(own * self.vectors + (1 - own) * _unit(shares.T @ states))
         scale = _as_sure(states @ vectors.T, SCALE * states @ self.vectors.T)
-        return replace(self, vectors=vectors, texts=len(texts), temperature=SCALE / scale)
+        decision = self.decision
+        if self.scheme.multilabel:
+            given = np.sort(probabilities_of(scale * states @ vectors.T, False), axis=None)
+            decision = _same_for_all(float(given[-len(texts)]), self.scheme)
+        return replace(self, vectors=vectors, texts=len(texts), scale=scale, decision=decision)
 
     @property
     def number_format(self) -> Precision:
@@ -231,7 +243,7 @@ class ZeroShotClassifier(Classifier):
 
         about = self.encoder.save(folder / "encoder")
         save_file({"vectors": np.ascontiguousarray(self.vectors)}, folder / WEIGHTS)
-        about |= {"temperature": self.temperature, "texts": self.texts}
+        about |= {"scale": self.scale, "temperature": self.temperature, "texts": self.texts}
         write_json(folder / ABOUT, about)
 
     @classmethod
@@ -247,8 +259,8 @@ class ZeroShotClassifier(Classifier):
         width = encoder.model.config.hidden_size
         if vectors.shape != (len(scheme), width) or not np.isfinite(vectors).all():
             raise ValueError(f"{WEIGHTS} does not have {len(scheme)} vectors of {width} numbers")
-        temperature, texts = float(about["temperature"]), int(about["texts"])
-        return cls(scheme, decision, encoder, vectors, temperature, texts)
+        factors = float(about["scale"]), float(about["temperature"])
+        return cls(scheme, decision, encoder, vectors, *factors, int(about["texts"]))
 
     def provenance(self) -> dict[str, Any]:
         """Return how many unlabeled texts it read, and how."""
@@ -267,8 +279,8 @@ def zero_shot(
 ) -> ZeroShotClassifier | EntailmentClassifier:
     """Make a classifier from the names of labels alone.
 
-    It is a `Classifier` as any other: it predicts, is evaluated, saved and served. Its probabilities
-    are not calibrated, as no labeled text says how often it is right.
+    It is a `Classifier` as any other: it predicts, is evaluated, saved and served. Its
+    probabilities are not calibrated, as no labeled text says how often it is right.
 
     Args:
         labels: the names of two or more labels, or label to its description or descriptions, where
@@ -315,6 +327,11 @@ def is_unclear(label: str) -> bool:
 
 def _several(said: str | Sequence[str]) -> tuple[str, ...]:
     return (said,) if isinstance(said, str) else tuple(said)
+
+
+def _same_for_all(threshold: float, scheme: LabelScheme) -> Decision:
+    """Return the decision rule of one threshold for all labels."""
+    return Decision(thresholds=(threshold,) * len(scheme))
 
 
 def _as_sure(cosines: Floats, before: Floats) -> float:

@@ -33,8 +33,8 @@ GRAMS_PER_WATT_HOUR: Final = 0.436
 Review 2023)."""
 _KINDS: Final = {
     "majority": "the most frequent label, whatever the text says; a baseline, not for use",
-    "zeroshot": "the similarity of a text to the names and descriptions of the labels, in a sentence "
-    "encoder; it learned from no label",
+    "zeroshot": "the similarity of a text to the names and descriptions of the labels, in a "
+    "sentence encoder; it learned from no label",
     "entailment": "a model for natural language inference that judges whether a text entails a "
     "statement of each label; it learned from no label",
     "tfidf": "a logistic regression on TF-IDF features of words and word pairs",

@@ -1,0 +1,110 @@
+"""`finetext classify`: labels by their names, without labeled rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetext.batch.inputs import sample_of
+
+Command = Callable[..., Any]
+NEWS = "text,truth\nThe striker scored,sports\nParliament voted,politics\n,\nA team won,sports\n"
+
+
+@pytest.fixture
+def news(tmp_path: Path) -> Path:
+    path = tmp_path / "news.csv"
+    path.write_text(NEWS, encoding="utf-8")
+    return path
+
+
+def test_a_text_gets_the_likeliest_label(command: Command) -> None:
+    seen = command("classify", "The striker scored twice", "--labels", "politics, sports")
+    assert seen.out.startswith("prediction: sports\n")
+
+
+def test_a_file_is_classified_with_all_its_columns(
+    command: Command, news: Path, tiny_encoder: Path
+) -> None:
+    out = news.with_name("out.csv")
+    words = ("--labels", "sports,politics", "--encoder", tiny_encoder)
+    command("classify", news, *words, "--text", "text", "--out", out)
+    rows = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
+    assert [row["truth"] for row in rows] == ["sports", "politics", "sports"]
+    assert {row["prediction"] for row in rows} <= {"sports", "politics"}
+    assert "exists" in command("classify", news, *words, "--out", out, status=2).err
+
+
+def test_the_model_can_be_kept_and_evaluated(
+    command: Command, news: Path, tiny_encoder: Path
+) -> None:
+    model = news.with_name("model")
+    words = ("--labels", "sports,politics", "--encoder", tiny_encoder, "--text", "text")
+    told = json.loads(command("classify", news, *words, "--save", model, "--json").out)
+    again = json.loads(command("predict", model, news, "--text", "text", "--json").out)
+    assert [row["prediction"] for row in told] == [row["prediction"] for row in again]
+    seen = command("evaluate", model, news, "--text", "text", "--label", "truth",
+                   "--drop-unlabelled", "--json")  # fmt: skip
+    assert json.loads(seen.out)
+    assert "learned from no label" in (model / "README.md").read_text(encoding="utf-8")
+
+
+def test_descriptions_come_from_a_file(command: Command, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.toml"
+    labels.write_text('1 = "football, a match"\n2 = ["parliament", "an election"]\n')
+    seen = command("classify", "The striker scored twice", "--describe", labels)
+    assert seen.out.startswith("prediction: 1\n")
+    seen = command("classify", "The minister lost the vote", "--describe", labels,
+                   "--labels", "1,2,science")  # fmt: skip
+    assert seen.out.startswith("prediction: 2\n")
+
+
+def test_several_labels_of_standard_input(
+    command: Command, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a match\nfresh bread\n")))
+    seen = command("classify", "-", "--labels", "bread,match", "--multilabel", "--encoder",
+                   tiny_encoder)  # fmt: skip
+    assert len(list(csv.DictReader(io.StringIO(seen.out)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([], "name the labels"),
+     (["--labels", "sports"], "needs two or more"),
+     (["--labels", "a,a"], "names 'a' twice"),
+     (["--labels", "0,1"], "says what the texts are about"),
+     (["--describe", "nowhere.toml"], "there is no file nowhere.toml"),
+     (["--describe", "bad.toml"], "bad.toml cannot be read"),
+     (["--describe", "number.toml"], "needs a text or a list of texts"),
+     (["--describe", "good.toml", "--labels", "x,y"], "describes 'sports', which --labels lacks"),
+     (["--labels", "x1,y1", "--encoder", "minilmm"], "minilm")],
+)  # fmt: skip
+def test_what_cannot_be_classified_is_said(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.toml").write_text("sports =")
+    (tmp_path / "number.toml").write_text("sports = 1\npolitics = 2\n")
+    (tmp_path / "good.toml").write_text('sports = "a match"\n')
+    assert message in command("classify", "The striker scored", *words, status=2).err
+
+
+def test_a_sample_is_drawn_from_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "lines.csv"
+    path.write_text("text\n" + "".join(f"line {number}\n" for number in range(5_000)))
+    drawn = [int(text.split()[1]) for text in sample_of(str(path), None, 500, 0)]
+    assert len(set(drawn)) == 500
+    assert drawn == sorted(drawn)
+    assert 2_200 < sum(drawn) / 500 < 2_800
+    assert drawn != [int(text.split()[1]) for text in sample_of(str(path), None, 500, 1)]
+    assert len(sample_of(str(path), None, 9_000, 0)) == 5_000
+    assert sample_of("a text", None, 5, 0) == []
