@@ -20,7 +20,7 @@ from finetext.encoders.vocabulary import record_vocabulary
 from finetext.storage.cache import kept
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.checkpoint import fingerprint
-from finetext.training.precision import reading_copy, refuse_overflow
+from finetext.training.precision import choose_device, reading_copy, refuse_overflow
 from finetext.training.tokens import TokenTable, Windows, tokenize, tokenize_windows
 from finetext.training.truncation import Truncation
 
@@ -70,6 +70,29 @@ class FrozenEncoder:
         if in_windows := max_length is None and truncation is None:
             length = min(length, WINDOW)
         return cls(model, tokenizer, length, device, precision, pooling, in_windows)
+
+    @classmethod
+    def for_fits(
+        cls,
+        context: FitContext,
+        encoder: str,
+        max_length: int | None = None,
+        truncation: Truncation | None = None,
+        *,
+        precision: Precision = "auto",
+    ) -> FrozenEncoder:
+        """Return an encoder on the device of a context.
+
+        In a cross-validation it knows the states of all texts, whichever methods ask for it.
+        """
+        read, shared = (encoder, max_length, truncation), context.shared
+
+        def load() -> FrozenEncoder:
+            device = choose_device(context.device, precision)
+            loaded = cls.load(encoder, device, max_length, truncation, precision)
+            return loaded if shared is None else loaded.knowing(shared.texts, context)
+
+        return load() if shared is None else shared.once((*read, precision, context.device), load)
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write the encoder and its tokenizer into a folder; return what `saved` needs beside."""

@@ -75,22 +75,9 @@ class Probe(Method):
         return ProbeClassifier(train.scheme, Decision(), encoder, head, mean, scale)
 
     def frozen(self, context: FitContext) -> FrozenEncoder:
-        """Return the encoder on the device of the context.
-
-        In a cross-validation it knows the states of all texts.
-        """
-        shared = context.shared
-
-        def load() -> FrozenEncoder:
-            device = choose_device(context.device, self.precision)
-            encoder = FrozenEncoder.load(
-                self.encoder, device, self.max_length, self.truncation, self.precision
-            )
-            return encoder if shared is None else encoder.knowing(shared.texts, context)
-
-        read = (self.encoder, self.max_length, self.truncation)
-        key = (*read, self.precision, context.device)
-        return load() if shared is None else shared.once(key, load)
+        """Return the encoder on the device of the context."""
+        read = self.encoder, self.max_length, self.truncation
+        return FrozenEncoder.for_fits(context, *read, precision=self.precision)
 
 
 @dataclass(frozen=True, eq=False)

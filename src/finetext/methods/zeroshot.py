@@ -142,8 +142,7 @@ class ZeroShot(Method):
             statements = [self._statements(label) for label in scheme.names]
             how = context.device, self.precision
             return EntailmentClassifier.pretrained(self.encoder, scheme, statements, *how)
-        device = choose_device(context.device, self.precision)
-        encoder = FrozenEncoder.load(self.encoder, device, precision=self.precision)
+        encoder = FrozenEncoder.for_fits(context, self.encoder, precision=self.precision)
         decision = Decision()
         if scheme.multilabel:
             decision = _same_for_all(min(0.5, MOST_LIKELY / len(scheme)), scheme)
