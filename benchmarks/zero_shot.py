@@ -125,7 +125,7 @@ def work(job: Job) -> Answer:
         ways[way] = {
             "accuracy": float((said == truth).mean()),
             "macro_f1": float(f1_score(truth, said, average="macro")),
-            "error": _error(found, truth, classifier.scheme.names),
+            "error": _error(found, truth, tuple(names)),
             "seconds": seconds,
         }
     return {"ways": ways}

@@ -45,7 +45,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "methods.probe": ("Probe",),
     "methods.static": ("Static",),
     "methods.tfidf": ("Tfidf",),
-    "methods.zeroshot": ("ZeroShot", "zero_shot"),
+    "methods.zeroshot": ("ZeroShot",),
     "models": ("models",),
     "models.hub": ("pull",),
     "models.info": ("info",),
@@ -64,6 +64,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "runs.load": ("load",),
     "runs.run": ("Run",),
     "runs.trainer": ("Trainer",),
+    "runs.zero_shot": ("zero_shot",),
     "encoders.features": (
         "FeatureMatrix",
         "feature_matrix",

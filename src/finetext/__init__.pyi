@@ -32,7 +32,7 @@ from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static
 from finetext.methods.tfidf import Tfidf
-from finetext.methods.zeroshot import ZeroShot, zero_shot
+from finetext.methods.zeroshot import ZeroShot
 from finetext.models import models
 from finetext.models.hub import pull
 from finetext.models.info import info
@@ -51,6 +51,7 @@ from finetext.runs.predicted import open_predicted
 from finetext.runs.recipe import Recipe
 from finetext.runs.run import Run
 from finetext.runs.trainer import Trainer
+from finetext.runs.zero_shot import zero_shot
 from finetext.serving.server import serve
 from finetext.training.plan import Stage
 

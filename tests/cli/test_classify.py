@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from finetext.batch.inputs import sample_of
+from finetext.core.contracts import Classifier
 
 Command = Callable[..., Any]
 NEWS = "text,truth\nThe striker scored,sports\nParliament voted,politics\n,\nA team won,sports\n"
@@ -48,12 +49,11 @@ def test_the_model_can_be_kept_and_evaluated(
     model = news.with_name("model")
     words = ("--labels", "sports,politics", "--encoder", tiny_encoder, "--text", "text")
     told = json.loads(command("classify", news, *words, "--save", model, "--json").out)
-    again = json.loads(command("predict", model, news, "--text", "text", "--json").out)
+    again = json.loads(command("predict", model, news, "--json").out)
     assert [row["prediction"] for row in told] == [row["prediction"] for row in again]
-    seen = command("evaluate", model, news, "--text", "text", "--label", "truth",
-                   "--drop-unlabelled", "--json")  # fmt: skip
+    seen = command("evaluate", model, news, "--label", "truth", "--drop-unlabelled", "--json")
     assert json.loads(seen.out)
-    assert "learned from no label" in (model / "README.md").read_text(encoding="utf-8")
+    assert "learned from texts without labels" in (model / "README.md").read_text(encoding="utf-8")
 
 
 def test_descriptions_come_from_a_file(command: Command, tmp_path: Path) -> None:
@@ -72,7 +72,30 @@ def test_several_labels_of_standard_input(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a match\nfresh bread\n")))
     seen = command("classify", "-", "--labels", "bread,match", "--multilabel", "--encoder",
                    tiny_encoder)  # fmt: skip
-    assert len(list(csv.DictReader(io.StringIO(seen.out)))) == 2
+    rows = list(csv.DictReader(io.StringIO(seen.out)))
+    assert [row["text"] for row in rows] == ["a match", "fresh bread"]
+    assert {row["prediction"] for row in rows} <= {"bread", "match", ""}
+
+
+def test_a_model_of_several_text_columns_knows_them(
+    command: Command, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path, model = tmp_path / "mails.csv", tmp_path / "model"
+    path.write_text("title,body\nA match,The team won\nBread,Fresh and warm\n")
+    words = ("--labels", "sports,food", "--encoder", tiny_encoder, "--save", model)
+    command("classify", path, *words, "--text", "title,body")
+    assert len(json.loads(command("predict", model, path, "--json").out)) == 2
+    assert Classifier.load(model).scheme.text_columns == ("title", "body")
+
+
+@pytest.mark.parametrize("source", ["nws.csv", "bad.csv"])
+def test_no_model_is_kept_of_what_fails(
+    command: Command, tiny_encoder: Path, tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "bad.csv").write_text("text,note\nA match,1\nBread,2,3,4\n")
+    words = ("--labels", "sports,food", "--encoder", tiny_encoder, "--save", tmp_path / "model")
+    command("classify", tmp_path / source, *words, "--text", "text", status=2)
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize(

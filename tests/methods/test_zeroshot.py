@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
 import finetext
-from finetext.core.contracts import Classifier, FitContext
+from finetext.core.contracts import Classifier, FitContext, SharedTexts
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset, LabelScheme
+from finetext.encoders.catalogue import ENTRIES, EncoderSource
+from finetext.methods.probe import Probe
 from finetext.methods.zeroshot import (
+    BARE_TEMPLATES,
     MOST_TEXTS,
     SCALE,
     ZeroShot,
@@ -60,7 +65,7 @@ def test_it_is_no_surer_for_having_seen_the_texts(real: Classifier) -> None:
     assert after.mean() == pytest.approx(before.mean(), abs=1e-6)
 
 
-def test_descriptions_say_what_names_do_not(real: Classifier) -> None:
+def test_descriptions_say_what_names_do_not() -> None:
     described = {"1": "a football match", "2": ("parliament and elections", "government")}
     said = finetext.zero_shot(described, device="cpu")
     assert said.predict(["The striker scored twice", "The minister resigned"]) == ["1", "2"]
@@ -79,7 +84,7 @@ def test_a_description_is_half_of_the_vector_and_all_of_one_without_a_telling_na
 
 def _length(classifier: ZeroShotClassifier, label: str) -> float:
     """Length of the mean of the unit vectors of a label in the templates."""
-    texts = [template.replace("{}", label) for template in templates_for("minilm")]
+    texts = [template.replace("{}", label) for template in BARE_TEMPLATES]
     states = classifier.encoder.states(texts)
     return float(np.linalg.norm((states / np.linalg.norm(states, axis=1)[:, None]).mean(axis=0)))
 
@@ -99,12 +104,12 @@ def test_the_fewer_the_texts_the_less_the_vectors_move() -> None:
     bare, few, many = (of for of in made if isinstance(of, ZeroShotClassifier))
     moved = [np.linalg.norm(of.vectors - bare.vectors) for of in (few, many)]
     assert 0 < moved[0] < moved[1] / 3
-    assert (bare.texts, few.texts, many.texts) == (0, 6, 120)
+    assert [of.unlabeled_texts for of in (bare, few, many)] == [0, 6, 120]
 
 
 def test_no_more_texts_are_read_than_help(tiny_encoder: Path) -> None:
     texts = [f"bread {number}" for number in range(MOST_TEXTS + 5)]
-    assert tiny(tiny_encoder, texts=texts).texts == MOST_TEXTS
+    assert tiny(tiny_encoder, texts=texts).unlabeled_texts == MOST_TEXTS
 
 
 def test_of_several_labels_each_is_against_all_others(tiny_encoder: Path) -> None:
@@ -119,8 +124,10 @@ def test_of_several_labels_one_a_text_is_given_on_average(
     tiny_encoder: Path, topics: Dataset
 ) -> None:
     made = tiny(tiny_encoder, texts=topics.texts, multilabel=True)
-    given = sum(map(len, made.predict(topics.texts)))
-    assert given == pytest.approx(len(topics.texts), abs=2)  # rounding moves texts at the border
+    assert sum(map(len, made.predict(topics.texts))) == len(topics.texts)
+    for text in topics.texts[:5]:
+        alone = tiny(tiny_encoder, texts=[text], multilabel=True)
+        assert len(alone.predict([text])[0]) == 1
     [threshold, *others] = tiny(tiny_encoder, multilabel=True).decision.thresholds or ()
     assert (threshold, others) == (0.5, [0.5, 0.5])
 
@@ -147,8 +154,9 @@ def test_names_are_read_as_words() -> None:
     assert in_words("_") == "_"
 
 
-def test_a_multilingual_encoder_gets_no_english_template() -> None:
-    assert templates_for("paraphrase-multilingual-MiniLM-L12-v2") == ("{}",)
+def test_only_an_encoder_known_for_english_gets_english_templates(tiny_encoder: Path) -> None:
+    assert templates_for("paraphrase-multilingual-MiniLM-L12-v2") == BARE_TEMPLATES
+    assert templates_for("jane/a-model") == templates_for(str(tiny_encoder)) == BARE_TEMPLATES
     assert len(templates_for("minilm")) == 3
 
 
@@ -166,34 +174,116 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, object], mess
         recipe.methods["zeroshot"].check()
 
 
-def test_labels_that_cannot_be_compared_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"nothing in .*0, 1.* says what the texts are about"):
-        ZeroShot().check(LabelScheme(("0", "1")))
-    with pytest.raises(RecipeError, match="needs two or more"):
-        finetext.zero_shot(["sports"])
-    with pytest.raises(RecipeError, match=r"'sport', which is no label here.*sports"):
-        ZeroShot(descriptions={"sport": "matches"}).check(LabelScheme(("sports", "politics")))
-    with pytest.raises(DataError, match="must be a list"):
-        finetext.zero_shot("sports,politics")
+@pytest.mark.parametrize(
+    ("labels", "descriptions", "message"),
+    [(("0", "1"), {}, r"nothing in .*0, 1.* says what the texts are about"),
+     (("spam", "no"), {}, r"nothing in .*no.* says"),
+     (("sports", "1", "2"), {}, r"nothing in .*1, 2.* says"),
+     (("1", "2", "science"), {"1": "a match"}, None),
+     (("sports", "politics", "none"), {"sports": "a match", "politics": "a vote"}, None),
+     (("sports", "politics", "none"), {}, None),
+     (("好", "坏"), {}, None),
+     (("sports",), {}, "needs two or more"),
+     (("bad_film", "Bad film"), {}, "read the same"),
+     (("sports", "politics"), {"sport": "a match"}, r"'sport', which is no label here.*sports")],
+)  # fmt: skip
+def test_labels_are_comparable_or_refused(
+    labels: tuple[str, ...], descriptions: dict[str, str], message: str | None
+) -> None:
+    method, scheme = ZeroShot(descriptions=descriptions or None), LabelScheme(labels)
+    if message is None:
+        method.check(scheme)
+        return
+    with pytest.raises(RecipeError, match=message):
+        method.check(scheme)
+
+
+@pytest.mark.parametrize("labels", ["sports,politics", [], [1, 2]])
+def test_labels_must_be_texts(labels: Any) -> None:
+    with pytest.raises(DataError, match="must be a list of texts"):
+        finetext.zero_shot(labels)
+
+
+def test_what_is_given_in_python_is_checked() -> None:
     with pytest.raises(DataError, match="must be a list"):
         finetext.zero_shot(LABELS, "a text")
+    with pytest.raises(DataError, match="not unique"):
+        finetext.zero_shot(["sports", "sports"])
+    wrong: Any = "It is {}."
+    with pytest.raises(RecipeError, match="templates = 'It is"):
+        finetext.zero_shot(LABELS, templates=wrong)
+    wrong = {"sports": 5, "politics": ""}
+    with pytest.raises(RecipeError, match="descriptions = "):
+        finetext.zero_shot(wrong)
     with pytest.raises(UnknownNameError):
         finetext.zero_shot(LABELS, encoder="minilmm")
 
 
-def test_descriptions_survive_a_recipe(tiny_encoder: Path) -> None:
+def test_an_encoder_that_was_not_trained_to_compare_is_warned_of(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    entry = next(of for of in ENTRIES if of.alias == "bert")
+    source = EncoderSource("bert", str(tiny_encoder), True, entry)
+    monkeypatch.setattr("finetext.methods.zeroshot.resolve", lambda name: source)
+    listener = finetext.Listener(finding=found.append)
+    finetext.zero_shot(LABELS, encoder=str(tiny_encoder), device="cpu", listener=listener)
+    assert [of.code for of in found] == ["zero-shot-encoder"]
+
+
+def test_descriptions_survive_a_recipe() -> None:
     described = {"sports": ("a match", "a team"), "politics": "a vote"}
     recipe = Recipe(methods={"zeroshot": ZeroShot(descriptions=described)})
     again = Recipe.from_values(tomllib.loads(recipe.to_toml()))
     assert again.methods["zeroshot"] == recipe.methods["zeroshot"]
 
 
-def test_a_damaged_model_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage", [{"scale": float("nan")}, {"temperature": 0}, {"max_length": 1e999},
+               {"unlabeled_texts": 1e999}, {"about": 3}],
+)  # fmt: skip
+def test_damaged_numbers_are_refused(
+    tiny_encoder: Path, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    made = tiny(tiny_encoder)
+    place = made.save(tmp_path / "model") / "zeroshot.json"
+    ZeroShotClassifier.load_weights(place.parent, made.scheme, made.decision, "cpu")
+    place.write_text(json.dumps(json.loads(place.read_text()) | damage))
+    with pytest.raises(ValueError, match=r"number|Infinity"):
+        ZeroShotClassifier.load_weights(place.parent, made.scheme, made.decision, "cpu")
+
+
+def test_damaged_vectors_are_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    from finetext.core.errors import ModelError
+    made = tiny(tiny_encoder)
+    place = made.save(tmp_path / "model") / "zeroshot.safetensors"
+    for vectors in (np.zeros((2, 32)), np.full((3, 32), np.nan)):
+        save_file({"vectors": vectors}, place)
+        with pytest.raises(ValueError, match="3 vectors of 32 numbers"):
+            ZeroShotClassifier.load_weights(place.parent, made.scheme, made.decision, "cpu")
 
-    folder = tiny(tiny_encoder).save(tmp_path / "model")
-    save_file({"vectors": np.zeros((2, 32))}, folder / "zeroshot.safetensors")
-    with pytest.raises(ModelError):
-        Classifier.load(folder, "cpu")
+
+@pytest.mark.parametrize("split", ["one label", "several labels"])
+def test_a_run_puts_it_beside_methods_that_learned(
+    split: str, tiny_encoder: Path, topics: Dataset, mixed_topics: Dataset, tmp_path: Path
+) -> None:
+    data = topics if split == "one label" else mixed_topics
+    methods = [ZeroShot(str(tiny_encoder)), "tfidf"]
+    run = finetext.train((data.texts, data.labels), methods, out=tmp_path / "run",
+                         split=finetext.SplitSettings(cross_validate=False))  # fmt: skip
+    assert {entry.method for entry in run.leaderboard} == {"majority", "tfidf", "zeroshot"}
+    assert run.entry("zeroshot").model
+    assert "test" in run.entry("zeroshot").metrics
+    classifier = Classifier.load(run.folder / "zeroshot")
+    assert classifier.provenance()["encoder"] == str(tiny_encoder)
+
+
+def test_folds_share_one_encoder_that_knows_all_texts(tiny_encoder: Path, topics: Dataset) -> None:
+    context = FitContext(device="cpu", shared=SharedTexts(tuple(topics.texts)))
+    encoders = [
+        method.fit(topics.select(rows), topics, context).encoder
+        for method in (ZeroShot(str(tiny_encoder)), Probe(str(tiny_encoder)))
+        for rows in (range(20), range(5, 25))
+    ]
+    assert all(of is encoders[0] for of in encoders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -53,10 +54,10 @@ def read_input(
 def sample_of(source: str, read: Reading, most: int, seed: int) -> list[str]:
     """Return up to `most` texts of a file, drawn at random from all of it, in their order.
 
-    It is read whole, but kept is no more than that; rows that cannot be predicted are left out. Of
-    standard input, which cannot be read twice, and of a single text there are none.
+    It is read whole, but no more than that is kept; rows that cannot be predicted are left out. Of
+    what cannot be read twice, such as standard input, and of a single text there are none.
     """
-    if source == "-" or is_text(source):
+    if not (os.path.isfile(source) or os.path.isdir(source)):
         return []
     generator, kept, seen = np.random.default_rng(seed), dict[int, str](), 0
     # Vitter 1985, "Random Sampling with a Reservoir", algorithm R.

@@ -16,19 +16,19 @@ from finetext.batch.base_rates import (
     findings_of,
     known_base_rates,
 )
-from finetext.batch.inputs import Reading, is_text, read_input
+from finetext.batch.inputs import Reading, exists, is_text, read_input, sample_of
 from finetext.batch.output import Files, Identity, model_hash, opened, source_of
 from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predictions
 from finetext.core import __version__
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
-from finetext.core.contracts import Classifier, Listener
+from finetext.core.contracts import Classifier, Listener, hyperparameters
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.data.rows import Wanted
-from finetext.data.write import Table
+from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
 
 LONG: Final = 10.0  # seconds from which the throughput is reported
@@ -118,6 +118,78 @@ def predict_file(
     job = _Job(model, read, shown, columns, batch_size, options)
     with heard(listener) as hears:
         return _predicted(files, job, each, hears)
+
+
+@within_memory
+def classify_file(
+    labels: Sequence[str] | Mapping[str, str | tuple[str, ...]],
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    encoder: str = "minilm",
+    multilabel: bool = False,
+    save: str | Path | None = None,
+    read: Mapping[str, Any] | None = None,
+    force: bool = False,
+    locale: str | None = None,
+    keep_formulas: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    each: Each | None = None,
+    listener: Listener | None = None,
+) -> PredictedFile:
+    """Classify a file by the names of the labels, as `finetext classify` does.
+
+    A sentence encoder gets up to 2,000 of its texts beforehand, drawn from all of it; of standard
+    input, a URL and a single text none.
+
+    Args:
+        labels: their names, or label to descriptions; see `finetext.zero_shot`.
+        source: what `finetext.read` takes, "-" or a text; see `predict_file`.
+        out: the table to write; see `predict_file`.
+        encoder: alias, Hub name or folder, "minilm" by default; see `finetext.zero_shot`.
+        multilabel: whether a text can have several labels, False by default.
+        save: model folder to write once all is predicted, or None.
+        read: how to read the source, settings of `ReadSettings` by name. The text columns named
+            here are those of the model.
+        force: replace `out` and `save` if they exist, which is an error by default.
+        locale: language of the spreadsheet that opens the CSV, such as "de".
+        keep_formulas: with a locale, put no apostrophe before cells that a spreadsheet would run.
+        seed: which texts are read beforehand, 0 by default.
+        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
+        each: called with the classifier and the table of each batch, in the order of the rows.
+        listener: receives progress; by default it is shown on a terminal or in a notebook.
+
+    Raises:
+        FinetextError: something given cannot be used.
+    """
+    from finetext.methods.zeroshot import MOST_TEXTS
+    from finetext.models.folder import check_model_place, save_model
+    from finetext.runs.zero_shot import prepared, zero_shot
+
+    source, named = str(source), (read or {}).get("text")
+    columns = [of.strip() for of in named.split(",")] if isinstance(named, str) else named or ()
+    columns = [of for of in columns if of and not of.isdecimal()]
+    method, _ = prepared(labels, encoder, None, multilabel, columns)
+    if save is not None:
+        check_model_place(Path(save), force)
+    if out is not None:
+        inputs = [source] if exists(source) else []
+        check_table(Path(out), force, inputs, locale=locale, keep_formulas=keep_formulas)
+    with heard(listener) as hears:
+        classifier = zero_shot(
+            labels, sample_of(source, read, MOST_TEXTS, seed), encoder=encoder,
+            multilabel=multilabel, text_columns=columns, seed=seed, device=device, listener=hears,
+        )  # fmt: skip
+        done = predict_file(
+            classifier, source, out, read=read, force=force, locale=locale,
+            keep_formulas=keep_formulas, each=each, listener=hears,
+        )  # fmt: skip
+        if save is not None:
+            made_by = {"method": method.name, "hyperparameters": hyperparameters(method)}
+            save_model(classifier, Path(save), made_by | {"seed": seed})
+            hears.say(f"model: {save}")
+    return done
 
 
 @dataclass(frozen=True)

@@ -99,17 +99,10 @@ def classify(
     output: Output,
 ) -> None:
     """Classify texts by the names of the labels, without labeled rows."""
-    from finetext.batch.inputs import is_text, sample_of
-    from finetext.batch.predict_file import predict_file
+    from finetext.batch.predict_file import classify_file
     from finetext.cli import arguments
-    from finetext.methods.zeroshot import MOST_TEXTS, zero_shot
-    from finetext.models.folder import check_model_place, save_model
 
     described = arguments.descriptions(labels, describe)
-    table = options.TableOut(out, locale, keep_formulas, force)
-    table.check(*([] if is_text(source) else [source]))
-    if save is not None:
-        check_model_place(save, force)
     read = arguments.data_settings(
         Reading(text, id=id, header=header, sheet=sheet).given(), settings
     )
@@ -118,17 +111,10 @@ def classify(
         each = _shown(stack, source, out, output.as_json)
         if out is not None or not sys.stdout.isatty():
             stack.enter_context(screen.watching())
-        unlabeled = sample_of(source, read, MOST_TEXTS, seed or 0)
-        classifier = zero_shot(
-            described, unlabeled, encoder=encoder or "minilm", multilabel=several,
-            seed=seed or 0, device=device or "auto",
-        )  # fmt: skip
-        if save is not None:
-            save_model(classifier, save)
-            screen.say(f"model: {save}")
-        predict_file(
-            classifier, source, out, read=read, force=force, locale=locale,
-            keep_formulas=keep_formulas, each=each, listener=screen.listener,
+        classify_file(
+            described, source, out, encoder=encoder or "minilm", multilabel=several, save=save,
+            read=read, force=force, locale=locale, keep_formulas=keep_formulas, seed=seed or 0,
+            device=device or "auto", each=each, listener=screen.listener,
         )  # fmt: skip
 
 

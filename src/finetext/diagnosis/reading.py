@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from finetext.encoders.words import Span, spans_read, word_spans
 from finetext.evaluation.leaderboard import TextsRead
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.transformer import TransformerClassifier
+from finetext.methods.zeroshot import ZeroShotClassifier
+
+_WITH_ENCODER: Final = TransformerClassifier | ProbeClassifier | ZeroShotClassifier
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def read_text(classifier: Classifier, text: str) -> ReadText:
 
 def texts_read(classifier: Classifier, texts: Sequence[str]) -> TextsRead | None:
     """Return how much of some texts a classifier reads; None if it has no encoder, or no texts."""
-    if not isinstance(classifier, TransformerClassifier | ProbeClassifier) or not len(texts):
+    if not isinstance(classifier, _WITH_ENCODER) or not len(texts):
         return None
     reader = _truncating(classifier)
     if reader is None:
@@ -67,6 +70,6 @@ def texts_read(classifier: Classifier, texts: Sequence[str]) -> TextsRead | None
 
 def _truncating(classifier: Classifier) -> Any:
     """Return what has the tokenizer and its `max_length`; None if texts are read whole."""
-    if isinstance(classifier, ProbeClassifier):
+    if isinstance(classifier, ProbeClassifier | ZeroShotClassifier):
         return None if classifier.encoder.in_windows else classifier.encoder
     return classifier if isinstance(classifier, TransformerClassifier) else None

@@ -26,6 +26,7 @@ from finetext.methods.probe import ProbeClassifier
 from finetext.methods.static import StaticClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.methods.transformer import TransformerClassifier
+from finetext.methods.zeroshot import ZeroShotClassifier
 from finetext.storage.codec import Jsonable
 from finetext.training.batches import in_parts, positions_a_batch, prediction_batches
 from finetext.training.precision import choose_device
@@ -242,6 +243,9 @@ def states_of(
         case ProbeClassifier() as probe:
             found = probe.encoder.states(texts, context)
             return States((found - probe.mean) / probe.scale, "frozen states of its encoder")
+        case ZeroShotClassifier() as zeroshot:
+            found = zeroshot.encoder.states(texts, context)
+            return States(found, "frozen states of its encoder", cosine=True)
         case StaticClassifier() as static:
             found = static.embeddings.states(texts)
             return States((found - static.mean) / static.scale, "mean token vectors")

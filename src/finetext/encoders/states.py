@@ -100,15 +100,19 @@ class FrozenEncoder:
         with quiet():
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-        return {"max_length": self.max_length, "in_windows": self.in_windows}
+        pooling = {} if self.pooling == "mean" else {"pooling": self.pooling}
+        return {"max_length": self.max_length, "in_windows": self.in_windows, **pooling}
 
     @classmethod
     def saved(cls, folder: Path, about: Mapping[str, Any], device: Any) -> FrozenEncoder:
         """Read what `save` wrote, with what it returned."""
-        length, in_windows = int(about["max_length"]), bool(about.get("in_windows", False))
+        length, in_windows = about["max_length"], bool(about.get("in_windows", False))
+        if not isinstance(length, int) or length < 1:
+            raise ValueError("max_length is not a positive number")
         tokenizer = load_tokenizer(str(folder))
         model = load_encoder(str(folder), tokenizer).to(device)
-        return cls(model, tokenizer, length, device, in_windows=in_windows)
+        pooling = about.get("pooling", "mean")
+        return cls(model, tokenizer, length, device, pooling=pooling, in_windows=in_windows)
 
     def states(self, texts: Sequence[str], context: FitContext | None = None) -> Floats:
         """Return the pooled states of each text.
@@ -168,7 +172,7 @@ class FrozenEncoder:
             states[rows] = vectors
             done += len(rows)
             if context is not None:
-                context.progress(ProgressEvent("probe: encoder states", done, len(table)))
+                context.progress(ProgressEvent("encoder states", done, len(table)))
 
         with torch.inference_mode():
             for rows in prediction_batches(table.lengths, positions_a_batch(self.device)):

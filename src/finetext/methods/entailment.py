@@ -1,9 +1,10 @@
-"""Zero-shot classification by inference: does a text entail a statement about its label?"""
+"""Zero-shot classification by inference: does a text entail a hypothesis about its label?"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,23 +37,27 @@ from finetext.training.tokens import tokenize
 ENTAILMENT_TEMPLATES: Final = ("This example is {}.",)
 """As in the zero-shot pipeline of transformers."""
 ABOUT: Final = "entailment.json"
+CONTRARY: Final = ("contradiction", "not_entailment", "neutral")
+"""Outputs that stand for the contrary of entailment, the clearest first."""
 _PAIRS: Final = 4_000
-"""Texts times statements that are tokenized at a time."""
+"""Texts times hypotheses that are tokenized at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class EntailmentClassifier(Classifier):
-    """A model for natural language inference that judges each text with statements of each label.
+    """A model for natural language inference that judges each text with hypotheses of each label.
 
-    The logit of a label is that of "the text entails the statement", the mean of several; with
+    The logit of a label is that of "the text entails the hypothesis", the mean of several; with
     several labels a text, that less the logit of the contradiction, or of not entailing it (Yin,
     Hay and Roth 2019, "Benchmarking Zero-shot Text Classification"). A text costs as much as there
-    are statements.
+    are hypotheses, and a long one is truncated so that each pair fits into the context.
 
     Attributes:
-        statements: one or more of each label.
+        hypotheses: one or more of each label.
         entails: the output that stands for entailment.
-        denies: the one that stands for contradiction, or for no entailment.
+        contradicts: the one that stands for contradiction, or for no entailment.
+        about: what its provenance says of how it was made.
+        known: text to logits computed before, without the temperature.
     """
 
     kind: ClassVar[str] = "entailment"
@@ -61,18 +66,20 @@ class EntailmentClassifier(Classifier):
     model: Any
     tokenizer: Any
     max_length: int
-    statements: tuple[tuple[str, ...], ...]
+    hypotheses: tuple[tuple[str, ...], ...]
     entails: int
-    denies: int
+    contradicts: int
     precision: Precision = "auto"
     temperature: float = 1.0
+    about: Mapping[str, Any] | None = None
+    known: Mapping[str, Floats] | None = None
 
     @classmethod
     def pretrained(
         cls,
         encoder: str,
         scheme: LabelScheme,
-        statements: Sequence[Sequence[str]],
+        hypotheses: Sequence[Sequence[str]],
         device: str,
         precision: Precision,
     ) -> EntailmentClassifier:
@@ -83,13 +90,24 @@ class EntailmentClassifier(Classifier):
             raise ModelError(f"{encoder} is no model for natural language inference")
         return cls(
             scheme, Decision(), model.to(choose_device(device, precision)), tokenizer,
-            longest_input(encoder, None), tuple(map(tuple, statements)), *found, precision,
+            longest_input(encoder, None), tuple(map(tuple, hypotheses)), *found, precision,
         )  # fmt: skip
+
+    def knowing(self, texts: Sequence[str]) -> EntailmentClassifier:
+        """Return the classifier with the logits of these texts, so that it reads each only once."""
+        different = list(dict.fromkeys(texts))
+        return replace(self, known=dict(zip(different, self._computed(different), strict=True)))
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.logits`."""
-        of_label = np.repeat(range(len(self.scheme)), [len(some) for some in self.statements])
-        flat = [one for some in self.statements for one in some]
+        if self.known is not None and len(texts) and all(text in self.known for text in texts):
+            return np.stack([self.known[text] for text in texts]) / self.temperature
+        return self._computed(texts) / self.temperature
+
+    def _computed(self, texts: Sequence[str]) -> Floats:
+        """Return (n, k) logits without the temperature."""
+        of_label = np.repeat(range(len(self.scheme)), [len(some) for some in self.hypotheses])
+        flat = [one for some in self.hypotheses for one in some]
         logits = np.zeros((len(texts), len(self.scheme)))
         for part in batches_of(len(texts), max(1, _PAIRS // len(flat))):
             pairs = [join((as_one(text), one)) for text in texts[part] for one in flat]
@@ -99,10 +117,10 @@ class EntailmentClassifier(Classifier):
             refuse_overflow(found, self._reader)
             scores = found[:, :, self.entails]
             if self.scheme.multilabel:
-                scores = scores - found[:, :, self.denies]
+                scores = scores - found[:, :, self.contradicts]
             for label in range(len(self.scheme)):
                 logits[part, label] = scores[:, of_label == label].mean(axis=1)
-        return logits / self.temperature
+        return logits
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
@@ -134,8 +152,9 @@ class EntailmentClassifier(Classifier):
             self.tokenizer.save_pretrained(folder / "encoder")
         about = {
             "max_length": self.max_length,
-            "statements": [list(some) for some in self.statements],
+            "hypotheses": [list(some) for some in self.hypotheses],
             "temperature": self.temperature,
+            "about": dict(self.about or {}),
         }
         write_json(folder / ABOUT, about)
 
@@ -144,20 +163,29 @@ class EntailmentClassifier(Classifier):
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
         """Read what `save_weights` wrote."""
-        about = json.loads(read_received_text(folder, ABOUT))
+        saved = json.loads(read_received_text(folder, ABOUT))
         model, tokenizer = _loaded(str(folder / "encoder"))
-        statements = tuple(tuple(map(str, some)) for some in about["statements"])
-        found = outputs_of(model.config.id2label)
-        if found is None or len(statements) != len(scheme) or not all(statements):
+        hypotheses, length = saved["hypotheses"], saved["max_length"]
+        found, temperature = outputs_of(model.config.id2label), float(saved["temperature"])
+        is_list = isinstance(hypotheses, list) and all(
+            isinstance(some, list) and some and all(isinstance(one, str) for one in some)
+            for some in hypotheses
+        )
+        if found is None or not is_list or len(hypotheses) != len(scheme):
             raise ValueError(f"{ABOUT} does not fit the model and its labels")
+        if not (math.isfinite(temperature) and temperature > 0 and isinstance(length, int)):
+            raise ValueError(f"{ABOUT}: temperature and max_length must be positive numbers")
+        if not isinstance(saved["about"], dict):
+            raise ValueError(f"{ABOUT}: about is no table")
         return cls(
-            scheme, decision, model.to(choose_device(device)), tokenizer,
-            int(about["max_length"]), statements, *found, temperature=float(about["temperature"]),
+            scheme, decision, model.to(choose_device(device)), tokenizer, length,
+            tuple(map(tuple, hypotheses)), *found, temperature=temperature, about=saved["about"],
         )  # fmt: skip
 
     def provenance(self) -> dict[str, Any]:
-        """Return the statements of the labels."""
-        return {"statements": [list(some) for some in self.statements]}
+        """Return how it was made, the hypotheses of the labels, and the tokens read of a pair."""
+        hypotheses = [list(some) for some in self.hypotheses]
+        return {**(self.about or {}), "hypotheses": hypotheses, "max_length": self.max_length}
 
 
 def entailment_outputs(encoder: str) -> tuple[int, int] | None:
@@ -168,13 +196,18 @@ def entailment_outputs(encoder: str) -> tuple[int, int] | None:
     return outputs_of(names) if isinstance(names, dict) else None
 
 
-def outputs_of(names: dict[Any, Any]) -> tuple[int, int] | None:
-    """Return which outputs stand for entailment and for its contrary, by their names."""
-    known = {str(name).strip().lower().replace("-", "_"): int(of) for of, name in names.items()}
-    entails = known.get("entailment", known.get("entailed"))
-    contrary = [known[name] for name in ("contradiction", "not_entailment", "neutral")
-                if name in known]  # fmt: skip
-    return None if entails is None or not contrary else (entails, contrary[0])
+def outputs_of(names: Mapping[Any, Any]) -> tuple[int, int] | None:
+    """Return which outputs stand for entailment and for its contrary; None if none do.
+
+    The first is the one whose name begins with "entail", as in the pipeline of transformers.
+    """
+    known: dict[str, int] = {}
+    for output, name in names.items():
+        if str(output).isdecimal() and int(output) < len(names):
+            known[str(name).strip().lower().replace("-", "_")] = int(output)
+    entails = [known[name] for name in known if name.startswith("entail")]
+    contrary = [known[name] for name in CONTRARY if name in known]
+    return (entails[0], contrary[0]) if len(entails) == 1 and contrary else None
 
 
 def _loaded(encoder: str) -> tuple[Any, Any]:

@@ -67,8 +67,8 @@ class Finetune(Method):
     Attributes:
         encoder: alias, Hub name or folder of the encoder, "minilm" by default.
         epochs: passes over the training rows; None (the default) is the fewest from 1 to 10 that
-            make 250 steps, but 2 if one makes less than 1,500, fewer for long texts; from 2 to 10 and
-            200 steps where all layers have the same learning rate.
+            make 250 steps, but 2 if one makes less than 1,500, fewer for long texts; from 2 to 10
+            and 200 steps where all layers have the same learning rate.
         batch_size: rows per step; None (the default) is as many, from 8 to 32, as make 250 steps in
             four epochs, fewer for long texts, but 32 where all layers have the same learning rate;
             "auto" tries 2, 4, 8, ... and takes the largest that fits into memory, at most 32 on a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +13,12 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats, probabilities_of
-from finetext.core.contracts import Classifier, FitContext, Method
+from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters
 from finetext.core.decision import Decision
 from finetext.core.display import labels_in_words
-from finetext.core.errors import DataError, RecipeError, nearest
+from finetext.core.errors import RecipeError, nearest
 from finetext.core.settings import Precision
-from finetext.core.text_columns import texts_of
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.entailment import (
@@ -31,25 +31,24 @@ from finetext.storage.received import read_received_text
 from finetext.training.precision import choose_device
 
 TEMPLATES: Final = ("{}", "This text expresses {}.", "The topic is {}.")
-MULTILINGUAL_TEMPLATES: Final = ("{}",)
+BARE_TEMPLATES: Final = ("{}",)
 SCALE: Final = 20.0
-"""Factor on cosines, with which sentence encoders are trained (Reimers and Gurevych, the library
-sentence-transformers, `MultipleNegativesRankingLoss`); it makes probabilities about right, too."""
-OWN_SHARE: Final = 0.5
-"""Share of the label itself in its vector, beside that of the texts that are near it."""
+"""Factor on cosines with which MiniLM was trained; its probabilities are about right with it."""
+LABEL_WEIGHT: Final = 0.5
+"""Weight of the label itself in its vector, beside the texts that are near it."""
 FEWEST_TEXTS: Final = 20
-"""Texts for each label from which the label has half of that share; with fewer it has more."""
+"""Texts for each label from which that is its weight; with fewer texts it is higher."""
 PASSES: Final = 5
-MOST_LIKELY: Final = 4.0
-"""With several labels a text and no unlabeled texts: how many times as likely as by chance."""
-SCALES: Final = (0.01, 1_000.0)
 MOST_TEXTS: Final = 2_000
 """Unlabeled texts that vectors of labels move toward."""
+TIMES_CHANCE: Final = 2.0
+"""With several labels a text and no unlabeled texts, the threshold in multiples of 1 / labels."""
+SCALES: Final = (0.01, 1_000.0)
 WEIGHTS: Final = "zeroshot.safetensors"
 ABOUT: Final = "zeroshot.json"
 Descriptions = Mapping[str, str | tuple[str, ...]]
-_SAYS_NOTHING: Final = re.compile(
-    r"[\W\d_]*|\w|(label|class|category|cat|c|l)[\W_]*\d+|yes|no|true|false|none", re.IGNORECASE
+_UNCLEAR: Final = re.compile(
+    r"[\W\d_]*|[a-z]|(label|class|category|cat|c|l)[\W_]*\d+|yes|no|true|false|none", re.IGNORECASE
 )
 
 
@@ -57,22 +56,24 @@ _SAYS_NOTHING: Final = re.compile(
 class ZeroShot(Method):
     """Compare texts with the names of the labels, and their descriptions, in a sentence encoder.
 
-    The vector of a label is the mean of its name in each template and of its descriptions. It then
-    moves toward the texts that are near it, as in k-means with given centers (Basu, Banerjee and
-    Mooney 2002, "Semi-supervised Clustering by Seeding"): of the rows to learn from the texts are
-    read, never the labels. So a run with this method says what labels are worth.
+    The vector of a label is the mean of its name in the templates or, halfway between, of that and
+    its descriptions. It then moves toward the texts that are near it, as in k-means with given
+    centers (Basu, Banerjee and Mooney 2002, "Semi-supervised Clustering by Seeding"): of the rows
+    to learn from the texts are read, never the labels. In a run its temperature and thresholds come
+    from validation rows, as those of every method.
 
-    A model for natural language inference, such as "minilm-nli", reads each text with a statement
-    of each label instead, and learns from no text; see `EntailmentClassifier`.
+    A model for natural language inference, such as "minilm-nli", reads each text with a hypothesis
+    for each label instead, and learns from no text; see `EntailmentClassifier`.
 
     Attributes:
         encoder: alias, Hub name or folder of a sentence encoder, or of a model for inference
             (`finetext models --task zero-shot`), "minilm" by default.
         descriptions: label to a sentence or phrase, or to several, that say what its texts are
             about or look like; none by default. Names alone suffice where they say what is meant.
-        templates: sentences in which `{}` is replaced by the name of a label; None (the default) is
-            three in English, but the bare name with a multilingual encoder, and "This example is
-            {}." with a model for inference, where descriptions are statements of their own.
+        templates: sentences in which `{}` is replaced by the name of a label. None (the default) is
+            three in English with an English encoder that has an alias, the bare name with any
+            other, and "This example is {}." with a model for inference, where descriptions are
+            hypotheses of their own.
         precision: "fp32", "bf16", "fp16" (on a GPU), or "auto" (the default): bf16 where the
             hardware is fast at it, else fp32.
     """
@@ -89,7 +90,7 @@ class ZeroShot(Method):
         if is_random(self.encoder):
             raise RecipeError(
                 f"zeroshot: {self.encoder} has random weights, which know no word. Leave zeroshot "
-                "out, or name a sentence encoder: finetext models"
+                "out, or name a sentence encoder: finetext models --task zero-shot"
             )
         resolve(self.encoder)
         if self.templates is not None and not self.templates:
@@ -104,26 +105,7 @@ class ZeroShot(Method):
             if not all(one.strip() for one in _several(said)) or not _several(said):
                 raise RecipeError(f"zeroshot: the description of {label!r} is empty; write it")
         if scheme is not None:
-            self._check_labels(scheme)
-
-    def _check_labels(self, scheme: LabelScheme) -> None:
-        """Refuse descriptions of other labels, a single label, and labels that say nothing."""
-        described = self.descriptions or {}
-        for label in described:
-            if label not in scheme.index:
-                raise RecipeError(
-                    f"zeroshot: there is a description of {label!r}, which is no label here"
-                    f"{nearest(label, scheme.names)}"
-                )
-        if len(scheme) < 2:
-            raise RecipeError("zeroshot: it compares labels, so it needs two or more")
-        unclear = [of for of in scheme.names if of not in described and is_unclear(of)]
-        if len(unclear) == len(scheme) - len(described) and unclear:
-            raise RecipeError(
-                f"zeroshot: nothing in {labels_in_words(unclear)} says what the texts are about. "
-                "Describe the labels (--describe FILE, or descriptions in the recipe), or leave "
-                "zeroshot out"
-            )
+            check_labels(scheme, self.descriptions or {})
 
     def fit(
         self, train: Dataset, validation: Dataset, context: FitContext
@@ -139,18 +121,45 @@ class ZeroShot(Method):
         """Return the classifier for labels, whose vectors are near unlabeled texts, if any."""
         self.check(scheme)
         if entailment_outputs(self.encoder) is not None:
-            statements = [self._statements(label) for label in scheme.names]
-            how = context.device, self.precision
-            return EntailmentClassifier.pretrained(self.encoder, scheme, statements, *how)
+            return self._by_entailment(scheme, context)
+        entry = resolve(self.encoder).entry
+        if entry is not None and "zero-shot" not in entry.tasks:
+            message = (
+                f"zeroshot: {self.encoder} was not trained to compare texts, so it hardly tells "
+                "labels apart; finetext models --task zero-shot lists encoders that were"
+            )
+            context.find(Finding("warning", "zero-shot-encoder", message))
+        shared = context.shared
+        if shared is not None and len(shared.texts) > 2 * MOST_TEXTS:  # far more than are needed
+            context = replace(context, shared=None)
         encoder = FrozenEncoder.for_fits(context, self.encoder, precision=self.precision)
-        decision = Decision()
+        decision, vectors = Decision(), self._vectors(encoder, scheme)
         if scheme.multilabel:
-            decision = _same_for_all(min(0.5, MOST_LIKELY / len(scheme)), scheme)
-        made = ZeroShotClassifier(scheme, decision, encoder, self._vectors(encoder, scheme))
+            decision = _same_for_all(min(0.5, TIMES_CHANCE / len(scheme)), scheme)
+        made = ZeroShotClassifier(scheme, decision, encoder, vectors, about=self._about())
         rows = np.random.default_rng(context.seed).permutation(len(texts))[:MOST_TEXTS]
-        return made.near([texts[row] for row in np.sort(rows)], context)
+        return made.adapted_to([texts[row] for row in np.sort(rows)], context)
 
-    def _statements(self, label: str) -> tuple[str, ...]:
+    def _by_entailment(self, scheme: LabelScheme, context: FitContext) -> EntailmentClassifier:
+        """Return the classifier of a model for inference; all folds share one that knows all."""
+        hypotheses = tuple(self._hypotheses(label) for label in scheme.names)
+        shared = context.shared
+
+        def make() -> EntailmentClassifier:
+            how = context.device, self.precision
+            made = EntailmentClassifier.pretrained(self.encoder, scheme, hypotheses, *how)
+            made = replace(made, about=self._about())
+            return made if shared is None else made.knowing(shared.texts)
+
+        key = ("entailment", self.encoder, hypotheses, self.precision, context.device)
+        found: EntailmentClassifier = make() if shared is None else shared.once(key, make)
+        return found
+
+    def _about(self) -> dict[str, Any]:
+        """What the provenance of the classifier says of the method."""
+        return {name: of for name, of in hyperparameters(self).items() if of is not None}
+
+    def _hypotheses(self, label: str) -> tuple[str, ...]:
         """Return the descriptions of a label, or its name in the templates."""
         if label in (self.descriptions or {}):
             return _several((self.descriptions or {})[label])
@@ -168,9 +177,10 @@ class ZeroShot(Method):
 
         vectors = []
         for label in scheme.names:
-            parts = [mean([template.replace("{}", in_words(label)) for template in templates])]
+            parts = []
+            if label not in described or not is_unclear(label):
+                parts.append(mean([of.replace("{}", in_words(label)) for of in templates]))
             if label in described:
-                parts = [] if is_unclear(label) else parts
                 parts.append(mean(_several(described[label])))
             vectors.append(np.mean(parts, axis=0))
         return _unit(np.array(vectors))
@@ -182,6 +192,10 @@ class ZeroShotClassifier(Classifier):
 
     With several labels a text, the odds of each are those against all others, and the threshold
     gives as many labels as there were unlabeled texts, one a text on average.
+
+    Attributes:
+        unlabeled_texts: how many texts the vectors moved toward.
+        about: what its provenance says of how it was made.
     """
 
     kind: ClassVar[str] = "zeroshot"
@@ -191,7 +205,8 @@ class ZeroShotClassifier(Classifier):
     vectors: Floats
     scale: float = SCALE
     temperature: float = 1.0
-    texts: int = 0
+    unlabeled_texts: int = 0
+    about: Mapping[str, Any] | None = None
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.logits`."""
@@ -206,22 +221,24 @@ class ZeroShotClassifier(Classifier):
         """See `Classifier.predict_proba`."""
         return probabilities_of(self.logits(texts), self.scheme.multilabel)
 
-    def near(self, texts: Sequence[str], context: FitContext | None = None) -> Self:
+    def adapted_to(self, texts: Sequence[str], context: FitContext | None = None) -> Self:
         """Return the classifier with vectors that moved toward unlabeled texts near them."""
         if not len(texts):
             return self
         states = _unit(self.encoder.states(texts, context))
-        own = max(OWN_SHARE, FEWEST_TEXTS / (FEWEST_TEXTS + len(texts) / len(self.scheme)))
+        weight = max(LABEL_WEIGHT, FEWEST_TEXTS / (FEWEST_TEXTS + len(texts) / len(self.scheme)))
         vectors = self.vectors
         for _ in range(PASSES):
             shares = probabilities_of(SCALE * states @ vectors.T, False)
-            vectors = _unit(own * self.vectors + (1 - own) * _unit(shares.T @ states))
-        scale = _as_sure(states @ vectors.T, SCALE * states @ self.vectors.T)
-        decision = self.decision
-        if self.scheme.multilabel:
-            given = np.sort(probabilities_of(scale * states @ vectors.T, False), axis=None)
-            decision = _same_for_all(float(given[-len(texts)]), self.scheme)
-        return replace(self, vectors=vectors, texts=len(texts), scale=scale, decision=decision)
+            vectors = _unit(weight * self.vectors + (1 - weight) * _unit(shares.T @ states))
+        cosines = states @ vectors.T
+        scale = _matching_confidence(cosines, SCALE * states @ self.vectors.T)
+        made = replace(self, vectors=vectors, scale=scale, unlabeled_texts=len(texts))
+        if not self.scheme.multilabel:
+            return made
+        found = np.sort(probabilities_of(_against_the_others(scale * cosines), True), axis=None)
+        between = float(found[-len(texts)] + found[-len(texts) - 1]) / 2
+        return made.with_decision(_same_for_all(between, self.scheme))
 
     @property
     def number_format(self) -> Precision:
@@ -240,10 +257,11 @@ class ZeroShotClassifier(Classifier):
         """Write the encoder and its tokenizer into `encoder/`, the rest beside it."""
         from safetensors.numpy import save_file
 
-        about = self.encoder.save(folder / "encoder")
+        saved = self.encoder.save(folder / "encoder")
         save_file({"vectors": np.ascontiguousarray(self.vectors)}, folder / WEIGHTS)
-        about |= {"scale": self.scale, "temperature": self.temperature, "texts": self.texts}
-        write_json(folder / ABOUT, about)
+        saved |= {"scale": self.scale, "temperature": self.temperature}
+        saved |= {"unlabeled_texts": self.unlabeled_texts, "about": dict(self.about or {})}
+        write_json(folder / ABOUT, saved)
 
     @classmethod
     def load_weights(
@@ -252,66 +270,55 @@ class ZeroShotClassifier(Classifier):
         """Read what `save_weights` wrote."""
         from safetensors.numpy import load_file
 
-        about = json.loads(read_received_text(folder, ABOUT))
-        encoder = FrozenEncoder.saved(folder / "encoder", about, choose_device(device))
+        saved = json.loads(read_received_text(folder, ABOUT))
+        encoder = FrozenEncoder.saved(folder / "encoder", saved, choose_device(device))
         vectors = load_file(folder / WEIGHTS)["vectors"]
         width = encoder.model.config.hidden_size
         if vectors.shape != (len(scheme), width) or not np.isfinite(vectors).all():
             raise ValueError(f"{WEIGHTS} does not have {len(scheme)} vectors of {width} numbers")
-        factors = float(about["scale"]), float(about["temperature"])
-        return cls(scheme, decision, encoder, vectors, *factors, int(about["texts"]))
+        factors = float(saved["scale"]), float(saved["temperature"])
+        if not all(math.isfinite(factor) and factor > 0 for factor in factors):
+            raise ValueError(f"{ABOUT}: scale and temperature must be positive numbers")
+        count = saved["unlabeled_texts"]
+        if not isinstance(count, int) or not isinstance(saved["about"], dict):
+            raise ValueError(f"{ABOUT}: unlabeled_texts is no number, or about no table")
+        return cls(scheme, decision, encoder, vectors, *factors, count, saved["about"])
 
     def provenance(self) -> dict[str, Any]:
-        """Return how many unlabeled texts it read, and how."""
-        return {"unlabeled_texts": self.texts, "window": self.encoder.max_length}
-
-
-def zero_shot(
-    labels: Sequence[str] | Descriptions,
-    texts: Sequence[str] = (),
-    *,
-    encoder: str = "minilm",
-    templates: Sequence[str] | None = None,
-    multilabel: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-) -> ZeroShotClassifier | EntailmentClassifier:
-    """Make a classifier from the names of labels alone.
-
-    It is a `Classifier` as any other: it predicts, is evaluated, saved and served. Its
-    probabilities are not calibrated, as no labeled text says how often it is right.
-
-    Args:
-        labels: the names of two or more labels, or label to its description or descriptions, where
-            an empty one stands for none.
-        texts: unlabeled texts of the kind to classify, of which up to 2,000 are read; the more are
-            like those, the better it becomes (see `ZeroShot`). None by default.
-        encoder: alias, Hub name or folder of a sentence encoder, "minilm" by default.
-        templates: sentences with `{}` for the name of a label; see `ZeroShot`.
-        multilabel: whether a text can have several labels, False by default.
-        seed: which texts are read of more, 0 by default.
-        device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-
-    Raises:
-        DataError: a label occurs twice.
-        RecipeError: there are less than two labels, or nothing says what they mean.
-        UnknownNameError: there is no such encoder.
-    """
-    if isinstance(labels, str):
-        raise DataError('labels must be a list, such as ["sports", "politics"], not one text')
-    described = labels if isinstance(labels, Mapping) else {}
-    kept = {of: said for of, said in described.items() if said}
-    method = ZeroShot(encoder, kept or None, None if templates is None else tuple(templates))
-    scheme = LabelScheme(tuple(labels), multilabel)
-    method.check(scheme)
-    return method.classifier(scheme, texts_of(texts), FitContext(seed, device))
+        """Return how it was made, how many unlabeled texts it read, and how."""
+        read = {"unlabeled_texts": self.unlabeled_texts, "window": self.encoder.max_length}
+        return {**(self.about or {}), **read}
 
 
 def templates_for(encoder: str) -> tuple[str, ...]:
-    """Return the templates for an encoder: English ones unless it knows several languages."""
+    """Return the templates for an encoder: English ones if that is the language it is known for."""
     entry = resolve(encoder).entry
-    is_english = entry is None or entry.language_codes == ("en",)
-    return TEMPLATES if is_english else MULTILINGUAL_TEMPLATES
+    is_english = entry is not None and entry.language_codes == ("en",)
+    return TEMPLATES if is_english else BARE_TEMPLATES
+
+
+def check_labels(scheme: LabelScheme, described: Descriptions) -> None:
+    """Raise a RecipeError for labels that cannot be compared by their names and descriptions."""
+    for label in described:
+        if label not in scheme.index:
+            raise RecipeError(
+                f"zeroshot: there is a description of {label!r}, which is no label here"
+                f"{nearest(label, list(scheme.names))}"
+            )
+    if len(scheme) < 2:
+        raise RecipeError("zeroshot: it compares labels, so it needs two or more")
+    read: dict[str, str] = {}
+    for label in scheme.names:
+        same = read.setdefault(in_words(label).casefold(), label)
+        if same != label and label not in described and same not in described:
+            raise RecipeError(f"zeroshot: {same!r} and {label!r} read the same; describe them")
+    unclear = [of for of in scheme.names if of not in described and is_unclear(of)]
+    if len(unclear) > 1 or len(scheme) - len(unclear) < 2:
+        raise RecipeError(
+            f"zeroshot: nothing in {labels_in_words(unclear)} says what the texts are about. "
+            "Describe such labels (classify: --describe FILE; train: "
+            "[methods.zeroshot.descriptions] in the recipe), or leave zeroshot out"
+        )
 
 
 def in_words(label: str) -> str:
@@ -321,7 +328,7 @@ def in_words(label: str) -> str:
 
 def is_unclear(label: str) -> bool:
     """Return whether the name of a label says nothing of its texts, as "1", "LABEL_0" or "yes"."""
-    return _SAYS_NOTHING.fullmatch(label.strip()) is not None
+    return _UNCLEAR.fullmatch(label.strip()) is not None
 
 
 def _several(said: str | Sequence[str]) -> tuple[str, ...]:
@@ -333,15 +340,16 @@ def _same_for_all(threshold: float, scheme: LabelScheme) -> Decision:
     return Decision(thresholds=(threshold,) * len(scheme))
 
 
-def _as_sure(cosines: Floats, before: Floats) -> float:
+def _matching_confidence(cosines: Floats, before: Floats) -> float:
     """Return the factor with which cosines are as sure on average as the logits `before`.
 
     Vectors near the texts are nearer than the labels were, which makes no label more certain.
     """
     wanted = probabilities_of(before, False).max(axis=1).mean()
     least, most = SCALES
+    scale = most
     for _ in range(60):
-        scale = (least * most) ** 0.5
+        scale = float(np.sqrt(least * most))
         is_more = probabilities_of(scale * cosines, False).max(axis=1).mean() > wanted
         least, most = (least, scale) if is_more else (scale, most)
     return scale

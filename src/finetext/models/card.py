@@ -34,9 +34,9 @@ Review 2023)."""
 _KINDS: Final = {
     "majority": "the most frequent label, whatever the text says; a baseline, not for use",
     "zeroshot": "the similarity of a text to the names and descriptions of the labels, in a "
-    "sentence encoder; it learned from no label",
+    "sentence encoder; it learned from texts without labels",
     "entailment": "a model for natural language inference that judges whether a text entails a "
-    "statement of each label; it learned from no label",
+    "hypothesis about each label; nothing was trained",
     "tfidf": "a logistic regression on TF-IDF features of words and word pairs",
     "probe": "a logistic regression on the mean-pooled states of a frozen encoder",
     "transformer": "a transformer encoder, all of whose weights were fine-tuned",

@@ -123,7 +123,10 @@ def check_exportable(classifier: Any, form: str) -> None:
             + (f"export {' or '.join(able)} from its run" if able else "copy its model folder")
         )
     if classifier.kind not in ("transformer", "probe"):
-        raise ModelError(f"a {classifier.kind} classifier cannot be exported to {form}")
+        raise ModelError(
+            f"a {classifier.kind} classifier cannot be exported to {form}; its model folder works "
+            "where finetext is installed, and a fine-tuned model (--methods finetune) can be"
+        )
     tokenizer = tokenizer_of(classifier)
     if not tokenizer.is_fast:
         raise ModelError(

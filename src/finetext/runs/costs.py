@@ -16,6 +16,7 @@ from finetext.methods.finetune import Finetune
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
+from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
 
 SECONDS: Final = 1.0
 """How long training steps, or the states of texts, are measured."""
@@ -138,6 +139,8 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
         return _of_training(method, splits, context)
     if isinstance(method, Probe):
         return _of_states(method, splits, context)
+    if isinstance(method, ZeroShot):
+        return _of_names(method, splits, context)
     if isinstance(method, Static):
         began = time.perf_counter()
         of_tokens = method.embeddings(context)
@@ -222,24 +225,44 @@ def _of_states(method: Probe, splits: Splits, context: FitContext) -> Cost:
     """Return the cost by a second of encoder states, and a head that is fitted on these."""
     began = time.perf_counter()
     encoder = method.frozen(context)
-    fixed, spent, done = time.perf_counter() - began, 0.0, list[int]()
-    states, train = list[Any](), splits.train
-    for number, rows in enumerate(_parts(len(train), context.seed)):
-        start = time.perf_counter()
-        found = encoder.states([train.texts[row] for row in rows])
-        if number or len(rows) == len(train):  # the first ones warm up
-            spent += time.perf_counter() - start
-            done += rows.tolist()
-            states.append(found)
-        if spent > SECONDS:
-            break
-    read = spent / max(1, sum(len(train.texts[row]) for row in done))
-    read *= sum(map(len, train.texts)) / max(1, len(train))
+    fixed, train = time.perf_counter() - began, splits.train
+    read, done, states = _timed(encoder.states, train, context.seed)
     windows = encoder.read([train.texts[row] for row in done])
     lengths = np.add.reduceat(windows.table.lengths, windows.firsts)
     head = _of_head(method, np.concatenate(states), train.select(done), context)
     head *= min(len(train), ROWS_TO_CHOOSE_ON)
     return Cost(fixed, read, read, head=head, lengths=lengths, keeps_states=True)
+
+
+def _of_names(method: ZeroShot, splits: Splits, context: FitContext) -> Cost:
+    """Return the cost by a second of reading; a model for inference learns from no row."""
+    train = splits.train
+    assert train.scheme is not None
+    began = time.perf_counter()
+    classifier = method.classifier(train.scheme, [], replace(context, shared=None))
+    fixed, is_encoder = time.perf_counter() - began, isinstance(classifier, ZeroShotClassifier)
+    at_once = 64 if is_encoder else 8
+    read, *_ = _timed(classifier.predict_proba, train, context.seed, at_once)
+    learn = read * min(1.0, MOST_TEXTS / max(1, len(train))) if is_encoder else 0.0
+    return Cost(fixed, learn, read, keeps_states=True)
+
+
+def _timed(
+    read: Callable[[list[str]], Any], train: Dataset, seed: int, at_once: int = 64
+) -> tuple[float, list[int], list[Any]]:
+    """Read texts for a second; return the time of one of mean length, the rows, and what came."""
+    spent, done, found = 0.0, list[int](), list[Any]()
+    for number, rows in enumerate(_parts(len(train), seed, at_once)):
+        start = time.perf_counter()
+        part = read([train.texts[row] for row in rows])
+        if number or len(rows) == len(train):  # the first ones warm up
+            spent += time.perf_counter() - start
+            done += rows.tolist()
+            found.append(part)
+        if spent > SECONDS:
+            break
+    each = spent / max(1, sum(len(train.texts[row]) for row in done))
+    return each * sum(map(len, train.texts)) / max(1, len(train)), done, found
 
 
 def _of_head(method: Probe, states: Any, train: Dataset, context: FitContext) -> float:

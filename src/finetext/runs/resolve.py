@@ -29,6 +29,7 @@ from finetext.methods.blend import check_members
 from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static
+from finetext.methods.zeroshot import ZeroShot
 from finetext.report.shares import shares_of
 from finetext.runs.ablations import (
     ablation_baselines,
@@ -280,7 +281,7 @@ def model_inputs(recipe: Recipe) -> list[Reader]:
 
 def _truncation(method: Method) -> Truncation | None:
     """Return how a method truncates texts; None if it reads them whole."""
-    if isinstance(method, Probe) and method.reads_whole_texts:
+    if isinstance(method, ZeroShot) or (isinstance(method, Probe) and method.reads_whole_texts):
         return None
     if isinstance(method, Finetune):
         return method.kept_of_long
