@@ -140,24 +140,20 @@ def classify_file(
 ) -> PredictedFile:
     """Classify a file by the names of the labels, as `finetext classify` does.
 
-    A sentence encoder gets up to 2,000 of its texts beforehand, drawn from all of it; of standard
-    input, a URL and a single text none.
-
     Args:
         labels: their names, or label to descriptions; see `finetext.zero_shot`.
-        source: what `finetext.read` takes, "-" or a text; see `predict_file`.
+        source: as for `predict_file`; up to 2,000 texts of a file or folder are read beforehand.
         out: the table to write; see `predict_file`.
         encoder: alias, Hub name or folder, "minilm" by default; see `finetext.zero_shot`.
         multilabel: whether a text can have several labels, False by default.
         save: model folder to write once all is predicted, or None.
-        read: how to read the source, settings of `ReadSettings` by name. The text columns named
-            here are those of the model.
+        read: settings of `ReadSettings` by name; text columns named here are those of the model.
         force: replace `out` and `save` if they exist, which is an error by default.
         locale: language of the spreadsheet that opens the CSV, such as "de".
-        keep_formulas: with a locale, put no apostrophe before cells that a spreadsheet would run.
+        keep_formulas: with a locale, leave formulas as they are.
         seed: which texts are read beforehand, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
-        each: called with the classifier and the table of each batch, in the order of the rows.
+        each: called with the classifier and the table of each batch.
         listener: receives progress; by default it is shown on a terminal or in a notebook.
 
     Raises:
@@ -167,15 +163,11 @@ def classify_file(
     from finetext.models.folder import check_model_place, save_model
     from finetext.runs.zero_shot import prepared, zero_shot
 
-    source, named = str(source), (read or {}).get("text")
-    columns = [of.strip() for of in named.split(",")] if isinstance(named, str) else named or ()
-    columns = [of for of in columns if of and not of.isdecimal()]
+    source, columns = str(source), _named_columns(read)
     method, _ = prepared(labels, encoder, None, multilabel, columns)
     if save is not None:
         check_model_place(Path(save), force)
-    if out is not None:
-        inputs = [source] if exists(source) else []
-        check_table(Path(out), force, inputs, locale=locale, keep_formulas=keep_formulas)
+    _check_out(out, source, force, locale, keep_formulas)
     with heard(listener) as hears:
         classifier = zero_shot(
             labels, sample_of(source, read, MOST_TEXTS, seed), encoder=encoder,
@@ -187,9 +179,24 @@ def classify_file(
         )  # fmt: skip
         if save is not None:
             made_by = {"method": method.name, "hyperparameters": hyperparameters(method)}
-            save_model(classifier, Path(save), made_by | {"seed": seed})
-            hears.say(f"model: {save}")
-    return done
+            hears.say(f"model: {save_model(classifier, Path(save), made_by | {'seed': seed})}")
+        return done
+
+
+def _check_out(
+    out: str | Path | None, source: str, force: bool, locale: str | None, keep_formulas: bool
+) -> None:
+    """Raise a DataError, before any work, if the table cannot be written."""
+    if out is not None:
+        inputs = [source] if exists(source) else []
+        check_table(Path(out), force, inputs, locale=locale, keep_formulas=keep_formulas)
+
+
+def _named_columns(read: Mapping[str, Any] | None) -> list[str]:
+    """Return the text columns that settings name; a number counts those of one table only."""
+    named = (read or {}).get("text") or ()
+    columns = named.split(",") if isinstance(named, str) else named
+    return [of.strip() for of in columns if of.strip() and not of.strip().isdecimal()]
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def classify(
     *,
     output: Output,
 ) -> None:
-    """Classify texts by the names of the labels, without labeled rows."""
+    """Classify texts by the names of labels alone."""
     from finetext.batch.predict_file import classify_file
     from finetext.cli import arguments
 
