@@ -128,7 +128,7 @@ def descriptions(labels: str | None, path: Path | None) -> dict[str, tuple[str, 
         if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
             raise RecipeError(
                 f"{path}: {label} needs a text or a list of texts, as in {label} = "
-                '"what its texts are about"'
+                '"what its texts are about"; a name with a dot goes in quotes'
             )
         if given and label not in given:
             raise RecipeError(f"{path} describes {label!r}, which --labels lacks")
