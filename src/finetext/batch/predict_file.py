@@ -22,7 +22,7 @@ from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predict
 from finetext.core import __version__
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
-from finetext.core.contracts import Classifier, Listener, hyperparameters
+from finetext.core.contracts import Classifier, FitContext, Listener, hyperparameters
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
@@ -161,18 +161,17 @@ def classify_file(
     """
     from finetext.methods.zeroshot import MOST_TEXTS
     from finetext.models.folder import check_model_place, save_model
-    from finetext.runs.zero_shot import prepared, zero_shot
+    from finetext.runs.zero_shot import prepared
 
     source, columns = str(source), _named_columns(read)
-    method, _ = prepared(labels, encoder, None, multilabel, columns)
+    method, scheme = prepared(labels, encoder, None, multilabel, columns)
     if save is not None:
         check_model_place(Path(save), force)
     _check_out(out, source, force, locale, keep_formulas)
     with heard(listener) as hears:
-        classifier = zero_shot(
-            labels, sample_of(source, read, MOST_TEXTS, seed), encoder=encoder,
-            multilabel=multilabel, text_columns=columns, seed=seed, device=device, listener=hears,
-        )  # fmt: skip
+        context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
+        texts = sample_of(source, read, MOST_TEXTS, seed)
+        classifier = method.classifier(scheme, texts, context)
         done = predict_file(
             classifier, source, out, read=read, force=force, locale=locale,
             keep_formulas=keep_formulas, each=each, listener=hears,

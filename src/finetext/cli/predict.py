@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
@@ -25,20 +26,43 @@ _LONGEST: Final = 200
 """Characters of label names that are shown."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Which texts are read, and the table that is written of them."""
+
+    text: options.Text = None
+    id: options.RowId = None
+    header: options.Header = None
+    sheet: options.Sheet = None
+    settings: options.DataSettings = None
+    out: Annotated[
+        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
+    ] = None
+    locale: options.Locale = None
+    keep_formulas: options.KeepFormulas = False
+    force: options.Force = False
+
+    @contextmanager
+    def going_through(self, source: str, output: Output) -> Iterator[dict[str, Any]]:
+        """Yield what both `predict_file` and `classify_file` take; the body calls one of them."""
+        from finetext.cli import arguments
+
+        given = Reading(self.text, id=self.id, header=self.header, sheet=self.sheet).given()
+        read, screen = arguments.data_settings(given, self.settings), output.screen()
+        with ExitStack() as stack:
+            each = _shown(stack, source, self.out, output.as_json)
+            if self.out is not None or not sys.stdout.isatty():
+                stack.enter_context(screen.watching())
+            yield {
+                "out": self.out, "read": read, "force": self.force, "locale": self.locale,
+                "keep_formulas": self.keep_formulas, "each": each, "listener": screen.listener,
+            }  # fmt: skip
+
+
 def predict(
     model: options.Model,
     source: Annotated[str, argument("INPUT", "A text, a file, or - for lines.")],
-    text: options.Text = None,
-    id: options.RowId = None,
-    header: options.Header = None,
-    sheet: options.Sheet = None,
-    settings: options.DataSettings = None,
-    out: Annotated[
-        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
-    ] = None,
-    locale: options.Locale = None,
-    keep_formulas: options.KeepFormulas = False,
-    force: options.Force = False,
+    rows: Rows,
     top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
     every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
     set_aside: Annotated[Path | None, option("FILE", "Write rejected rows here; continue.")] = None,
@@ -53,28 +77,19 @@ def predict(
 ) -> None:
     """Predict a text, a file, or lines of standard input."""
     from finetext.batch.predict_file import predict_file
-    from finetext.cli import arguments
 
     if resume and output.as_json:
         raise DataError("--json prints all rows, which --resume does not have; leave one out")
-    read = arguments.data_settings(
-        Reading(text, id=id, header=header, sheet=sheet).given(), settings
-    )
-    screen = output.screen()
-    with ExitStack() as stack:
-        each = _shown(stack, source, out, output.as_json)
-        if out is not None or not sys.stdout.isatty():
-            stack.enter_context(screen.watching())
+    with rows.going_through(source, output) as how:
         predict_file(
-            model, source, out, read=read, top=top, every=every or None, rejected=set_aside,
-            resume=resume, force=force, locale=locale, keep_formulas=keep_formulas,
-            precision=precision, device=device, correct_base_rates=correct_base_rates,
-            each=each, listener=screen.listener,
+            model, source, top=top, every=every or None, rejected=set_aside, resume=resume,
+            precision=precision, device=device, correct_base_rates=correct_base_rates, **how,
         )  # fmt: skip
 
 
 def classify(
     source: Annotated[str, argument("TEXTS", "A text, a file, or - for lines.")],
+    rows: Rows,
     labels: Annotated[str | None, option("NAMES", "Labels, joined by commas.")] = None,
     describe: Annotated[
         Path | None, option("FILE", "TOML: label = description, or a list of them.")
@@ -82,17 +97,6 @@ def classify(
     several: Annotated[bool, flag("--multilabel", "A text can have several labels.")] = False,
     encoder: options.Encoder = None,
     save: Annotated[Path | None, option("FOLDER", "Keep the model here: evaluate, serve.")] = None,
-    text: options.Text = None,
-    id: options.RowId = None,
-    header: options.Header = None,
-    sheet: options.Sheet = None,
-    settings: options.DataSettings = None,
-    out: Annotated[
-        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
-    ] = None,
-    locale: options.Locale = None,
-    keep_formulas: options.KeepFormulas = False,
-    force: options.Force = False,
     seed: options.Seed = None,
     device: options.Device = None,
     *,
@@ -103,18 +107,10 @@ def classify(
     from finetext.cli import arguments
 
     described = arguments.descriptions(labels, describe)
-    read = arguments.data_settings(
-        Reading(text, id=id, header=header, sheet=sheet).given(), settings
-    )
-    screen = output.screen()
-    with ExitStack() as stack:
-        each = _shown(stack, source, out, output.as_json)
-        if out is not None or not sys.stdout.isatty():
-            stack.enter_context(screen.watching())
+    with rows.going_through(source, output) as how:
         classify_file(
-            described, source, out, encoder=encoder or "minilm", multilabel=several, save=save,
-            read=read, force=force, locale=locale, keep_formulas=keep_formulas, seed=seed or 0,
-            device=device or "auto", each=each, listener=screen.listener,
+            described, source, encoder=encoder or "minilm", multilabel=several, save=save,
+            seed=seed or 0, device=device or "auto", **how,
         )  # fmt: skip
 
 

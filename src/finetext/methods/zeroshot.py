@@ -347,12 +347,11 @@ def _matching_confidence(cosines: Floats, before: Floats) -> float:
     """
     wanted = probabilities_of(before, False).max(axis=1).mean()
     least, most = SCALES
-    scale = most
     for _ in range(60):
         scale = float(np.sqrt(least * most))
         is_more = probabilities_of(scale * cosines, False).max(axis=1).mean() > wanted
         least, most = (least, scale) if is_more else (scale, most)
-    return scale
+    return most
 
 
 def _against_the_others(logits: Floats) -> Floats:
