@@ -28,6 +28,7 @@ NAMES = {
     "FeatureMatrix",
     "Finding",
     "FinetextError",
+    "FewShot",
     "Finetune",
     "LabelScheme",
     "Listener",

@@ -40,6 +40,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "evaluation.ranking": ("precision_recall",),
     "evaluation.several": ("compare_all",),
     "methods.blend": ("Blend",),
+    "methods.fewshot": ("FewShot",),
     "methods.finetune": ("Finetune",),
     "methods.majority": ("Majority",),
     "methods.probe": ("Probe",),

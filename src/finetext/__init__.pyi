@@ -27,6 +27,7 @@ from finetext.evaluation.intervals import confusion, evaluate, per_class
 from finetext.evaluation.ranking import precision_recall
 from finetext.evaluation.several import compare_all
 from finetext.methods.blend import Blend
+from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
@@ -66,6 +67,7 @@ __all__ = [
     "ExportTerms",
     "Exported",
     "FeatureMatrix",
+    "FewShot",
     "Finding",
     "FinetextError",
     "Finetune",

@@ -18,17 +18,14 @@ from finetext.core.contracts import Classifier, FitContext, SharedTexts
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import ENTRIES, EncoderSource
-from finetext.methods.probe import Probe
-from finetext.methods.zeroshot import (
+from finetext.methods.label_sentences import (
     BARE_TEMPLATES,
-    MOST_TEXTS,
-    SCALE,
-    ZeroShot,
-    ZeroShotClassifier,
     in_words,
     is_unclear,
     templates_for,
 )
+from finetext.methods.probe import Probe
+from finetext.methods.zeroshot import MOST_TEXTS, SCALE, ZeroShot, ZeroShotClassifier
 from finetext.runs.recipe import Recipe
 
 LABELS = ["sports", "politics", "science"]

@@ -48,6 +48,7 @@ class Line:
     bad_at: Sequence[int] = ()
     bad_gradient_at: Sequence[int] = ()
     name: str = "toy"
+    is_learned: bool = False
     weights: list[float] = field(default_factory=list)
     seen: list[list[int]] = field(default_factory=list)
     losses: int = 0

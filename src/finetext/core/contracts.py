@@ -153,12 +153,14 @@ class Method(ABC):
             that does not learns from all rows of a cross-validated run, and gets no others.
         combines: whether it learns from no text but combines what other methods learned, which it
             gets as `FitContext.members`. It is fitted last, and no method combines it.
+        is_baseline: whether it is there to be compared with only, so that no method combines it.
     """
 
     name: ClassVar[str]
     trains_in_steps: ClassVar[bool] = False
     needs_validation: ClassVar[bool] = True
     combines: ClassVar[bool] = False
+    is_baseline: ClassVar[bool] = False
 
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
         """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.

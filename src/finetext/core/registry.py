@@ -21,6 +21,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "tfidf": "finetext.methods.tfidf:Tfidf",
         "static": "finetext.methods.static:Static",
         "probe": "finetext.methods.probe:Probe",
+        "fewshot": "finetext.methods.fewshot:FewShot",
         "finetune": "finetext.methods.finetune:Finetune",
         "blend": "finetext.methods.blend:Blend",
     },

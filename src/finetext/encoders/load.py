@@ -161,14 +161,17 @@ def load_classifier(folder: str, scheme: LabelScheme) -> Any:
     return model
 
 
-def load_encoder(encoder: str, tokenizer: Any) -> Any:
+def load_encoder(encoder: str, tokenizer: Any, dropout_multiplier: float = 1.0) -> Any:
     """Return the bare encoder in evaluation mode, without a classification head."""
     import torch
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
+    with loading(encoder) as path, quiet():
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    scale_dropout(config, dropout_multiplier)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model, report = load_weights(AutoModel, encoder)
+        model, report = load_weights(AutoModel, encoder, config=config)
     refuse_random_weights(encoder, model, report)
     extend_embedding(encoder, model, tokenizer)
     prepare_tokenizer(tokenizer, model.eval())

@@ -231,7 +231,7 @@ class Finetune(Method):
             method = self.settled(len(task.scheme), model.config).sized(len(train), tokens)
             method = with_batch_size(method, model, task, context)
             stages = method.stages_for(len(train), tokens, model.config)
-            context.say(summary(self.encoder, model, classifier.max_length, stages))
+            context.say(summary(self.name, self.encoder, model, classifier.max_length, stages))
             with vocabulary_in_use(model, task.tables) as tables:
                 used = task.with_tables(tables)
                 result = train_model(model, used, method, stages, context, share)

@@ -27,6 +27,7 @@ class Majority(Method):
 
     name: ClassVar[str] = "majority"
     needs_validation: ClassVar[bool] = False
+    is_baseline: ClassVar[bool] = True
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> MajorityClassifier:
         """Count the classes of `train`; see `Method.fit`."""

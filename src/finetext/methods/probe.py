@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -82,7 +82,10 @@ class Probe(Method):
 
 @dataclass(frozen=True, eq=False)
 class ProbeClassifier(Classifier):
-    """A fitted `Probe`; `mean` and `scale` (hidden size,) are those of the training states."""
+    """A fitted `Probe` or `FewShot`; `mean` and `scale` (hidden size,) are of training states.
+
+    `trained_with` says how the encoder was trained; None if it was not.
+    """
 
     kind: ClassVar[str] = "probe"
     scheme: LabelScheme
@@ -91,6 +94,7 @@ class ProbeClassifier(Classifier):
     head: LinearHead
     mean: Floats
     scale: Floats
+    trained_with: Mapping[str, Any] | None = None
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
@@ -115,6 +119,8 @@ class ProbeClassifier(Classifier):
     def save_weights(self, folder: Path) -> None:
         """Write the encoder and its tokenizer into `encoder/`, the rest beside it."""
         about = self.encoder.save(folder / "encoder")
+        if self.trained_with is not None:
+            about["trained_with"] = dict(self.trained_with)
         self.head.save(folder / "head.safetensors", mean=self.mean, scale=self.scale)
         (folder / "probe.json").write_text(json.dumps(about))
 
@@ -126,7 +132,10 @@ class ProbeClassifier(Classifier):
         about = json.loads(read_received_text(folder, "probe.json"))
         encoder = FrozenEncoder.saved(folder / "encoder", about, choose_device(device))
         head, extra = LinearHead.load(folder / "head.safetensors", scheme)
-        return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"])
+        trained = about.get("trained_with")
+        if not isinstance(trained, dict | None):
+            raise ValueError("probe.json: trained_with is no table")
+        return cls(scheme, decision, encoder, head, extra["mean"], extra["scale"], trained)
 
     def provenance(self) -> dict[str, Any]:
         """Return the chosen C and what is read of a text."""
@@ -134,4 +143,5 @@ class ProbeClassifier(Classifier):
         read: dict[str, Any] = {"window": length}
         if not self.encoder.in_windows:
             read = {"max_length": length, "truncation": truncation_of(self.encoder.tokenizer)}
-        return {"inverse_regularisation": chosen, **read}
+        trained = {} if self.trained_with is None else {"trained_with": dict(self.trained_with)}
+        return {"inverse_regularisation": chosen, **read, **trained}

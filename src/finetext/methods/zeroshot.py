@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,7 @@ import numpy as np
 from finetext.core.arrays import Floats, probabilities_of
 from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters
 from finetext.core.decision import Decision
-from finetext.core.display import labels_in_words
-from finetext.core.errors import RecipeError, nearest
+from finetext.core.errors import RecipeError
 from finetext.core.settings import Precision
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
@@ -26,12 +24,19 @@ from finetext.methods.entailment import (
     EntailmentClassifier,
     entailment_outputs,
 )
+from finetext.methods.label_sentences import (
+    Descriptions,
+    check_labels,
+    check_sentences,
+    in_words,
+    sentences_of,
+    several,
+    templates_for,
+)
 from finetext.storage.files import write_json
 from finetext.storage.received import read_received_text
 from finetext.training.precision import choose_device
 
-TEMPLATES: Final = ("{}", "This text expresses {}.", "The topic is {}.")
-BARE_TEMPLATES: Final = ("{}",)
 SCALE: Final = 20.0
 """Factor on cosines with which MiniLM was trained; its probabilities are about right with it."""
 LABEL_WEIGHT: Final = 0.5
@@ -46,10 +51,6 @@ TIMES_CHANCE: Final = 2.0
 SCALES: Final = (0.01, 1_000.0)
 WEIGHTS: Final = "zeroshot.safetensors"
 ABOUT: Final = "zeroshot.json"
-Descriptions = Mapping[str, str | tuple[str, ...]]
-_UNCLEAR: Final = re.compile(
-    r"[\W\d_]*|[a-z]|(label|class|category|cat|c|l)[\W_]*\d+|yes|no|true|false|none", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class ZeroShot(Method):
 
     name: ClassVar[str] = "zeroshot"
     needs_validation: ClassVar[bool] = False
+    is_baseline: ClassVar[bool] = True
     encoder: str = "minilm"
     descriptions: Descriptions | None = None
     templates: tuple[str, ...] | None = None
@@ -95,15 +97,7 @@ class ZeroShot(Method):
         resolve(self.encoder)
         if self.templates is not None and not self.templates:
             raise RecipeError('zeroshot: templates = []: give one or more, such as "{}"')
-        for template in self.templates or ():
-            if template.count("{}") != 1:
-                raise RecipeError(
-                    f'zeroshot: the template "{template}" needs {{}} once, where the name of a '
-                    'label goes, as in "This text is about {}."'
-                )
-        for label, said in (self.descriptions or {}).items():
-            if not all(one.strip() for one in _several(said)) or not _several(said):
-                raise RecipeError(f"zeroshot: the description of {label!r} is empty; write it")
+        check_sentences(self.name, self.descriptions or {}, self.templates or ())
         if scheme is not None:
             check_labels(scheme, self.descriptions or {})
 
@@ -162,14 +156,13 @@ class ZeroShot(Method):
     def _hypotheses(self, label: str) -> tuple[str, ...]:
         """Return the descriptions of a label, or its name in the templates."""
         if label in (self.descriptions or {}):
-            return _several((self.descriptions or {})[label])
+            return several((self.descriptions or {})[label])
         templates = self.templates or ENTAILMENT_TEMPLATES
         return tuple(template.replace("{}", in_words(label)) for template in templates)
 
     def _vectors(self, encoder: FrozenEncoder, scheme: LabelScheme) -> Floats:
         """Return (k, d) unit vectors of the labels alone."""
         templates = self.templates or templates_for(self.encoder)
-        described = self.descriptions or {}
 
         def mean(sentences: Sequence[str]) -> Floats:
             found: Floats = _unit(encoder.states(list(sentences))).mean(axis=0)
@@ -177,12 +170,8 @@ class ZeroShot(Method):
 
         vectors = []
         for label in scheme.names:
-            parts = []
-            if label not in described or not is_unclear(label):
-                parts.append(mean([of.replace("{}", in_words(label)) for of in templates]))
-            if label in described:
-                parts.append(mean(_several(described[label])))
-            vectors.append(np.mean(parts, axis=0))
+            parts = sentences_of(label, self.descriptions or {}, templates)
+            vectors.append(np.mean([mean(part) for part in parts if part], axis=0))
         return _unit(np.array(vectors))
 
 
@@ -288,51 +277,6 @@ class ZeroShotClassifier(Classifier):
         """Return how it was made, how many unlabeled texts it read, and how."""
         read = {"unlabeled_texts": self.unlabeled_texts, "window": self.encoder.max_length}
         return {**(self.about or {}), **read}
-
-
-def templates_for(encoder: str) -> tuple[str, ...]:
-    """Return the templates for an encoder: English ones if that is the language it is known for."""
-    entry = resolve(encoder).entry
-    is_english = entry is not None and entry.language_codes == ("en",)
-    return TEMPLATES if is_english else BARE_TEMPLATES
-
-
-def check_labels(scheme: LabelScheme, described: Descriptions) -> None:
-    """Raise a RecipeError for labels that cannot be compared by their names and descriptions."""
-    for label in described:
-        if label not in scheme.index:
-            raise RecipeError(
-                f"zeroshot: there is a description of {label!r}, which is no label here"
-                f"{nearest(label, list(scheme.names))}"
-            )
-    if len(scheme) < 2:
-        raise RecipeError("zeroshot: it compares labels, so it needs two or more")
-    read: dict[str, str] = {}
-    for label in scheme.names:
-        same = read.setdefault(in_words(label).casefold(), label)
-        if same != label and label not in described and same not in described:
-            raise RecipeError(f"zeroshot: {same!r} and {label!r} read the same; describe them")
-    unclear = [of for of in scheme.names if of not in described and is_unclear(of)]
-    if len(unclear) > 1 or len(scheme) - len(unclear) < 2:
-        raise RecipeError(
-            f"zeroshot: nothing in {labels_in_words(unclear)} says what the texts are about. "
-            "Describe such labels (classify: --describe FILE; train: "
-            "[methods.zeroshot.descriptions] in the recipe), or leave zeroshot out"
-        )
-
-
-def in_words(label: str) -> str:
-    """Return the name of a label as words: "card_not_working" is "card not working"."""
-    return " ".join(label.replace("_", " ").split()) or label
-
-
-def is_unclear(label: str) -> bool:
-    """Return whether the name of a label says nothing of its texts, as "1", "LABEL_0" or "yes"."""
-    return _UNCLEAR.fullmatch(label.strip()) is not None
-
-
-def _several(said: str | Sequence[str]) -> tuple[str, ...]:
-    return (said,) if isinstance(said, str) else tuple(said)
 
 
 def _same_for_all(threshold: float, scheme: LabelScheme) -> Decision:

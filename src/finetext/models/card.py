@@ -38,7 +38,7 @@ _KINDS: Final = {
     "entailment": "a model for natural language inference that judges whether a text entails a "
     "hypothesis about each label; nothing was trained",
     "tfidf": "a logistic regression on TF-IDF features of words and word pairs",
-    "probe": "a logistic regression on the mean-pooled states of a frozen encoder",
+    "probe": "a logistic regression on the mean-pooled states of an encoder",
     "transformer": "a transformer encoder, all of whose weights were fine-tuned",
     "blend": "a weighted sum of the logits of several classifiers, its members",
     "onnx": "an encoder with a head as an ONNX graph, which needs no torch",

@@ -50,6 +50,7 @@ class RowsTask(ABC):
     name: str = field(default="adapt", kw_only=True)
     seed: int = field(default=0, kw_only=True)
     causal: ClassVar[bool]
+    is_learned: ClassVar[bool] = False
 
     @abstractmethod
     def questions(self, texts: PackedTexts, places: Integers, generator: Any = None) -> Questions:
@@ -186,6 +187,8 @@ class CausalTask(RowsTask):
 
 class StreamTask:
     """Causal language modeling in streams; a row is a window of one stream."""
+
+    is_learned: ClassVar[bool] = False
 
     def __init__(
         self,

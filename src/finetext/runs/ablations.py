@@ -21,7 +21,7 @@ from finetext.evaluation.fold_scores import Scored, compare_on, scheme_of
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, Kind, LeaderboardEntry
 from finetext.evaluation.metrics import metric_for
 from finetext.pretraining.folder import Origin, read_origin, texts_in_corpus
-from finetext.runs.recipe import ADAPTED, MAJORITY, Recipe
+from finetext.runs.recipe import ADAPTED, Recipe
 
 _SUFFIXES: Final[Mapping[str, str]] = {"adapted": "unadapted", "pretrained": "random"}
 
@@ -81,12 +81,12 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
 
 
 def members_in(recipe: Recipe) -> list[str]:
-    """Return the methods that another one may combine: no majority class, no ablation baseline."""
+    """Return the methods that another one may combine: no baseline, of ablation or otherwise."""
     left_out = set(ablation_baselines(recipe).values())
     return [
         name
         for name, method in recipe.methods.items()
-        if not (method.combines or method.name == MAJORITY or name in left_out)
+        if not (method.combines or method.is_baseline or name in left_out)
     ]
 
 

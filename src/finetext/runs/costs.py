@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,11 +13,15 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.contracts import Classifier, FitContext, Method, predict
 from finetext.core.types import Dataset, Splits
+from finetext.encoders.states import FrozenEncoder
+from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
 from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
+from finetext.training.contrastive import STEPS_AVERAGED
+from finetext.training.precision import choose_device
 
 SECONDS: Final = 1.0
 """How long training steps, or the states of texts, are measured."""
@@ -28,6 +33,8 @@ SLOW: Final = 3.0
 """Seconds of a fit from which there is no further one: few of them grow with the rows."""
 LEAST_GROWTH: Final = 0.5
 """Share of the time of the last of these fits that is taken to grow with the rows at least."""
+ROWS_OF_PAIRS: Final = 64
+"""Rows of the fit by which contrastive steps are measured."""
 MOST_TOKENIZED: Final = 1_000
 """Training rows whose tokens are counted."""
 _MOST_EPOCHS: Final = 50
@@ -141,6 +148,8 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
         return _of_states(method, splits, context)
     if isinstance(method, ZeroShot):
         return _of_names(method, splits, context)
+    if isinstance(method, FewShot):
+        return _of_pairs(method, splits, context)
     if isinstance(method, Static):
         began = time.perf_counter()
         of_tokens = method.embeddings(context)
@@ -245,6 +254,22 @@ def _of_names(method: ZeroShot, splits: Splits, context: FitContext) -> Cost:
     read, *_ = _timed(classifier.predict_proba, train, context.seed, at_once)
     learn = read * min(1.0, MOST_TEXTS / max(1, len(train))) if is_encoder else 0.0
     return Cost(fixed, learn, read, keeps_states=True)
+
+
+def _of_pairs(method: FewShot, splits: Splits, context: FitContext) -> Cost:
+    """Return the cost by a few steps on few rows; training may end before its last step."""
+    began = time.perf_counter()
+    FrozenEncoder.load(method.encoder, choose_device(context.device, method.precision))
+    loading = time.perf_counter() - began
+    few, steps = _some(splits.train, context.seed, ROWS_OF_PAIRS), STEPS_AVERAGED
+    began = time.perf_counter()
+    classifier = replace(method, learned_at=math.inf).fit(few, few.select([]), context)
+    learned = time.perf_counter() - began - loading
+    read, *_ = _timed(classifier.predict_proba, splits.train, context.seed)
+    epochs, share = method.budget(len(splits.train))
+    made = epochs * share * 2 * len(splits.train) / method.batch_size
+    each = max(0.0, learned - read * len(few)) / steps
+    return Cost(loading + each * made, read, read)
 
 
 def _timed(

@@ -33,6 +33,7 @@ from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
 from finetext.runs.ablations import members_in
 from finetext.runs.blending import is_pretrained
+from finetext.runs.default_methods import suited
 from finetext.runs.recipe import ADAPTED, Recipe, ladder, with_members
 from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import (
@@ -120,6 +121,9 @@ def fit_rows(
     held_out_size: float = HELD_OUT,
 ) -> Classifier:
     """Train a method of a recipe on labeled rows, as `fit` does; raises the same."""
+    recipe, left_out = suited(recipe, dataset)
+    for line in left_out:
+        hears.say(line)
     check_possible(recipe, dataset.scheme)
     for finding in dataset.findings:
         hears.finding(finding)

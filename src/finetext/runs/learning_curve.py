@@ -215,7 +215,7 @@ def grow(
     folds = None if place.is_held_out else _folds(recipe, dataset, hears)
     if folds is not None:
         recipe = replace(recipe, split=replace(recipe.split, cross_validate=True))
-    splits = split_dataset(recipe, dataset, hears)
+    recipe, splits = split_dataset(recipe, dataset, hears)
     splits = splits if folds is None else all_train(splits, dataset)
     findings = [] if folds is None else list(folds.findings)
     check_data(recipe, splits, hears, [*data_changed(recipe, dataset), *findings])

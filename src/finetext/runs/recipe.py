@@ -75,7 +75,10 @@ LEAST_MINUTES: Final = 0.02
 MOST_MINUTES: Final = 7 * 24 * 60
 MAJORITY: Final = "majority"
 BASELINES: Final = (MAJORITY, "tfidf")
-LADDER: Final = (MAJORITY, "tfidf", "static", "probe", "finetune", "blend")
+LADDER: Final = (
+    MAJORITY, "zeroshot", "tfidf", "static", "probe", "fewshot", "finetune", "blend",
+)  # fmt: skip
+"""Of these a run fits those that suit its rows; see `finetext.runs.default_methods`."""
 ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")

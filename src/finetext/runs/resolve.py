@@ -40,6 +40,7 @@ from finetext.runs.ablations import (
     with_encoder,
 )
 from finetext.runs.cross_validation import FoldPlan, wants_folds
+from finetext.runs.default_methods import suited
 from finetext.runs.recipe import ADAPTED, Recipe, ladder
 from finetext.runs.refit import is_refitted
 from finetext.training.precision import choose_device
@@ -133,7 +134,7 @@ def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
 def read_and_split(recipe: Recipe, what: Any, hears: Listener) -> tuple[Dataset, Splits]:
     """Return the data and their splits, once the recipe is known to suit both."""
     dataset = read_dataset(recipe, what, hears)
-    return dataset, split_dataset(recipe, dataset, hears)
+    return dataset, split_dataset(recipe, dataset, hears)[1]
 
 
 def read_dataset(recipe: Recipe, what: Any, hears: Listener) -> Dataset:
@@ -146,13 +147,14 @@ def read_dataset(recipe: Recipe, what: Any, hears: Listener) -> Dataset:
     return dataset
 
 
-def split_dataset(recipe: Recipe, dataset: Dataset, hears: Listener) -> Splits:
-    """Return the splits of the data, once the recipe is known to suit the labels."""
+def split_dataset(recipe: Recipe, dataset: Dataset, hears: Listener) -> tuple[Recipe, Splits]:
+    """Return the recipe with the methods that suit the rows, and the splits of the data."""
     splits = split_rows(dataset, recipe.split, recipe.seed)
-    for line in duplicate_lines(splits):
+    recipe, left_out = suited(recipe, splits.train)
+    for line in [*duplicate_lines(splits), *left_out]:
         hears.say(line)
     check_possible(recipe, splits.scheme)
-    return splits
+    return recipe, splits
 
 
 def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
@@ -170,7 +172,7 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     )  # fmt: skip
     if is_old:  # it took the second label
         dataset = with_affirmative(dataset, None)
-    splits = split_dataset(recipe, dataset, hears)
+    recipe, splits = split_dataset(recipe, dataset, hears)
     if folds and not any(method.needs_validation for method in recipe.methods.values()):
         splits = all_train(splits, dataset)
     metric_for(recipe.metric, splits.scheme)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
@@ -80,6 +80,7 @@ class ClassificationTask:
     class_weights: Floats | None = None
     best_by: str | None = None
     name: str = "finetune"
+    is_learned: ClassVar[bool] = False
 
     @property
     def tables(self) -> list[TokenTable]:

@@ -109,6 +109,9 @@ def _train(training: Training, task: Task, settings: Hyperparameters, keeper: Ti
         if record.step == record.steps and training.optimizer.has_only_skipped:
             raise Diverged(f"{OVERFLOW} in all {record.steps} steps")
         _evaluate_if_due(training, task, settings)
+        if task.is_learned:
+            record.event(f"nothing is left to learn at step {record.step} of {record.steps}")
+            return
         training.save(only_if_due=True)
     if keeper.cut:  # maybe within an epoch
         _evaluate_if_due(training, task, settings)

@@ -208,6 +208,10 @@ class Task(Protocol):
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the mean loss of a batch, a scalar tensor."""
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether nothing is left to learn, so that training ends before its last step."""
+
     def evaluate(self, model: Any) -> Evaluation | None:
         """Evaluate the model on validation rows; None if there are none."""
 

@@ -226,7 +226,7 @@ class Record:
             self._reported_failure = True
 
 
-def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) -> str:
+def summary(method: str, encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) -> str:
     """Return one line on the model that is about to be trained."""
     sizes = [(p.numel(), p.requires_grad, p.element_size()) for p in model.parameters()]
     total = sum(count for count, _, _ in sizes)
@@ -235,7 +235,7 @@ def summary(encoder: str, model: Any, max_length: int, stages: Sequence[Stage]) 
     epochs = sum(stage.epochs for stage in stages)
     rates = ", ".join(stage.rate_in_words for stage in stages)
     return (
-        f"finetune: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
+        f"{method}: {encoder} ({type(model).__name__}), {total / 1e6:.1f} M parameters, "
         f"{trainable / 1e6:.1f} M trainable, {megabytes:.0f} MB; up to {max_length} tokens, "
         f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rates}, "
         f"{model.device.type}"

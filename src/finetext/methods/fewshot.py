@@ -1,0 +1,178 @@
+"""Few-shot learning: contrastive fine-tuning of a sentence encoder, then a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from finetext.core.arrays import Integers
+from finetext.core.contracts import FitContext, Method
+from finetext.core.decision import Decision
+from finetext.core.errors import RecipeError
+from finetext.core.settings import Count, NotNegative, Positive, Precision, Tokens
+from finetext.core.types import Dataset, LabelScheme
+from finetext.encoders.catalogue import is_random
+from finetext.encoders.load import (
+    load_encoder,
+    load_tokenizer,
+    longest_input,
+    restore_dropout,
+)
+from finetext.encoders.states import WINDOW, FrozenEncoder
+from finetext.methods.label_sentences import (
+    Descriptions,
+    check_described,
+    check_sentences,
+    is_unclear,
+    sentences_of,
+    templates_for,
+)
+from finetext.methods.linear import fit_head
+from finetext.methods.probe import ProbeClassifier
+from finetext.training.contrastive import ContrastiveTask
+from finetext.training.plan import ScheduleName, Stage, learning_rate_for
+from finetext.training.precision import choose_device
+from finetext.training.record import summary
+from finetext.training.tokens import tokenize
+
+RATE: Final = 1e-4
+"""The learning rate for a hidden size of 384."""
+TEXTS_OF_A_NAME: Final = 9
+"""As how many texts a label's name and descriptions count together: they are repeated."""
+MOST_EPOCHS: Final = 10
+MOST_STEPS: Final = 400
+
+
+@dataclass(frozen=True)
+class FewShot(Method):
+    """Move texts with the same labels together in a sentence encoder, then fit a linear head.
+
+    That is the idea of SetFit (Tunstall et al. 2022, "Efficient Few-Shot Learning Without
+    Prompts"). What is different: all pairs within a batch are compared (see `ContrastiveTask`),
+    training ends when the pairs are as similar as their labels, and the names of the labels, where
+    they say what is meant, are learned from like texts, in the templates of `ZeroShot`.
+
+    Attributes:
+        encoder: alias, Hub name or folder of a sentence encoder, "minilm" by default.
+        descriptions: label to a sentence or phrase, or to several, that say what its texts are
+            about or look like, and are learned from like texts; none by default.
+        templates: sentences in which `{}` is replaced by the name of a label. None (the default)
+            is as in `ZeroShot`; an empty list leaves names out.
+        epochs: most passes over the rows, each with a partner of the same label; None (the
+            default) is 10, and at most 400 steps.
+        learned_at: mean contrastive loss at which training ends, 0.05 by default; 0 makes
+            all steps.
+        batch_size: texts of a step, 16 by default: 8 pairs.
+        learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of 384,
+            less for wider encoders.
+        max_length: tokens to truncate texts to; None (the default) trains on the first 256 tokens
+            and predicts whole texts, in windows of 256 tokens whose states are averaged.
+        inverse_regularisation: C of the logistic regression, 0.1 by default.
+        precision: "fp32", "bf16", "fp16" (on a GPU), or "auto" (the default): bf16 where the
+            hardware is fast at it, else fp32. The saved weights are fp32.
+    """
+
+    name: ClassVar[str] = "fewshot"
+    trains_in_steps: ClassVar[bool] = True
+    needs_validation: ClassVar[bool] = False
+    encoder: str = "minilm"
+    descriptions: Descriptions | None = None
+    templates: tuple[str, ...] | None = None
+    epochs: Count | None = None
+    learned_at: NotNegative = 0.05
+    batch_size: Count = 16
+    learning_rate: Positive | None = None
+    max_length: Tokens | None = None
+    inverse_regularisation: Positive = 0.1
+    precision: Precision = "auto"
+
+    # Hyperparameters of the training loop that nothing is gained by changing.
+    schedule: ClassVar[ScheduleName] = "linear"
+    warmup_share: ClassVar[float | None] = None
+    weight_decay: ClassVar[float] = 0.01
+    discriminative: ClassVar[float | None] = None
+    head_rate: ClassVar[float | None] = None
+    largest_gradient: ClassVar[float] = 1.0
+    evaluate_every: ClassVar[int | None] = None
+    patience: ClassVar[int | None] = None
+
+    def check(self, scheme: LabelScheme | None = None) -> None:
+        """Refuse an unknown encoder, random weights, and descriptions of unknown labels."""
+        if is_random(self.encoder):
+            raise RecipeError(
+                f"fewshot: {self.encoder} has random weights, which no few rows can train. Leave "
+                "fewshot out, or name a sentence encoder: finetext models --task zero-shot"
+            )
+        longest_input(self.encoder, self.max_length)
+        check_sentences(self.name, self.descriptions or {}, self.templates or ())
+        if scheme is not None:
+            check_described(self.name, scheme, self.descriptions or {})
+
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
+        """Train the encoder on `train`, then fit the head on its states; see `Method.fit`."""
+        assert train.scheme is not None
+        scheme, sentences = train.scheme, self._sentences(train.scheme)
+        texts = [*train.texts, *(sentence for sentence, _ in sentences)]
+        columns = [column for _, column in sentences]
+        same: Integers = np.eye(len(scheme), dtype=np.int64)
+        of_rows = train.targets if scheme.multilabel else same[train.targets]
+        labels = np.vstack([of_rows, same[columns]])
+        encoder, trained = self._trained(texts, labels, context)
+        states = encoder.states(texts)
+        mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
+        targets = labels if scheme.multilabel else labels.argmax(axis=1)
+        standardized, chosen = (states - mean) / scale, self.inverse_regularisation
+        head = fit_head(standardized, targets, scheme, chosen, context)
+        about = {"encoder": self.encoder, "sentences": len(sentences), **trained}
+        return ProbeClassifier(scheme, Decision(), encoder, head, mean, scale, about)
+
+    def budget(self, texts: int) -> tuple[int, float]:
+        """Return the epochs of a training on so many texts, and the share of them that is made."""
+        steps = -(-2 * texts // self.batch_size)
+        epochs = self.epochs or min(MOST_EPOCHS, -(-MOST_STEPS // steps))
+        return epochs, 1.0 if self.epochs else min(1.0, MOST_STEPS / (epochs * steps))
+
+    def _sentences(self, scheme: LabelScheme) -> list[tuple[str, int]]:
+        """Return what the names and descriptions of labels say, with the column of the label."""
+        found, described = list[tuple[str, int]](), self.descriptions or {}
+        templates = templates_for(self.encoder) if self.templates is None else self.templates
+        for column, label in enumerate(scheme.names):
+            of_name, descriptions = sentences_of(label, described, templates)
+            known = (*(() if is_unclear(label) else of_name), *descriptions)
+            copies = max(1, round(TEXTS_OF_A_NAME / max(1, len(known))))
+            found += [(sentence, column) for sentence in known * copies]
+        return found
+
+    def _trained(
+        self, texts: Sequence[str], labels: Integers, context: FitContext
+    ) -> tuple[FrozenEncoder, dict[str, Any]]:
+        """Return the encoder after contrastive training, and how it was trained."""
+        import torch
+
+        from finetext.training.loop import train_model
+        from finetext.training.tokens import vocabulary_in_use
+
+        length = longest_input(self.encoder, self.max_length)
+        if self.max_length is None:
+            length = min(length, WINDOW)
+        tokenizer = load_tokenizer(self.encoder)
+        model = load_encoder(self.encoder, tokenizer, 0.0)
+        device = choose_device(context.device, self.precision)
+        task = ContrastiveTask(tokenize(tokenizer, texts, length), labels, self.learned_at)
+        rate = self.learning_rate or learning_rate_for(RATE, model.config.hidden_size)
+        epochs, share = self.budget(len(texts))
+        stages = [Stage(epochs, rate)]
+        context.say(summary(self.name, self.encoder, model, length, stages))
+        with (
+            torch.random.fork_rng(devices=range(torch.cuda.device_count())),
+            vocabulary_in_use(model.to(device), [task.tokens]) as tables,
+        ):
+            torch.manual_seed(context.seed)
+            result = train_model(model, task.with_tables(tables), self, stages, context, share)
+        restore_dropout(model.eval(), self.encoder)
+        whole = self.max_length is None
+        encoder = FrozenEncoder(model, tokenizer, length, device, self.precision, in_windows=whole)
+        return encoder, {**asdict(result.choice), "step": result.step, "steps": result.steps}

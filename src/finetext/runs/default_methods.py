@@ -1,0 +1,70 @@
+"""Which methods of the default list suit the rows, once these are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from finetext.core.contracts import Method, encoder_of
+from finetext.core.errors import RecipeError
+from finetext.core.types import Dataset, LabelScheme
+from finetext.encoders.catalogue import resolve
+from finetext.runs.ablations import ablation_baselines
+from finetext.runs.recipe import ADAPTED, LADDER, Recipe
+
+FEW_ROWS: Final = 64
+"""Training rows a label up to which few-shot learning does better than fine-tuning (see
+`benchmarks/LOG.md`, "Few labels")."""
+
+
+def suited(recipe: Recipe, train: Dataset) -> tuple[Recipe, list[str]]:
+    """Return the recipe with those methods of the default list that suit its training rows.
+
+    Of few-shot learning and fine-tuning only one is fitted, and names of labels are not compared
+    with texts where they say nothing, or the encoder was not trained for it. Any other list of
+    methods stays as it is, as does a method whose hyperparameters were chosen.
+
+    Returns:
+        the recipe, and a line on each method that is left out.
+    """
+    methods = recipe.methods
+    if not set(LADDER) <= set(methods):
+        return recipe, []
+    left_out = dict[str, str]()
+    if why := _no_names(methods["zeroshot"], train.scheme):
+        left_out["zeroshot"] = why
+    if _is_usual(methods["fewshot"]) and _is_usual(methods["finetune"]):
+        each = _rows_a_label(train)
+        worse, better = ("finetune", "fewshot") if each <= FEW_ROWS else ("fewshot", "finetune")
+        left_out[worse] = f"with {each:,.0f} training rows a label, {better} does better"
+    twins = {of: name for name, of in ablation_baselines(recipe).items() if name in left_out}
+    kept = {name: of for name, of in methods.items() if name not in {*left_out, *twins}}
+    return replace(recipe, methods=kept), [
+        f"{of} is left out: {why}" for of, why in left_out.items()
+    ]
+
+
+def _no_names(method: Method, scheme: LabelScheme | None) -> str:
+    """Return why the names of labels cannot be compared with texts; "" if they can."""
+    assert scheme is not None
+    encoder = str(encoder_of(method))
+    entry = None if encoder == ADAPTED else resolve(encoder).entry
+    if entry is not None and "zero-shot" not in entry.tasks:
+        return f"{encoder} was not trained to compare texts"
+    try:
+        method.check(scheme)
+    except RecipeError as error:
+        return str(error).removeprefix("zeroshot: ")
+    return ""
+
+
+def _is_usual(method: Method) -> bool:
+    """Return whether nothing but the encoder of a method was chosen."""
+    return method == type(method)(encoder=encoder_of(method))  # type: ignore[call-arg]
+
+
+def _rows_a_label(train: Dataset) -> float:
+    """Return how many training rows a label has on average."""
+    assert train.scheme is not None
+    of_labels = train.targets.sum() if train.scheme.multilabel else len(train)
+    return float(of_labels) / len(train.scheme)
