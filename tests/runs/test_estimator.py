@@ -151,7 +151,7 @@ def test_hyperparameters_are_parameters() -> None:
         model.fit(["a", "b"] * 5, [0, 1] * 5)
     with pytest.raises(ValueError, match=r"neither a method .*; did you mean 'tfidf'"):
         TextClassifier("tf-idf").fit(["a", "b"] * 5, [0, 1] * 5)
-    known = r"neither a method .*; there are: majority, zeroshot, tfidf"
+    known = r"neither a method .*; there are: majority, tfidf, zeroshot"
     with pytest.raises(ValueError, match=known):
         TextClassifier("foo").fit(["a", "b"] * 5, [0, 1] * 5)
     with pytest.raises(RecipeError, match="minimum_documents"):

@@ -140,6 +140,7 @@ class Curve:
     most_rows: int = 10**6
     out_of_memory: Exception = field(default_factory=MemoryError)
     name: str = "toy"
+    is_learned: bool = False
     losses: int = 0
     evaluations: int = 0
     seen: list[int] = field(default_factory=list)

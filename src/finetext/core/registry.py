@@ -17,8 +17,8 @@ from finetext.core.errors import UnknownNameError
 TABLES: Final[dict[str, dict[str, str]]] = {
     "methods": {
         "majority": "finetext.methods.majority:Majority",
-        "zeroshot": "finetext.methods.zeroshot:ZeroShot",
         "tfidf": "finetext.methods.tfidf:Tfidf",
+        "zeroshot": "finetext.methods.zeroshot:ZeroShot",
         "static": "finetext.methods.static:Static",
         "probe": "finetext.methods.probe:Probe",
         "fewshot": "finetext.methods.fewshot:FewShot",

@@ -61,10 +61,10 @@ class FewShot(Method):
             about or look like, and are learned from like texts; none by default.
         templates: sentences in which `{}` is replaced by the name of a label. None (the default)
             is as in `ZeroShot`; an empty list leaves names out.
-        epochs: most passes over the rows, each with a partner of the same label; None (the
-            default) is 10, and at most 400 steps.
-        learned_at: mean contrastive loss at which training ends, 0.05 by default; 0 makes
-            all steps.
+        steps: most training steps; None (the default) is those of 10 passes over the rows, at most
+            400.
+        learned_at: mean contrastive loss of 8 steps at which training ends, 0.05 by default; 0
+            makes all steps.
         batch_size: texts of a step, 16 by default: 8 pairs.
         learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of 384,
             less for wider encoders.
@@ -81,7 +81,7 @@ class FewShot(Method):
     encoder: str = "minilm"
     descriptions: Descriptions | None = None
     templates: tuple[str, ...] | None = None
-    epochs: Count | None = None
+    steps: Count | None = None
     learned_at: NotNegative = 0.05
     batch_size: Count = 16
     learning_rate: Positive | None = None
@@ -131,9 +131,10 @@ class FewShot(Method):
 
     def budget(self, texts: int) -> tuple[int, float]:
         """Return the epochs of a training on so many texts, and the share of them that is made."""
-        steps = -(-2 * texts // self.batch_size)
-        epochs = self.epochs or min(MOST_EPOCHS, -(-MOST_STEPS // steps))
-        return epochs, 1.0 if self.epochs else min(1.0, MOST_STEPS / (epochs * steps))
+        of_epoch = -(-2 * texts // self.batch_size)
+        steps = self.steps or min(MOST_STEPS, MOST_EPOCHS * of_epoch)
+        epochs = -(-steps // of_epoch)
+        return epochs, steps / (epochs * of_epoch)
 
     def _sentences(self, scheme: LabelScheme) -> list[tuple[str, int]]:
         """Return what the names and descriptions of labels say, with the column of the label."""

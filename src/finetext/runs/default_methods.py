@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from finetext.core.contracts import Method, encoder_of
+from finetext.core.contracts import Method, encoder_of, hyperparameters
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import resolve
@@ -16,13 +16,16 @@ FEW_ROWS: Final = 64
 """Training rows a label up to which few-shot learning does better than fine-tuning (see
 `benchmarks/LOG.md`, "Few labels")."""
 
+SHARED: Final = ("encoder", "max_length", "precision")
+"""Hyperparameters that the command line sets for all methods at once."""
+
 
 def suited(recipe: Recipe, train: Dataset) -> tuple[Recipe, list[str]]:
     """Return the recipe with those methods of the default list that suit its training rows.
 
-    Of few-shot learning and fine-tuning only one is fitted, and names of labels are not compared
-    with texts where they say nothing, or the encoder was not trained for it. Any other list of
-    methods stays as it is, as does a method whose hyperparameters were chosen.
+    Of few-shot learning and fine-tuning only the better is fitted, unless hyperparameters of the
+    other were chosen. Names of labels are not compared with texts where they say nothing, or the
+    encoder was not trained for it. Any other list of methods stays as it is.
 
     Returns:
         the recipe, and a line on each method that is left out.
@@ -33,15 +36,14 @@ def suited(recipe: Recipe, train: Dataset) -> tuple[Recipe, list[str]]:
     left_out = dict[str, str]()
     if why := _no_names(methods["zeroshot"], train.scheme):
         left_out["zeroshot"] = why
-    if _is_usual(methods["fewshot"]) and _is_usual(methods["finetune"]):
-        each = _rows_a_label(train)
-        worse, better = ("finetune", "fewshot") if each <= FEW_ROWS else ("fewshot", "finetune")
+    each = _rows_a_label(train)
+    worse, better = ("finetune", "fewshot") if each <= FEW_ROWS else ("fewshot", "finetune")
+    if _is_usual(methods[worse]):
         left_out[worse] = f"with {each:,.0f} training rows a label, {better} does better"
-    twins = {of: name for name, of in ablation_baselines(recipe).items() if name in left_out}
-    kept = {name: of for name, of in methods.items() if name not in {*left_out, *twins}}
-    return replace(recipe, methods=kept), [
-        f"{of} is left out: {why}" for of, why in left_out.items()
-    ]
+    beside = {of for name, of in ablation_baselines(recipe).items() if name in left_out}
+    kept = {name: of for name, of in methods.items() if name not in {*left_out, *beside}}
+    lines = [f"{name} is left out: {why}" for name, why in left_out.items()]
+    return replace(recipe, methods=kept), lines
 
 
 def _no_names(method: Method, scheme: LabelScheme | None) -> str:
@@ -59,8 +61,9 @@ def _no_names(method: Method, scheme: LabelScheme | None) -> str:
 
 
 def _is_usual(method: Method) -> bool:
-    """Return whether nothing but the encoder of a method was chosen."""
-    return method == type(method)(encoder=encoder_of(method))  # type: ignore[call-arg]
+    """Return whether no hyperparameter was chosen but those that all methods share."""
+    chosen = {name: of for name, of in hyperparameters(method).items() if name in SHARED}
+    return method == type(method)(**chosen)
 
 
 def _rows_a_label(train: Dataset) -> float:

@@ -76,7 +76,7 @@ MOST_MINUTES: Final = 7 * 24 * 60
 MAJORITY: Final = "majority"
 BASELINES: Final = (MAJORITY, "tfidf")
 LADDER: Final = (
-    MAJORITY, "zeroshot", "tfidf", "static", "probe", "fewshot", "finetune", "blend",
+    MAJORITY, "tfidf", "zeroshot", "static", "probe", "fewshot", "finetune", "blend",
 )  # fmt: skip
 """Of these a run fits those that suit its rows; see `finetext.runs.default_methods`."""
 ADAPTED: Final = "adapted"

@@ -61,10 +61,12 @@ class ContrastiveTask:
         generator = np.random.default_rng([seed, epoch])
         having = self._labels > 0
         members = [np.flatnonzero(column) for column in having.T]
+        is_shared = having.sum(axis=0) > 1
         rows: list[int] = []
         for row in generator.permutation(len(having)):
-            among = members[generator.choice(np.flatnonzero(having[row]))]
-            others = among[among != row] if len(among) > 1 else among
+            shared = np.flatnonzero(having[row] & is_shared)
+            others = members[generator.choice(shared)] if len(shared) else np.array([row])
+            others = others[others != row] if len(shared) else others
             rows += [int(row), int(generator.choice(others))]
         size = max(2, batch_size - batch_size % 2)
         return [np.array(rows[start : start + size]) for start in range(0, len(rows), size)]

@@ -1,0 +1,68 @@
+"""Which methods of the default list are fitted to which rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from finetext.core.types import Dataset
+from finetext.methods.fewshot import FewShot
+from finetext.methods.finetune import Finetune
+from finetext.methods.zeroshot import ZeroShot
+from finetext.runs.default_methods import FEW_ROWS, suited
+from finetext.runs.recipe import LADDER, Recipe, ladder
+
+
+def rows(make_dataset: Any, each: int, labels: tuple[str, ...] = ("good", "bad")) -> Dataset:
+    texts = [f"{label} film number {number}" for number in range(each) for label in labels]
+    made: Dataset = make_dataset(texts, list(labels) * each)
+    return made
+
+
+@pytest.mark.parametrize(("each", "left_out"), [(FEW_ROWS, "finetune"), (FEW_ROWS + 1, "fewshot")])
+def test_the_rows_of_a_label_choose_between_fewshot_and_finetune(
+    make_dataset: Any, each: int, left_out: str
+) -> None:
+    recipe, lines = suited(Recipe(), rows(make_dataset, each))
+    assert list(recipe.methods) == [name for name in LADDER if name != left_out]
+    assert [line.split(":")[0] for line in lines] == [f"{left_out} is left out"]
+    assert f"with {each} training rows a label" in lines[0]
+
+
+def test_labels_without_a_meaning_are_not_compared_with_texts(make_dataset: Any) -> None:
+    recipe, lines = suited(Recipe(), rows(make_dataset, 3, ("0", "1")))
+    assert "zeroshot" not in recipe.methods
+    assert any(line.startswith("zeroshot is left out: nothing in") for line in lines)
+    described = ZeroShot(descriptions={"0": "a bad film", "1": "a good film"})
+    own = replace(Recipe(), methods={**ladder(LADDER), "zeroshot": described})
+    assert "zeroshot" in suited(own, rows(make_dataset, 3, ("0", "1")))[0].methods
+
+
+def test_an_encoder_that_compares_no_texts_is_not_asked_to(make_dataset: Any) -> None:
+    methods = {**ladder(LADDER), "zeroshot": ZeroShot("distilbert")}
+    recipe, lines = suited(replace(Recipe(), methods=methods), rows(make_dataset, 3))
+    assert "zeroshot" not in recipe.methods
+    assert "zeroshot is left out: distilbert was not trained to compare texts" in lines
+
+
+def test_what_was_chosen_by_hand_is_fitted(make_dataset: Any) -> None:
+    few = rows(make_dataset, 3)
+    for chosen in (["finetune"], ["fewshot", "finetune"]):
+        recipe = Recipe(methods=ladder(chosen))
+        assert suited(recipe, few) == (recipe, [])
+    with_epochs = replace(Recipe(), methods={**ladder(LADDER), "finetune": Finetune(epochs=2)})
+    assert {"fewshot", "finetune"} <= set(suited(with_epochs, few)[0].methods)
+    other = {
+        **ladder(LADDER),
+        "fewshot": FewShot("mpnet", max_length=64),
+        "finetune": Finetune("mpnet", max_length=64),
+    }
+    assert "finetune" not in suited(replace(Recipe(), methods=other), few)[0].methods
+
+
+def test_rows_with_several_labels_count_for_each(make_dataset: Any) -> None:
+    texts = [f"film {number}" for number in range(FEW_ROWS + 1)]
+    several = make_dataset(texts, [["good", "long"]] * len(texts))
+    assert "finetune" in suited(Recipe(), several)[0].methods
