@@ -195,15 +195,17 @@ def setfit(job: Job, rows: Rows, notes: dict[str, Any]) -> Predict:
     """Return SetFit: batches of 16, 1 epoch of 20 pairs for and against each row, as in the paper.
 
     Those are 250 steps on 100 rows, some minutes of a CPU core with short texts. On more rows
-    there are as many steps, with fewer pairs for each row.
+    there are as many steps, with fewer pairs for each row, unless the job asks for the whole.
     """
     import datasets
     from setfit import SetFitModel, Trainer, TrainingArguments
 
     pairs, most = SETFIT_PAIRS
+    most = pairs * len(rows["texts"]) if job.get("whole") else most
     notes["num_iterations"] = max(1, min(pairs, most // len(rows["texts"])))
     pairs_in_all = 2 * notes["num_iterations"] * len(rows["texts"])
-    steps = SETFIT_STEPS if pairs_in_all > 16 * SETFIT_STEPS else -1
+    is_cut = pairs_in_all > 16 * SETFIT_STEPS and not job.get("whole")
+    steps = SETFIT_STEPS if is_cut else -1
     several = {"multi_target_strategy": "one-vs-rest"} if rows["multilabel"] else {}
     model = SetFitModel.from_pretrained(
         job["encoder"], device="cpu" if job["cpu"] else None, **several
