@@ -36,14 +36,20 @@ def suited(recipe: Recipe, train: Dataset) -> tuple[Recipe, list[str]]:
     left_out = dict[str, str]()
     if why := _no_names(methods["zeroshot"], train.scheme):
         left_out["zeroshot"] = why
-    each = _rows_a_label(train)
-    worse, better = ("finetune", "fewshot") if each <= FEW_ROWS else ("fewshot", "finetune")
+    better = better_of_steps(train)
+    [worse] = {"fewshot", "finetune"} - {better}
     if _is_usual(methods[worse]):
+        each = _rows_a_label(train)
         left_out[worse] = f"with {each:,.0f} training rows a label, {better} does better"
     beside = {of for name, of in ablation_baselines(recipe).items() if name in left_out}
     kept = {name: of for name, of in methods.items() if name not in {*left_out, *beside}}
     lines = [f"{name} is left out: {why}" for name, why in left_out.items()]
     return replace(recipe, methods=kept), lines
+
+
+def better_of_steps(train: Dataset) -> str:
+    """Return which method that trains an encoder does better with these rows."""
+    return "fewshot" if _rows_a_label(train) <= FEW_ROWS else "finetune"
 
 
 def _no_names(method: Method, scheme: LabelScheme | None) -> str:

@@ -33,7 +33,7 @@ from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
 from finetext.runs.ablations import members_in
 from finetext.runs.blending import is_pretrained
-from finetext.runs.default_methods import suited
+from finetext.runs.default_methods import better_of_steps, suited
 from finetext.runs.recipe import ADAPTED, Recipe, ladder, with_members
 from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import (
@@ -56,7 +56,7 @@ FEWEST_STEPS: Final = 10
 def fit(
     texts: Sequence[str],
     labels: Sequence[Any],
-    method: str | Method = "finetune",
+    method: str | Method | None = None,
     *,
     seed: int = 0,
     device: str = "auto",
@@ -74,7 +74,8 @@ def fit(
         texts: n texts.
         labels: n labels; n lists of labels if a text can have several.
         method: a method with its hyperparameters, such as `Finetune(epochs=3)`, or the name of
-            one; "finetune" by default. "blend" fits all of the ladder and combines them where
+            one; None (the default) is "fewshot" with up to 64 texts a label on average, else
+            "finetune". "blend" fits all of the ladder and combines them where
             that is worth it; see `Blend`.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
@@ -96,7 +97,7 @@ def fit(
             f"labels must be one for each text, not {type(labels).__name__}: call "
             "finetext.fit(texts, labels, method)"
         )
-    recipe = Recipe(methods=with_members(method), seed=seed, device=device)
+    recipe = Recipe(methods=with_members(method or "finetune"), seed=seed, device=device)
     check_possible(recipe)
     if not len(texts):
         raise DataError("there are no texts to learn from")
@@ -109,6 +110,9 @@ def fit(
     several = any(isinstance(label, COLLECTIONS) for label in labels)
     settings = ReadSettings(multilabel=several, positive=positive)
     dataset = read_data((texts, labels), settings=settings)
+    if method is None:
+        method = better_of_steps(dataset)
+        recipe = replace(recipe, methods=with_members(method))
     with watched(listener) as hears:
         return fit_rows(dataset, method, recipe, hears)
 
