@@ -18,12 +18,7 @@ from finetext.core.contracts import Classifier, FitContext, SharedTexts
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import ENTRIES, EncoderSource
-from finetext.methods.label_sentences import (
-    BARE_TEMPLATES,
-    in_words,
-    is_unclear,
-    templates_for,
-)
+from finetext.methods.label_sentences import BARE_TEMPLATES
 from finetext.methods.probe import Probe
 from finetext.methods.zeroshot import MOST_TEXTS, SCALE, ZeroShot, ZeroShotClassifier
 from finetext.runs.recipe import Recipe
@@ -135,26 +130,6 @@ def test_a_certain_label_has_finite_odds(tiny_encoder: Path) -> None:
     vectors = np.array([state, -state, -state]) / np.linalg.norm(state)
     logits = replace(made, vectors=vectors).logits(["fresh bread"])
     np.testing.assert_allclose(logits[0, 0], 2 * SCALE - np.log(2), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("label", "unclear"),
-    [("1", True), ("LABEL_3", True), ("yes", True), ("a", True), ("-", True), ("class 2", True),
-     ("ham", False), ("Refund_not_showing_up", False), ("5 stars", False), ("体育", False)],
-)  # fmt: skip
-def test_names_that_say_nothing_are_known(label: str, unclear: bool) -> None:
-    assert is_unclear(label) is unclear
-
-
-def test_names_are_read_as_words() -> None:
-    assert in_words("card_not_working") == "card not working"
-    assert in_words("_") == "_"
-
-
-def test_only_an_encoder_known_for_english_gets_english_templates(tiny_encoder: Path) -> None:
-    assert templates_for("paraphrase-multilingual-MiniLM-L12-v2") == BARE_TEMPLATES
-    assert templates_for("jane/a-model") == templates_for(str(tiny_encoder)) == BARE_TEMPLATES
-    assert len(templates_for("minilm")) == 3
 
 
 @pytest.mark.parametrize(

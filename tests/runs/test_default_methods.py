@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import finetext
 from finetext.core.types import Dataset
 from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
@@ -66,3 +68,19 @@ def test_rows_with_several_labels_count_for_each(make_dataset: Any) -> None:
     texts = [f"film {number}" for number in range(FEW_ROWS + 1)]
     several = make_dataset(texts, [["good", "long"]] * len(texts))
     assert "finetune" in suited(Recipe(), several)[0].methods
+
+
+@pytest.mark.parametrize(("each", "kind"), [(4, "probe"), (FEW_ROWS + 1, "transformer")])
+def test_one_call_takes_the_method_that_does_better(
+    monkeypatch: pytest.MonkeyPatch, tiny_encoder: Path, each: int, kind: str
+) -> None:
+    for method in (FewShot, Finetune):
+        monkeypatch.setattr(method.__init__, "__defaults__", _with(method, str(tiny_encoder)))
+    monkeypatch.setattr(FewShot, "budget", lambda self, texts: (1, 0.5))
+    texts = [f"{of} film number {number}" for number in range(each) for of in ("good", "bad")]
+    assert finetext.fit(texts, ["good", "bad"] * each, device="cpu").kind == kind
+
+
+def _with(method: Any, encoder: str) -> tuple[Any, ...]:
+    """The defaults of a method with another encoder, which is the first of them."""
+    return (encoder, *method.__init__.__defaults__[1:])

@@ -11,7 +11,8 @@ from finetext.core.settings import made
 from finetext.core.text_columns import texts_of
 from finetext.core.types import LabelScheme
 from finetext.methods.entailment import EntailmentClassifier
-from finetext.methods.zeroshot import Descriptions, ZeroShot, ZeroShotClassifier
+from finetext.methods.label_sentences import Descriptions
+from finetext.methods.zeroshot import ZeroShot, ZeroShotClassifier
 
 
 def zero_shot(
