@@ -39,6 +39,11 @@ SETFIT: Final = "setfit"
 CONTENDERS: Final = (
     SETFIT, "zeroshot", "tfidf", "static", "probe", "fewshot", "finetune", "finetext",
 )  # fmt: skip
+STYLES: Final = {
+    "zeroshot": ("#7f7f7f", "D"), "tfidf": ("#8c510a", "X"), "static": ("#cc79a7", "v"),
+    "probe": ("#009e73", "p"), "fewshot": ("#0b3c8c", "o"), "finetune": ("#e69f00", "^"),
+    SETFIT: ("#b2182b", "s"),
+}  # fmt: skip
 SETS: Final = ("emotion", "sst2", "films", "banking77", "sms")
 
 
@@ -52,6 +57,7 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=["validation", "test"])
     parser.add_argument("--evaluated", type=int, default=1_000, help="rows at most (1000)")
     parser.add_argument("--longest", type=float, default=3600, help="seconds of a turn (3600)")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="accuracy over rows a class")
     parser.add_argument("--version", default=commit(), help="of finetext in the ledger")
     options = parser.parse_args()
     ledger = Ledger("few_labels", options.ledgers)
@@ -68,6 +74,8 @@ def main() -> None:
               "accuracy less SetFit's", "seconds over SetFit's"]  # fmt: skip
     what = f"MiniLM; up to {options.evaluated:,} {options.split} rows."
     table = common.table(titles, sorted(rows, key=lambda of: (of[0], int(of[1]))))
+    if options.picture is not None:
+        draw(found, options.picture)
     common.finish(options, "Few labels", what, [table])
 
 
@@ -151,6 +159,42 @@ def row(
         return [*cells, "", ""]
     less = common.paired([one["accuracy"] for one, _ in both], [of["accuracy"] for _, of in both])
     return [*cells, less, common.spread([one["cpu"] / of["cpu"] for one, of in both], 2)]
+
+
+def draw(found: dict[tuple[str, int, str], dict[int, Answer]], path: Path) -> None:
+    """Write a picture of accuracy over rows a class: means over draws, with least and greatest."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    sets = list(dict.fromkeys(name for name, _, _ in found))
+    ticks = sorted({each for _, each, _ in found})
+    figure, axes = pyplot.subplots(
+        1, len(sets), figsize=(3.9 * len(sets), 3.9), squeeze=False, layout="constrained"
+    )
+    lines: dict[str, Any] = {}
+    for panel, name in zip(axes[0], sets, strict=True):
+        for contender, (color, mark) in STYLES.items():
+            points = sorted(key[1] for key in found if key[0] == name and key[2] == contender)
+            if not points:
+                continue
+            scores = [[of["accuracy"] for of in found[name, each, contender].values()]
+                      for each in points]  # fmt: skip
+            means, ends = [np.mean(of) for of in scores], ([*map(min, scores)], [*map(max, scores)])
+            [lines[contender]] = panel.plot(points, means, color=color, marker=mark, markersize=5)
+            panel.fill_between(points, *ends, color=color, alpha=0.12, linewidth=0)
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(ticks, map(str, ticks))
+        panel.set_title(name, fontsize=11)
+        panel.set_xlabel("labeled texts a class")
+        panel.grid(alpha=0.25)
+    axes[0][0].set_ylabel("accuracy")
+    figure.legend(
+        list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines),
+        frameon=False,
+    )  # fmt: skip
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,21 @@ import finetext
 from finetext.core.contracts import Checkpoints, Classifier, FitContext
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset
-from finetext.methods.fewshot import MOST_EPOCHS, MOST_STEPS, TEXTS_OF_A_NAME, FewShot
+from finetext.methods.fewshot import (
+    MOST_EPOCHS,
+    MOST_STEPS,
+    TEXTS_OF_A_NAME,
+    FewShot,
+    names_fit,
+)
 from finetext.methods.probe import Probe
 
 CONTEXT = FitContext(device="cpu")
+TEXTS = {
+    "sports": ["The striker scored twice", "The coach was fired", "A record in the marathon"],
+    "politics": ["The minister resigned", "A new tax bill passed", "The election is close"],
+    "science": ["A new planet was found", "The virus changed its genes", "A stronger magnet"],
+}
 
 
 def fitted(encoder: Path, rows: Dataset, context: FitContext = CONTEXT, **more: Any) -> Classifier:
@@ -43,7 +54,7 @@ def test_training_ends_when_pairs_are_apart(tiny_encoder: Path, topics: Dataset)
     context = FitContext(device="cpu", say=said.append)
     easy = fitted(tiny_encoder, topics, context, learned_at=10.0).provenance()["trained_with"]
     assert easy["step"] == 8 < easy["steps"]
-    assert any("nothing is left to learn at step 8" in line for line in said) or said
+    assert "fewshot: nothing is left to learn at step 8 of 40" in said
     whole = fitted(tiny_encoder, topics, steps=5, learned_at=0.0).provenance()["trained_with"]
     assert whole["step"] == whole["steps"] == 5
 
@@ -58,19 +69,52 @@ def test_the_budget_is_ten_passes_and_at_most_400_steps(texts: int) -> None:
     assert FewShot(steps=3).budget(texts)[0] >= 1
 
 
-def test_names_of_labels_are_learned_from_where_they_say_something(
+def test_sentences_are_of_names_that_say_something_and_of_descriptions(
     tiny_encoder: Path, make_dataset: Any
 ) -> None:
     rows = make_dataset(["bread", "salt", "match", "final"], ["food", "food", "1", "1"])
     assert rows.scheme is not None
-    own = FewShot(str(tiny_encoder), templates=("{}", "about {}", "on {}"))
     column = rows.scheme.index["food"]
+    named = FewShot(str(tiny_encoder), templates=("{}", "about {}", "on {}"))
     texts = ["food", "about food", "on food"] * (TEXTS_OF_A_NAME // 3)
-    assert own._sentences(rows.scheme) == [(text, column) for text in texts]
+    assert _sentences(named, rows) == [(text, column) for text in texts]
     described = FewShot(str(tiny_encoder), descriptions={"1": ("a game", "sports")}, templates=())
-    said = described._sentences(rows.scheme)
+    said = _sentences(described, rows)
     assert {text for text, _ in said} == {"a game", "sports"}
     assert {of for _, of in said} == {rows.scheme.index["1"]}
+
+
+def _sentences(method: FewShot, rows: Dataset) -> list[tuple[str, int]]:
+    assert rows.scheme is not None
+    labels = np.eye(len(rows.scheme), dtype=np.int64)[rows.targets]
+    encoder = method._untrained(CONTEXT)
+    return method._sentences(rows.scheme, encoder, rows.texts, labels, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("names", "fit"),
+    [(("sports", "politics", "science"), True), (("science", "sports", "politics"), False)],
+)
+def test_names_that_mislead_are_left_out(
+    make_dataset: Any, names: tuple[str, ...], fit: bool
+) -> None:
+    texts = [text for several in TEXTS.values() for text in several]
+    labels = [name for name in names for _ in range(3)]
+    said: list[str] = []
+    context = FitContext(device="cpu", say=said.append)
+    rows, method = make_dataset(texts, labels), FewShot()
+    one_hot = np.eye(3, dtype=np.int64)[rows.targets]
+    assert rows.scheme is not None
+    encoder = method._untrained(context)
+    found = method._sentences(rows.scheme, encoder, rows.texts, one_hot, context)
+    assert bool(found) is fit
+    assert any("names of labels are left out" in line for line in said) is not fit
+
+
+def test_nothing_speaks_against_names_without_two_texts_to_compare(tiny_encoder: Path) -> None:
+    encoder = FewShot(str(tiny_encoder))._untrained(CONTEXT)
+    every = np.ones((4, 2), dtype=np.int64)
+    assert names_fit(encoder, [["bread"], ["match"]], ["a", "b", "c", "d"], every, CONTEXT)
 
 
 def test_a_saved_model_predicts_the_same(
@@ -138,13 +182,8 @@ def test_several_labels_a_text(tiny_encoder: Path, mixed_topics: Dataset) -> Non
     assert all(isinstance(labels, list) for labels in model.predict(list(mixed_topics.texts)))
 
 
-def test_eight_texts_a_label_and_its_name_do_better_than_frozen_states() -> None:
-    texts = {
-        "sports": ["The striker scored twice", "The coach was fired", "A record in the marathon"],
-        "politics": ["The minister resigned", "A new tax bill passed", "The election is close"],
-        "science": ["A new planet was found", "The virus changed its genes", "A stronger magnet"],
-    }
-    rows = [(text, label) for label, several in texts.items() for text in several]
+def test_three_texts_a_label_and_its_name_suffice() -> None:
+    rows = [(text, label) for label, several in TEXTS.items() for text in several]
     model = finetext.fit(*zip(*rows, strict=True), method="fewshot", device="cpu")  # type: ignore[arg-type]
     unseen = ["The goalkeeper saved a penalty", "Parliament debates", "Telescopes saw a galaxy"]
     assert model.predict(unseen) == ["sports", "politics", "science"]

@@ -49,6 +49,12 @@ def logits_of(probabilities: Floats, multilabel: bool) -> Floats:
         return np.asarray(np.log(probabilities))
 
 
+def unit(vectors: Floats) -> Floats:
+    """Return (..., d) vectors with length 1; vectors of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12))
+
+
 def plain(value: Any) -> Any:
     """Return a value that JSON does not know as one that it knows."""
     if isinstance(value, datetime.date | datetime.time):

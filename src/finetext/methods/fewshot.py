@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from finetext.core.arrays import Integers
+from finetext.core.arrays import Integers, unit
 from finetext.core.contracts import FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
@@ -42,6 +43,8 @@ RATE: Final = 1e-4
 """The learning rate for a hidden size of 384."""
 TEXTS_OF_A_NAME: Final = 9
 """As how many texts a label's name and descriptions count together: they are repeated."""
+TEXTS_COMPARED: Final = 500
+"""Training texts by which it is judged whether names of labels say what is meant."""
 MOST_EPOCHS: Final = 10
 MOST_STEPS: Final = 400
 
@@ -60,7 +63,8 @@ class FewShot(Method):
         descriptions: label to a sentence or phrase, or to several, that say what its texts are
             about or look like, and are learned from like texts; none by default.
         templates: sentences in which `{}` is replaced by the name of a label. None (the default)
-            is as in `ZeroShot`; an empty list leaves names out.
+            is as in `ZeroShot`, but names are left out if the training texts are not nearer to the
+            name of their own label than to others; an empty list leaves names out.
         steps: most training steps; None (the default) is those of 10 passes over the rows, at most
             400.
         learned_at: mean contrastive loss of 8 steps at which training ends, 0.05 by default; 0
@@ -114,13 +118,13 @@ class FewShot(Method):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
         """Train the encoder on `train`, then fit the head on its states; see `Method.fit`."""
         assert train.scheme is not None
-        scheme, sentences = train.scheme, self._sentences(train.scheme)
-        texts = [*train.texts, *(sentence for sentence, _ in sentences)]
-        columns = [column for _, column in sentences]
+        scheme, encoder = train.scheme, self._untrained(context)
         same: Integers = np.eye(len(scheme), dtype=np.int64)
         of_rows = train.targets if scheme.multilabel else same[train.targets]
-        labels = np.vstack([of_rows, same[columns]])
-        encoder, trained = self._trained(texts, labels, context)
+        sentences = self._sentences(scheme, encoder, train.texts, of_rows, context)
+        texts = [*train.texts, *(sentence for sentence, _ in sentences)]
+        labels = np.vstack([of_rows, same[[column for _, column in sentences]]])
+        encoder, trained = self._trained(encoder, texts, labels, context)
         states = encoder.states(texts)
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
         targets = labels if scheme.multilabel else labels.argmax(axis=1)
@@ -136,19 +140,41 @@ class FewShot(Method):
         epochs = -(-steps // of_epoch)
         return epochs, steps / (epochs * of_epoch)
 
-    def _sentences(self, scheme: LabelScheme) -> list[tuple[str, int]]:
+    def _untrained(self, context: FitContext) -> FrozenEncoder:
+        """Return the encoder without dropout, of which little is left to gain in so few steps."""
+        length, whole = longest_input(self.encoder, self.max_length), self.max_length is None
+        length = min(length, WINDOW) if whole else length
+        tokenizer = load_tokenizer(self.encoder)
+        device = choose_device(context.device, self.precision)
+        model = load_encoder(self.encoder, tokenizer, 0.0).to(device)
+        return FrozenEncoder(model, tokenizer, length, device, self.precision, in_windows=whole)
+
+    def _sentences(
+        self,
+        scheme: LabelScheme,
+        encoder: FrozenEncoder,
+        texts: Sequence[str],
+        labels: Integers,
+        context: FitContext,
+    ) -> list[tuple[str, int]]:
         """Return what the names and descriptions of labels say, with the column of the label."""
-        found, described = list[tuple[str, int]](), self.descriptions or {}
         templates = templates_for(self.encoder) if self.templates is None else self.templates
-        for column, label in enumerate(scheme.names):
-            of_name, descriptions = sentences_of(label, described, templates)
-            known = (*(() if is_unclear(label) else of_name), *descriptions)
+        parts = [sentences_of(label, self.descriptions or {}, templates) for label in scheme.names]
+        clear = [not is_unclear(label) and bool(templates) for label in scheme.names]
+        if self.templates is None and any(clear):
+            named = [of for (of, _), is_clear in zip(parts, clear, strict=True) if is_clear]
+            if not names_fit(encoder, named, texts, labels[:, clear], context):
+                context.say("fewshot: names of labels are left out: texts are not nearer to theirs")
+                clear = [False] * len(clear)
+        found = list[tuple[str, int]]()
+        for column, (of_name, descriptions) in enumerate(parts):
+            known = (*(of_name if clear[column] else ()), *descriptions)
             copies = max(1, round(TEXTS_OF_A_NAME / max(1, len(known))))
             found += [(sentence, column) for sentence in known * copies]
         return found
 
     def _trained(
-        self, texts: Sequence[str], labels: Integers, context: FitContext
+        self, encoder: FrozenEncoder, texts: Sequence[str], labels: Integers, context: FitContext
     ) -> tuple[FrozenEncoder, dict[str, Any]]:
         """Return the encoder after contrastive training, and how it was trained."""
         import torch
@@ -156,24 +182,54 @@ class FewShot(Method):
         from finetext.training.loop import train_model
         from finetext.training.tokens import vocabulary_in_use
 
-        length = longest_input(self.encoder, self.max_length)
-        if self.max_length is None:
-            length = min(length, WINDOW)
-        tokenizer = load_tokenizer(self.encoder)
-        model = load_encoder(self.encoder, tokenizer, 0.0)
-        device = choose_device(context.device, self.precision)
-        task = ContrastiveTask(tokenize(tokenizer, texts, length), labels, self.learned_at)
+        model, length = encoder.model, encoder.max_length
+        tokens = tokenize(encoder.tokenizer, texts, length)
+        task = ContrastiveTask(tokens, labels, self.learned_at)
         rate = self.learning_rate or learning_rate_for(RATE, model.config.hidden_size)
         epochs, share = self.budget(len(texts))
         stages = [Stage(epochs, rate)]
         context.say(summary(self.name, self.encoder, model, length, stages))
         with (
             torch.random.fork_rng(devices=range(torch.cuda.device_count())),
-            vocabulary_in_use(model.to(device), [task.tokens]) as tables,
+            vocabulary_in_use(model, [task.tokens]) as tables,
         ):
             torch.manual_seed(context.seed)
             result = train_model(model, task.with_tables(tables), self, stages, context, share)
         restore_dropout(model.eval(), self.encoder)
-        whole = self.max_length is None
-        encoder = FrozenEncoder(model, tokenizer, length, device, self.precision, in_windows=whole)
-        return encoder, {**asdict(result.choice), "step": result.step, "steps": result.steps}
+        trained = {**asdict(result.choice), "step": result.step, "steps": result.steps}
+        return replace(encoder, model=model), trained  # a new one, as it reads with a copy
+
+
+def names_fit(
+    encoder: FrozenEncoder,
+    named: Sequence[Sequence[str]],
+    texts: Sequence[str],
+    labels: Integers,
+    context: FitContext,
+) -> bool:
+    """Return whether texts are nearer to the name of their own label than to other names.
+
+    That is, by more than one standard error of the mean difference between the cosine with the
+    sentences of the own label and the mean of others, less the mean cosine of each label with all
+    texts. Of two labels it says about the same as which of the two names is nearer.
+
+    Args:
+        encoder: before its training.
+        named: k sentences or more of each label.
+        texts: n texts, of which up to 500 are read.
+        labels: (n, k) of 0 and 1.
+        context: of the fit, whose seed draws the texts.
+    """
+    order = np.random.default_rng(context.seed).permutation(len(texts))[:TEXTS_COMPARED]
+    having = labels[order] > 0
+    means = np.array([unit(encoder.states(list(of))).mean(axis=0) for of in named])
+    cosines = unit(encoder.states([texts[row] for row in order])) @ unit(means).T
+    cosines -= cosines.mean(axis=0)
+    both = having.any(axis=1) & ~having.all(axis=1)
+    having, cosines = having[both], cosines[both]
+    if len(cosines) < 2:
+        return True  # nothing speaks against them
+    own = np.where(having, cosines, 0).sum(axis=1) / having.sum(axis=1)
+    others = np.where(having, 0, cosines).sum(axis=1) / (~having).sum(axis=1)
+    gaps = own - others
+    return bool(gaps.mean() > gaps.std(ddof=1) / math.sqrt(len(gaps)))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from finetext.core.arrays import Floats, probabilities_of
+from finetext.core.arrays import Floats, probabilities_of, unit
 from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
@@ -165,14 +165,14 @@ class ZeroShot(Method):
         templates = self.templates or templates_for(self.encoder)
 
         def mean(sentences: Sequence[str]) -> Floats:
-            found: Floats = _unit(encoder.states(list(sentences))).mean(axis=0)
+            found: Floats = unit(encoder.states(list(sentences))).mean(axis=0)
             return found
 
         vectors = []
         for label in scheme.names:
             parts = sentences_of(label, self.descriptions or {}, templates)
             vectors.append(np.mean([mean(part) for part in parts if part], axis=0))
-        return _unit(np.array(vectors))
+        return unit(np.array(vectors))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +201,7 @@ class ZeroShotClassifier(Classifier):
         """See `Classifier.logits`."""
         if not len(texts):
             return np.zeros((0, len(self.scheme)))
-        found = self.scale * _unit(self.encoder.states(texts)) @ self.vectors.T
+        found = self.scale * unit(self.encoder.states(texts)) @ self.vectors.T
         if self.scheme.multilabel:
             found = _against_the_others(found)
         return np.asarray(found / self.temperature)
@@ -214,12 +214,12 @@ class ZeroShotClassifier(Classifier):
         """Return the classifier with vectors that moved toward unlabeled texts near them."""
         if not len(texts):
             return self
-        states = _unit(self.encoder.states(texts, context))
+        states = unit(self.encoder.states(texts, context))
         weight = max(LABEL_WEIGHT, FEWEST_TEXTS / (FEWEST_TEXTS + len(texts) / len(self.scheme)))
         vectors = self.vectors
         for _ in range(PASSES):
             shares = probabilities_of(SCALE * states @ vectors.T, False)
-            vectors = _unit(weight * self.vectors + (1 - weight) * _unit(shares.T @ states))
+            vectors = unit(weight * self.vectors + (1 - weight) * unit(shares.T @ states))
         cosines = states @ vectors.T
         scale = _matching_confidence(cosines, SCALE * states @ self.vectors.T)
         made = replace(self, vectors=vectors, scale=scale, unlabeled_texts=len(texts))
@@ -307,9 +307,3 @@ def _against_the_others(logits: Floats) -> Floats:
     rest[rows, likeliest] = 0
     others[rows, likeliest] = rest.sum(axis=1)  # a difference would lose its digits
     return np.asarray(np.log(shares) - np.log(others))
-
-
-def _unit(vectors: Floats) -> Floats:
-    """Return vectors with length 1."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12))

@@ -35,6 +35,8 @@ LEAST_GROWTH: Final = 0.5
 """Share of the time of the last of these fits that is taken to grow with the rows at least."""
 ROWS_OF_PAIRS: Final = 64
 """Rows of the fit by which contrastive steps are measured."""
+STEPS_MADE: Final = 0.5
+"""Share of its steps that few-shot learning makes before pairs are apart: a quarter to a half."""
 MOST_TOKENIZED: Final = 1_000
 """Training rows whose tokens are counted."""
 _MOST_EPOCHS: Final = 50
@@ -267,7 +269,7 @@ def _of_pairs(method: FewShot, splits: Splits, context: FitContext) -> Cost:
     learned = time.perf_counter() - began - loading
     read, *_ = _timed(classifier.predict_proba, splits.train, context.seed)
     epochs, share = method.budget(len(splits.train))
-    made = epochs * share * 2 * len(splits.train) / method.batch_size
+    made = STEPS_MADE * epochs * share * 2 * len(splits.train) / method.batch_size
     each = max(0.0, learned - read * len(few)) / steps
     return Cost(loading + each * made, read, read)
 
