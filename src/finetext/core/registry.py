@@ -18,6 +18,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
     "methods": {
         "majority": "finetext.methods.majority:Majority",
         "zeroshot": "finetext.methods.zeroshot:ZeroShot",
+        "llm": "finetext.methods.llm:Llm",
         "tfidf": "finetext.methods.tfidf:Tfidf",
         "static": "finetext.methods.static:Static",
         "probe": "finetext.methods.probe:Probe",
@@ -28,6 +29,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "majority": "finetext.methods.majority:MajorityClassifier",
         "zeroshot": "finetext.methods.zeroshot:ZeroShotClassifier",
         "entailment": "finetext.methods.entailment:EntailmentClassifier",
+        "llm": "finetext.methods.llm:LlmClassifier",
         "tfidf": "finetext.methods.tfidf:TfidfClassifier",
         "probe": "finetext.methods.probe:ProbeClassifier",
         "transformer": "finetext.methods.transformer:TransformerClassifier",

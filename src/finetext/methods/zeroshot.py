@@ -101,9 +101,7 @@ class ZeroShot(Method):
                     f'zeroshot: the template "{template}" needs {{}} once, where the name of a '
                     'label goes, as in "This text is about {}."'
                 )
-        for label, said in (self.descriptions or {}).items():
-            if not all(one.strip() for one in _several(said)) or not _several(said):
-                raise RecipeError(f"zeroshot: the description of {label!r} is empty; write it")
+        check_descriptions(self.name, self.descriptions or {}, scheme)
         if scheme is not None:
             check_labels(scheme, self.descriptions or {})
 
@@ -162,7 +160,7 @@ class ZeroShot(Method):
     def _hypotheses(self, label: str) -> tuple[str, ...]:
         """Return the descriptions of a label, or its name in the templates."""
         if label in (self.descriptions or {}):
-            return _several((self.descriptions or {})[label])
+            return several((self.descriptions or {})[label])
         templates = self.templates or ENTAILMENT_TEMPLATES
         return tuple(template.replace("{}", in_words(label)) for template in templates)
 
@@ -181,7 +179,7 @@ class ZeroShot(Method):
             if label not in described or not is_unclear(label):
                 parts.append(mean([of.replace("{}", in_words(label)) for of in templates]))
             if label in described:
-                parts.append(mean(_several(described[label])))
+                parts.append(mean(several(described[label])))
             vectors.append(np.mean(parts, axis=0))
         return _unit(np.array(vectors))
 
@@ -297,14 +295,20 @@ def templates_for(encoder: str) -> tuple[str, ...]:
     return TEMPLATES if is_english else BARE_TEMPLATES
 
 
-def check_labels(scheme: LabelScheme, described: Descriptions) -> None:
-    """Raise a RecipeError for labels that cannot be compared by their names and descriptions."""
-    for label in described:
-        if label not in scheme.index:
+def check_descriptions(method: str, described: Descriptions, scheme: LabelScheme | None) -> None:
+    """Raise a RecipeError for a description that is empty, or of what is no label of a scheme."""
+    for label, said in described.items():
+        if not all(one.strip() for one in several(said)) or not several(said):
+            raise RecipeError(f"{method}: the description of {label!r} is empty; write it")
+        if scheme is not None and label not in scheme.index:
             raise RecipeError(
-                f"zeroshot: there is a description of {label!r}, which is no label here"
+                f"{method}: there is a description of {label!r}, which is no label here"
                 f"{nearest(label, list(scheme.names))}"
             )
+
+
+def check_labels(scheme: LabelScheme, described: Descriptions) -> None:
+    """Raise a RecipeError for labels that cannot be compared by their names and descriptions."""
     if len(scheme) < 2:
         raise RecipeError("zeroshot: it compares labels, so it needs two or more")
     read: dict[str, str] = {}
@@ -331,7 +335,8 @@ def is_unclear(label: str) -> bool:
     return _UNCLEAR.fullmatch(label.strip()) is not None
 
 
-def _several(said: str | Sequence[str]) -> tuple[str, ...]:
+def several(said: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one description, or several, as several."""
     return (said,) if isinstance(said, str) else tuple(said)
 
 
