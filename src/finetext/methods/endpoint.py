@@ -47,6 +47,7 @@ _FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
     "max_tokens": ("max_tokens", "max_completion_tokens"),
 }
 """What a server may lack, with the words of an error that says so; the first are tried first."""
+clock: Callable[[], float] = time.monotonic
 pause: Callable[[Event, float], object] = Event.wait
 """How a request waits for seconds, or for the event that ends all waiting."""
 
@@ -183,7 +184,7 @@ class Endpoint:
                 if lost:  # it may be answered, and paid for
                     self.budget.settle(reserved, reserved)
                 with self._lock:
-                    self._not_before = max(self._not_before, time.monotonic() + retry)
+                    self._not_before = max(self._not_before, clock() + retry)
                 continue
             self._answered = True
             self._keep(question, answer)
@@ -206,7 +207,7 @@ class Endpoint:
 
     def _wait(self) -> None:
         """Wait until the server may be asked again, whichever request it was that was refused."""
-        if (left := self._not_before - time.monotonic()) > 0:
+        if (left := self._not_before - clock()) > 0:
             pause(self.stop, left)
 
     def _send(self, question: Question) -> Any:
