@@ -82,6 +82,7 @@ class Llm(Method):
 
     name: ClassVar[str] = "llm"
     needs_validation: ClassVar[bool] = False
+    pays_per_text: ClassVar[bool] = True
     url: str = ""
     model: str = ""
     examples: NotNegativeCount = 2
@@ -137,6 +138,8 @@ class Llm(Method):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> LlmClassifier:
         """Keep the rows that examples are chosen from; nothing is sent. See `Method.fit`."""
         assert train.scheme is not None
+        limit = "no budget" if self.limits.words() == "no limit" else self.limits.words()
+        context.say(f"llm: texts are sent to {self.url} (model {self.model}), {limit}")
         return self._with(train, train.scheme, self._endpoint(context), context)
 
     def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:

@@ -81,12 +81,17 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
 
 
 def members_in(recipe: Recipe) -> list[str]:
-    """Return the methods that another one may combine: no majority class, no ablation baseline."""
+    """Return the methods that another one may combine.
+
+    These are no majority class, no ablation baseline, and none that asks an endpoint: a blend that
+    does would cost as much for each text, and few rows may have its answers.
+    """
     left_out = set(ablation_baselines(recipe).values())
     return [
         name
         for name, method in recipe.methods.items()
-        if not (method.combines or method.name == MAJORITY or name in left_out)
+        if not (method.combines or method.pays_per_text)
+        and not (method.name == MAJORITY or name in left_out)
     ]
 
 

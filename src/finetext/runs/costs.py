@@ -14,9 +14,11 @@ from finetext.core.contracts import Classifier, FitContext, Method, predict
 from finetext.core.types import Dataset, Splits
 from finetext.methods.finetune import Finetune
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
+from finetext.methods.llm import Llm
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
 from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
+from finetext.runs.asked import rows_per_second
 
 SECONDS: Final = 1.0
 """How long training steps, or the states of texts, are measured."""
@@ -28,6 +30,8 @@ SLOW: Final = 3.0
 """Seconds of a fit from which there is no further one: few of them grow with the rows."""
 LEAST_GROWTH: Final = 0.5
 """Share of the time of the last of these fits that is taken to grow with the rows at least."""
+TIMED_REQUESTS: Final = 3
+"""Texts that an endpoint is asked to measure it, for each request at once."""
 MOST_TOKENIZED: Final = 1_000
 """Training rows whose tokens are counted."""
 _MOST_EPOCHS: Final = 50
@@ -141,6 +145,8 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
         return _of_states(method, splits, context)
     if isinstance(method, ZeroShot):
         return _of_names(method, splits, context)
+    if isinstance(method, Llm):
+        return _of_asking(method, splits, context)
     if isinstance(method, Static):
         began = time.perf_counter()
         of_tokens = method.embeddings(context)
@@ -245,6 +251,17 @@ def _of_names(method: ZeroShot, splits: Splits, context: FitContext) -> Cost:
     read, *_ = _timed(classifier.predict_proba, train, context.seed, at_once)
     learn = read * min(1.0, MOST_TEXTS / max(1, len(train))) if is_encoder else 0.0
     return Cost(fixed, learn, read, keeps_states=True)
+
+
+def _of_asking(method: Llm, splits: Splits, context: FitContext) -> Cost:
+    """Return the cost by the first texts that are asked anyway, so that nothing is paid twice."""
+    began = time.perf_counter()
+    classifier = method.fit(splits.train, splits.validation, replace(context, shared=None))
+    fixed = time.perf_counter() - began
+    rows = splits.validation if len(splits.validation) else splits.train
+    order = np.random.default_rng(context.seed).permutation(len(rows)).tolist()
+    classifier.answered(rows.texts, order[: TIMED_REQUESTS * method.concurrency])
+    return Cost(fixed, 0.0, 1 / rows_per_second(classifier))
 
 
 def _timed(
