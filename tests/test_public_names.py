@@ -31,6 +31,7 @@ NAMES = {
     "Finetune",
     "LabelScheme",
     "Listener",
+    "Llm",
     "Majority",
     "Method",
     "ModelTable",

@@ -41,6 +41,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "evaluation.several": ("compare_all",),
     "methods.blend": ("Blend",),
     "methods.finetune": ("Finetune",),
+    "methods.llm": ("Llm",),
     "methods.majority": ("Majority",),
     "methods.probe": ("Probe",),
     "methods.static": ("Static",),

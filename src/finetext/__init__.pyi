@@ -28,6 +28,7 @@ from finetext.evaluation.ranking import precision_recall
 from finetext.evaluation.several import compare_all
 from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
+from finetext.methods.llm import Llm
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static
@@ -71,6 +72,7 @@ __all__ = [
     "Finetune",
     "LabelScheme",
     "Listener",
+    "Llm",
     "Majority",
     "Method",
     "ModelTable",

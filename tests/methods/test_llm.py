@@ -16,8 +16,11 @@ from finetext.core.contracts import Classifier, FitContext, SharedTexts
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import Dataset, LabelScheme
+from finetext.diagnosis.explain import choose_explainer
 from finetext.methods.llm import Llm, LlmClassifier
 from finetext.methods.llm_examples import Examples
+from finetext.runs.load import load
+from finetext.serving.model import ServedModel
 
 SCHEME = LabelScheme(("ham", "spam"))
 
@@ -180,6 +183,26 @@ def test_a_folder_from_elsewhere_sends_nothing(
         Classifier.load(folder, "cpu")
     monkeypatch.setenv("FINETEXT_LLM", server.url)
     assert Classifier.load(folder, "cpu").predict(["hello"])
+
+
+def test_a_model_says_where_it_sends_texts(
+    server: LlmServer, topics: Dataset, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    folder, said = fitted(llm(server, tiny_encoder), topics).save(tmp_path / "model"), list[str]()
+    load(folder, "cpu", say=said.append)
+    assert said == [f"texts are sent to {server.url} (model toy)"]
+    card = (folder / "README.md").read_text()
+    assert "which is asked about each text" in card
+    assert "`examples.json` holds 27 training rows" in card
+    assert not server.requests
+
+
+def test_a_text_is_explained_only_if_asked_for(server: LlmServer) -> None:
+    model = llm(server).classifier(["ham", "spam"])
+    with pytest.raises(RecipeError, match="once for each word"):
+        choose_explainer(model)
+    assert not server.requests
+    assert ServedModel(model).explainer.way == "occlusion"
 
 
 def test_a_damaged_folder_is_refused(server: LlmServer, tmp_path: Path) -> None:

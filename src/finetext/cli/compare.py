@@ -151,8 +151,8 @@ def _of_shared_rows(sets: dict[str, Predicted], screen: Screen) -> dict[str, Pre
     rows = len(next(iter(shared.values())).predictions)
     if fewer := [name for name, size in sizes.items() if size < max(sizes.values())]:
         screen.say(
-            f"{', '.join(fewer)}: a sample of the rows was predicted; compared on the {rows:,} rows "
-            "of all"
+            f"{', '.join(fewer)}: a sample of the rows was predicted; compared on the {rows:,} "
+            "rows of all"
         )
     return shared
 

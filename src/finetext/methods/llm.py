@@ -147,8 +147,9 @@ class Llm(Method):
         assert isinstance(fitted, LlmClassifier)
         return self._with(rows, fitted.scheme, fitted.endpoint, context)
 
-    def classifier(self, scheme: LabelScheme) -> LlmClassifier:
-        """Return a classifier of labels without any labeled row."""
+    def classifier(self, labels: Sequence[str] | LabelScheme) -> LlmClassifier:
+        """Return a classifier of labels without any labeled row; raises a RecipeError."""
+        scheme = labels if isinstance(labels, LabelScheme) else LabelScheme(tuple(labels))
         alone = replace(self, examples=0)
         alone.check(scheme)
         endpoint = alone._endpoint(FitContext())
