@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from threading import Event
 from typing import final
 
-from finetext.core.contracts import ProgressEvent
 from finetext.methods.endpoint import Answer, BudgetEnded, Endpoint, Question
 from finetext.methods.token_budget import Tokens
 
@@ -23,18 +23,19 @@ class Asking:
     Attributes:
         samples: answers to each question; one with log-probabilities is enough.
         concurrency: requests at once.
+        progress: called with the number of questions that are answered.
     """
 
     endpoint: Endpoint
     samples: int
     concurrency: int
+    progress: Callable[[int], None] = lambda done: None
     _failed: Event = field(default_factory=Event)
 
-    def all(self, questions: Sequence[Question], share: float = 1.0) -> list[Answers | None]:
-        """Return the answers to each question, until a share of the budget is used; then None.
+    def all(self, questions: Sequence[Question], share: float = 1.0) -> list[Answers]:
+        """Return the answers to the first questions, as many as a share of the budget allows.
 
-        Questions are asked in their order, so that those with an answer are the first ones, unless
-        an attempt was lost. The first is asked alone: it shows what the server can do.
+        Questions are asked in their order, the first one alone: it shows what the server can do.
 
         Raises as `Endpoint.ask` does, when the answers under way have come.
         """
@@ -51,9 +52,9 @@ class Asking:
                     if self._failed.is_set():
                         break
                 for done, of in enumerate(as_completed(asked), start=1):
-                    if self._failed.is_set() and not isinstance(of.exception(), BudgetEnded):
+                    if not isinstance(of.exception(), BudgetEnded):
                         of.result()
-                    self.endpoint.progress(ProgressEvent("llm: answers", done, len(asked)))
+                    self.progress(done)
             except BaseException:
                 self.endpoint.stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)  # what was sent is paid for
@@ -61,8 +62,7 @@ class Asking:
                     if of.cancelled():
                         self.endpoint.budget.settle(reserved, Tokens())
                 raise
-        found = [None if of.exception() else of.result() for of in asked]
-        return [*found, *[None] * (len(questions) - len(found))]
+        return [of.result() for of in takewhile(lambda of: of.exception() is None, asked)]
 
     def _answers(self, question: Question, reserved: Tokens) -> Answers:
         used, found, each = Tokens(), list[Answer](), question.most_tokens

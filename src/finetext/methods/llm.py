@@ -13,7 +13,14 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats
-from finetext.core.contracts import Classifier, FitContext, Method, hyperparameters
+from finetext.core.contracts import (
+    Classifier,
+    FitContext,
+    Method,
+    ProgressEvent,
+    batches_of,
+    hyperparameters,
+)
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, NotNegative, NotNegativeCount, Positive, made
@@ -21,7 +28,7 @@ from finetext.core.text_columns import as_one
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.calibration import tempered
-from finetext.methods.asking import Asking
+from finetext.methods.asking import Answers, Asking
 from finetext.methods.endpoint import (
     Answer,
     Endpoint,
@@ -38,6 +45,8 @@ from finetext.storage.received import read_received_text
 
 SAMPLING_TEMPERATURE: Final = 1.0
 """Temperature of several answers to one question; a single one has 0."""
+AT_ONCE: Final = 500
+"""Texts whose examples are looked up before any of them is asked about."""
 _ABOUT: Final = "llm.json"
 
 
@@ -143,7 +152,7 @@ class Llm(Method):
         return self._with(train, train.scheme, self._endpoint(context), context)
 
     def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:
-        """Return the classifier with examples from all rows, and what is left of its budget."""
+        """Return the classifier with examples from all rows, and the rest of its budget."""
         assert isinstance(fitted, LlmClassifier)
         return self._with(rows, fitted.scheme, fitted.endpoint, context)
 
@@ -233,22 +242,34 @@ class LlmClassifier(Classifier):
 
         They are asked in an order, by default that of the texts. Equal texts are asked once.
         """
-        kept = [shortened(_encodable(text), self.method.longest) for text in texts]
         places: dict[str, list[int]] = {}
-        for place in range(len(kept)) if order is None else order:
-            places.setdefault(kept[place], []).append(place)
-        asking = Asking(self.endpoint, self.method.samples, self.method.concurrency)
-        answers = asking.all(self._questions(list(places)), share)
+        for place in range(len(texts)) if order is None else order:
+            places.setdefault(texts[place], []).append(place)
         rows, probabilities = list[int](), np.zeros((len(texts), len(self.scheme)))
-        for here, found in zip(places.values(), answers, strict=True):
-            if found is not None:
-                probabilities[here] = self._probabilities(found)
-                rows += here
+        different = list(places)
+        for part in batches_of(len(different), AT_ONCE):
+            answers = self._ask(different[part], share, (part.start, len(different)))
+            for text, found in zip(different[part], answers, strict=False):
+                probabilities[places[text]] = self._probabilities(found)
+                rows += places[text]
                 is_valid = not any(of.refused or self._columns(of) is None for of in found)
                 self.endpoint.totals.add(is_valid, sum(of.seconds for of in found))
+            if len(answers) < len(different[part]):
+                break
         rows.sort()
         scaled = tempered(probabilities[rows], self.scheme.multilabel, self.temperature)
         return Answered(tuple(rows), scaled)
+
+    def _ask(self, texts: Sequence[str], share: float, place: tuple[int, int]) -> list[Answers]:
+        """Return the answers to the first texts, which come after others of so many in all."""
+        before, total = place
+
+        def progress(done: int) -> None:
+            self.endpoint.progress(ProgressEvent("llm: answers", before + done, total))
+
+        method = self.method
+        asking = Asking(self.endpoint, method.samples, method.concurrency, progress)
+        return asking.all(self._questions(texts), share)
 
     def _columns(self, answer: Answer) -> list[int] | None:
         return columns_in(answer.content, self.scheme)
@@ -262,13 +283,14 @@ class LlmClassifier(Classifier):
             near = self.examples.near(texts, of_each, most, scheme)
         length = max(1, method.longest // 4)
         shown = [[(shortened(_encodable(of), length), is_) for of, is_ in row] for row in near]
+        sent = [shortened(_encodable(text), method.longest) for text in texts]
         return [
             Question(
                 tuple(messages(scheme, self._said, examples, text)), schema(scheme),
                 SAMPLING_TEMPERATURE if method.samples > 1 else 0.0, self._longest_answer,
                 logprobs=not scheme.multilabel,
             )
-            for text, examples in zip(texts, shown, strict=True)
+            for text, examples in zip(sent, shown, strict=True)
         ]  # fmt: skip
 
     def _probabilities(self, answers: Sequence[Answer]) -> Floats:

@@ -18,7 +18,7 @@ FEWEST_ROWS: Final = 10
 
 
 def share_of_validation(splits: Splits) -> float:
-    """Return the share of a budget that is for validation rows: what is left of it is for test."""
+    """Return the share of a budget that is for validation rows; the rest is for test rows."""
     return len(splits.validation) / max(1, len(splits.validation) + len(splits.test))
 
 
