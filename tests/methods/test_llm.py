@@ -14,7 +14,7 @@ from llm_server import LlmServer, Reply, labels_of, serving, text_of
 
 from finetext.core.contracts import Classifier, FitContext, SharedTexts
 from finetext.core.decision import Decision
-from finetext.core.errors import ModelError, RecipeError
+from finetext.core.errors import MissingExtraError, ModelError, RecipeError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.diagnosis.explain import choose_explainer
 from finetext.methods.llm import Llm, LlmClassifier
@@ -231,6 +231,14 @@ def test_settings_are_checked_before_anything_is_sent(
     with pytest.raises(RecipeError, match=message):
         replace(llm(server), **changed).check(SCHEME)
     assert not server.requests
+
+
+def test_without_the_client_nothing_begins(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.methods.llm.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"finetext\[llm\]"):
+        llm(server).check()
 
 
 def test_labels_that_say_nothing_need_examples_or_descriptions(server: LlmServer) -> None:

@@ -125,7 +125,7 @@ def test_a_run_with_a_real_server(
     )  # fmt: skip
     recipe = finetext.Recipe(
         source=str(reviews), methods={"tfidf": finetext.Tfidf(), "llm": how},
-        split=SplitSettings(test=20, validation=12, keep_duplicates=True),
+        split=SplitSettings(test=10, validation=10, keep_duplicates=True),
     )  # fmt: skip
     finetext.train(recipe, out=tmp_path / "run", listener=finetext.Listener())
     run = Run.open(tmp_path / "run")

@@ -186,6 +186,11 @@ def test_the_command_adds_it_to_the_methods(
     seen = command(*words, "--test-size", "0.3", "--keep-duplicates", status=0)
     assert f"texts are sent to {server.url} (model toy), 7,000 tokens" in seen.err
     assert "drawn at random: the budget of 7,000 tokens" in " ".join(seen.out.split())
+    asked = len(server.requests)
+    told = command("predict", "run/llm", "a dull film", status=0)
+    assert told.out.startswith("prediction: bad")
+    assert f"texts are sent to {server.url} (model toy)" in told.err
+    assert len(server.requests) == asked + 1
     compared = command("compare", "run", status=0)
     assert "llm: a sample of the rows was predicted" in compared.err
     assert "test rows" in compared.out.splitlines()[0]

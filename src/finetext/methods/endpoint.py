@@ -167,6 +167,7 @@ class Endpoint:
         """
         if (known := self.known(question)) is not None:
             return known
+        self._client()
         for attempt in range(1, ATTEMPTS + 1):
             self._wait()
             started = time.perf_counter()

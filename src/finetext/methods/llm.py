@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -22,7 +23,7 @@ from finetext.core.contracts import (
     hyperparameters,
 )
 from finetext.core.decision import Decision
-from finetext.core.errors import RecipeError
+from finetext.core.errors import MissingExtraError, RecipeError
 from finetext.core.settings import Count, NotNegative, NotNegativeCount, Positive, made
 from finetext.core.text_columns import as_one
 from finetext.core.types import Dataset, LabelScheme
@@ -120,6 +121,8 @@ class Llm(Method):
                 "--llm-model NAME, or as url and model in [methods.llm]"
             )
         check_address(self.url)
+        if find_spec("openai") is None:
+            raise MissingExtraError("asking an LLM", "openai", "llm")
         if self.most_cost is not None and None in (self.sent_price, self.received_price):
             raise RecipeError(
                 "llm: most_cost needs the prices of a million tokens, as sent_price = 0.15 and "
