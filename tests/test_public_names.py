@@ -32,6 +32,7 @@ NAMES = {
     "Finetune",
     "LabelScheme",
     "Listener",
+    "Llm",
     "Majority",
     "Method",
     "ModelTable",

@@ -42,6 +42,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "methods.blend": ("Blend",),
     "methods.fewshot": ("FewShot",),
     "methods.finetune": ("Finetune",),
+    "methods.llm": ("Llm",),
     "methods.majority": ("Majority",),
     "methods.probe": ("Probe",),
     "methods.static": ("Static",),

@@ -29,6 +29,7 @@ from finetext.evaluation.several import compare_all
 from finetext.methods.blend import Blend
 from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
+from finetext.methods.llm import Llm
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static
@@ -73,6 +74,7 @@ __all__ = [
     "Finetune",
     "LabelScheme",
     "Listener",
+    "Llm",
     "Majority",
     "Method",
     "ModelTable",

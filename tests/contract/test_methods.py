@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from llm_server import LlmServer, serving
 
 from finetext.core import registry
 from finetext.core.arrays import probabilities_of
@@ -20,6 +21,7 @@ from finetext.core.types import Dataset
 from finetext.evaluation.calibration import tempered
 from finetext.runs.recipe import Recipe
 
+ENDPOINT = LlmServer()
 ODD_NAMES = {"sport": 'it\'s "sport", or\nnot', "money": "0", "food": "true 🍲 é\u202e"}
 ODD_TEXTS = {
     "empty": "",
@@ -45,9 +47,10 @@ class Case:
 
 
 def made(name: str, encoder: Path) -> Method:
-    """The method with settings that keep it small."""
+    """The method with settings that keep it small, and an endpoint on loopback."""
     kind = registry.load("methods", name)
     small = {"encoder": str(encoder), "epochs": 2, "inverse_regularisation": 1.0}
+    small |= {"url": ENDPOINT.url, "model": "toy", "similarity": str(encoder)}
     fields = {field.name for field in dataclasses.fields(kind)}
     method: Method = kind(**{key: value for key, value in small.items() if key in fields})
     return method
@@ -57,6 +60,15 @@ def members(encoder: Path, train: Dataset, context: FitContext) -> dict[str, Mem
     """Two methods for one that combines others."""
     fitted = {of: made(of, encoder).fit(train, train, context) for of in ("tfidf", "probe")}
     return {of: Member(one, predict(one, train)) for of, one in fitted.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A language model that goes by the length of a text, and a cache for its answers."""
+    with serving() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FINETEXT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        ENDPOINT.url = server.url
+        yield
 
 
 @pytest.fixture(scope="module", params=registry.names("methods"))

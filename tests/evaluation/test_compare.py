@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from finetext.core.decision import Decision
 from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.compare import compare, estimate_score
+from finetext.evaluation.compare import compare, estimate_score, on_shared_rows
 from finetext.evaluation.estimates import DiscordantRows
 from finetext.evaluation.metrics import metric_for
 
@@ -184,3 +184,19 @@ def test_other_rows_are_refused() -> None:
         compare(a, method(4, 7, 0.2, 1))
     with pytest.raises(DataError, match="true labels"):
         compare(a, replace(a, targets=(a.targets + 1) % 3))
+
+
+def test_a_sample_is_compared_on_its_rows() -> None:
+    every, other = method(40, 1, 0.5, 0), method(40, 1, 0.5, 1)
+    rows = [3, 5, 20, 39]
+    sample = other.select(rows)
+    one, whole = on_shared_rows([sample], [every])
+    assert one[0] is sample
+    assert whole[0].ids == sample.ids == ("3", "5", "20", "39")
+    np.testing.assert_array_equal(whole[0].probabilities, every.probabilities[rows])
+    turned = on_shared_rows([every], [sample])
+    assert turned[0][0].ids == turned[1][0].ids == sample.ids
+    assert compare(*turned).difference.value == -compare(one, whole).difference.value
+    assert on_shared_rows([every], [other])[0][0] is every
+    with pytest.raises(DataError, match="neither"):
+        on_shared_rows([every.select([1, 2])], [every.select([2, 3])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import nan
 from typing import Any
 
@@ -13,6 +14,7 @@ from finetext.core.errors import RunError, UnknownNameError
 from finetext.core.types import Score
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import (
+    Asked,
     EncoderGain,
     Flip,
     LeaderboardEntry,
@@ -40,6 +42,18 @@ def test_an_entry_goes_through_json() -> None:
     assert LeaderboardEntry.from_json(json.loads(text)) == ENTRY
     score = json.loads(text)["metrics"]["test"]["macro_f1"]
     assert score == {"value": 0.75, "low": 0.65, "high": 0.85, "n": 200}
+
+
+def test_an_entry_says_of_which_rows_a_sample_was_scored() -> None:
+    asked = Asked(
+        "http://a/v1", "m", 300, 3, 90_000, 3_000, None, {"validation": 100, "test": 900}, ""
+    )
+    entry = replace(ENTRY, asked=asked)
+    assert entry.sampled == {"test": (200, 900)}
+    assert ENTRY.sampled == {}
+    assert LeaderboardEntry.from_json(entry.to_json()) == entry
+    assert asked.for_thousand() == "310,000 tokens"
+    assert replace(asked, cost=0.6).for_thousand() == "2 in money"
 
 
 def test_an_unknown_metric_or_split_is_an_error_that_offers_the_nearest() -> None:

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from finetext.core.types import LabelScheme, Predictions, Score
 from finetext.evaluation.compare import Comparison
-from finetext.evaluation.leaderboard import EncoderGain, Kind, SeedScores
+from finetext.evaluation.leaderboard import Asked, EncoderGain, Kind, SeedScores
 from finetext.evaluation.several import Several, compare_all
 from finetext.report.leaderboard import (
+    asked_lines,
     choice_lines,
     comparison_lines,
     comparison_table,
@@ -316,3 +317,19 @@ def test_the_headline_counts_the_encoders_that_are_worth_it() -> None:
     )
     assert "shows no significant gain" in gain_headline([unclear])
     assert gain_headline([better, unclear]).startswith("1 of 2 adapted or pretrained encoders")
+
+
+def test_what_was_sent_where_is_in_the_report(single: ReportData) -> None:
+    entry = single.entries[-1]
+    tested = max(of.n for of in entry.metrics["test"].values())
+    rows = {"validation": 1, "test": 4 * tested}
+    asked = Asked("http://host/v1", "<m>", 200, 1, 60_000, 2_000, 1.5, rows, "62,000 tokens")
+    data = replace(single, entries=[*single.entries[:-1], replace(entry, asked=asked)])
+    sent, sampled = asked_lines(data.entries)
+    assert "200 texts with their examples went to http://host/v1 (model <m>)" in sent
+    assert "62,000 tokens, 1.5 in money. 1,000 texts take 7.5 in money" in sent
+    assert "1 answer was no label" in sent
+    assert f"is scored on {tested:,} of {4 * tested:,} test rows, drawn at random" in sampled
+    page = render(data)
+    assert "(model &lt;m&gt;)" in page
+    assert sampled in page

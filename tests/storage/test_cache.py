@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from finetext.storage import cache as caching
-from finetext.storage.cache import Arrays, kept
+from finetext.storage.cache import Arrays, keep_json, kept, kept_json
 
 
 class Maker:
@@ -72,3 +72,15 @@ def test_what_killed_processes_left_is_swept_and_what_is_being_written_stays(
         os.utime(folder / name, (written, written))
     kept(tmp_path, "states", "a", Maker())
     assert {path.name for path in folder.iterdir()} == {"a.safetensors", "new.part", "old.txt"}
+
+
+def test_json_is_kept_until_it_is_removed(tmp_path: Path) -> None:
+    key = "ab" * 32
+    assert kept_json(tmp_path, "kind", key) is None
+    keep_json(tmp_path, "kind", key, {"answer": "é"})
+    assert kept_json(tmp_path, "kind", key) == {"answer": "é"}
+    (tmp_path / "kind" / "ab" / f"{key}.json").write_text("[1]")
+    assert kept_json(tmp_path, "kind", key) is None
+    (tmp_path / "other").write_text("a file where the folder would be")
+    with pytest.raises(OSError, match="other"):
+        keep_json(tmp_path, "other", key, {})

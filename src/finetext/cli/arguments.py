@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from finetext.cli import options
 from finetext.cli.options import Reading, Training
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from finetext.core.console import Screen
 
 
+LLM: Final = "llm"
+"""The method that an option adds."""
+
+
 @dataclass(frozen=True)
 class MethodOptions:
     """The options on methods; each goes to every method that has such a hyperparameter."""
@@ -34,10 +38,12 @@ class MethodOptions:
     max_length: int | None = None
     epochs: int | None = None
     precision: str | None = None
+    of_llm: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def given(self) -> dict[str, Any]:
-        """Return the hyperparameters that were given."""
-        return {name: of for name, of in options.given(self).items() if name != "names"}
+        """Return the hyperparameters that were given for all methods."""
+        own = ("names", "of_llm")
+        return {name: of for name, of in options.given(self).items() if name not in own}
 
 
 def asked_recipe(
@@ -59,7 +65,8 @@ def asked_recipe(
         "seed": chosen.seed,
         "device": chosen.device,
     }
-    methods = replace(methods, encoder=chosen.encoder, max_length=chosen.max_length)
+    of_llm = getattr(chosen, "of_llm", None) or {}
+    methods = replace(methods, encoder=chosen.encoder, max_length=chosen.max_length, of_llm=of_llm)
     return Recipe.from_values(
         recipe_values(recipe or chosen.recipe, values | given, methods, chosen.settings)
     )
@@ -87,6 +94,8 @@ def recipe_values(
         if not chosen:
             raise RecipeError("--methods names no method; leave it out to fit all of them")
         known = {name: known.get(name, {}) for name in chosen}
+    if methods.of_llm:
+        known = {**known, LLM: {**known.get(LLM, {}), **methods.of_llm}}
     values["methods"] = _with_options(known, methods)
     if methods.encoder not in (None, ADAPTED) and "adapt" in values:
         values["adapt"] = _table(values, "adapt") | {"encoder": methods.encoder}

@@ -46,6 +46,7 @@ def compare(
     sets = _predictions(sources, method, rows)
     for of in sets.values():
         screen.findings(of.findings)
+    sets = _of_shared_rows(sets, screen)
     metrics = {of.metric for of in sets.values() if of.run is not None}
     by = metric or (metrics.pop() if len(metrics) == 1 else USUAL_METRIC)
     other = None if against is None else _named(against, sources, sets)
@@ -139,6 +140,21 @@ def _predictions(sources: list[str], method: str | None, part: SplitName) -> dic
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{twice[0]} is given twice; name each set of predictions once")
     return dict(zip(names, found, strict=True))
+
+
+def _of_shared_rows(sets: dict[str, Predicted], screen: Screen) -> dict[str, Predicted]:
+    """Return methods of one run on the rows of the one that has a sample of them; say so."""
+    from finetext.runs.predicted import of_shared_rows
+
+    shared = of_shared_rows(sets)
+    sizes = {name: len(of.predictions) for name, of in sets.items()}
+    rows = len(next(iter(shared.values())).predictions)
+    if fewer := [name for name, size in sizes.items() if size < max(sizes.values())]:
+        screen.say(
+            f"{', '.join(fewer)}: a sample of the rows was predicted; compared on the {rows:,} "
+            "rows of all"
+        )
+    return shared
 
 
 def _on_same_folds(

@@ -146,10 +146,25 @@ class RunTraining(SplitTraining):
     cross_validate: Annotated[
         bool, flag("--cross-validate", "Score on all rows (--no-cross-validate: never).")
     ] = False
+    llm: Annotated[
+        str | None, option("URL", "Ask an LLM, too, with --llm-model, --llm-budget.")
+    ] = None
+    llm_model: Annotated[
+        str | None, option("NAME", "Model at the address of --llm.", hidden=True)
+    ] = None
+    llm_budget: Annotated[
+        int | None, option("TOKENS", "Most tokens of all its texts.", hidden=True, min=1)
+    ] = None
     # In one option with the other it would be so wide that the help of all would wrap.
     no_cross_validate: Annotated[
         bool, Option("--no-cross-validate", hidden=True, help="Hold out test rows.")
     ] = False
+
+    @property
+    def of_llm(self) -> dict[str, Any]:
+        """The hyperparameters of the method `llm` that were given."""
+        named = {"url": self.llm, "model": self.llm_model, "most_tokens": self.llm_budget}
+        return {name: of for name, of in named.items() if of is not None}
 
     @property
     def is_cross_validated(self) -> bool | None:

@@ -36,7 +36,7 @@ def train(
     track: options.Track = None,
     checkpoint_seconds: options.HiddenCheckpointSeconds = None,
     dry_run: Annotated[
-        bool, flag("--dry-run", "Show columns, splits, methods and estimated time, and stop.")
+        bool, flag("--dry-run", "Show the plan and its estimated time, and stop.")
     ] = False,
     output: Output,
 ) -> None:
@@ -201,6 +201,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
         print("\n".join(wrapped(few)))
     if learned := board.learned_line(run.leaderboard, run.folds, run.shares().rows):
         print("\n".join(wrapped(learned)))
+    for line in board.asked_lines(run.leaderboard):
+        print("\n".join(wrapped(line)))
     if differs := board.majority_line(run.leaderboard, found):
         print("\n".join(wrapped(differs)))
     if said := scheme and positive_line(scheme):

@@ -151,6 +151,8 @@ class Method(ABC):
         trains_in_steps: whether a fit is so costly that cross-validation repeats it less often.
         needs_validation: whether a fit looks at validation rows, as to choose a checkpoint. One
             that does not learns from all rows of a cross-validated run, and gets no others.
+        pays_per_text: whether each prediction is asked of an endpoint, which takes money or long. A
+            run then asks for no row twice, and for a random sample where a budget ends.
         combines: whether it learns from no text but combines what other methods learned, which it
             gets as `FitContext.members`. It is fitted last, and no method combines it.
         is_baseline: whether it is there to be compared with only, so that no method combines it.
@@ -159,6 +161,7 @@ class Method(ABC):
     name: ClassVar[str]
     trains_in_steps: ClassVar[bool] = False
     needs_validation: ClassVar[bool] = True
+    pays_per_text: ClassVar[bool] = False
     combines: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False
 

@@ -24,6 +24,7 @@ from finetext.diagnosis.attributions import (
 )
 from finetext.diagnosis.reading import read_text
 from finetext.encoders.words import Span, without
+from finetext.methods.llm import LlmClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.methods.transformer import TransformerClassifier
 from finetext.storage.codec import Jsonable
@@ -63,6 +64,11 @@ def choose_explainer(classifier: Classifier, way: str = "auto") -> Explainer:
     if way not in get_args(AttributionMethod):
         known = ", ".join(get_args(AttributionMethod))
         raise RecipeError(f"{way!r} is not an attribution method; use {known}")
+    if isinstance(classifier, LlmClassifier) and way == "auto":
+        raise RecipeError(
+            f"to explain a text, {classifier.endpoint.url} would be asked once for each word that "
+            "is left out; --way occlusion does that"
+        )
     if isinstance(classifier, TfidfClassifier) and way in ("auto", "exact"):
         return Explainer(classifier, EXACT)
     if way == "exact":

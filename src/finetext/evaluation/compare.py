@@ -117,6 +117,26 @@ def compare(
     return Comparison.of(chosen, estimate, test, len(one), seeds)
 
 
+def on_shared_rows(
+    a: Sequence[Predictions], b: Sequence[Predictions]
+) -> tuple[list[Predictions], list[Predictions]]:
+    """Return both on the rows of the one that was scored on a sample of the rows of the other.
+
+    Raises a DataError if neither has all rows of the other.
+    """
+    ones, others = list(a), list(b)
+    if ones[0].ids == others[0].ids:
+        return ones, others
+    if len(ones[0]) > len(others[0]):
+        others, ones = on_shared_rows(others, ones)
+        return ones, others
+    place = {row_id: row for row, row_id in enumerate(others[0].ids)}
+    if not place.keys() >= set(ones[0].ids):
+        raise DataError("neither set of predictions has all rows of the other")
+    rows = [place[row_id] for row_id in ones[0].ids]
+    return ones, [of.select(rows) for of in others]
+
+
 def estimate_difference(
     metric: Metric, a: Sequence[Predictions], b: Sequence[Predictions], seed: int = 0
 ) -> Estimate:

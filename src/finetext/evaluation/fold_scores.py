@@ -17,7 +17,7 @@ import numpy as np
 
 from finetext.core.arrays import Floats, Integers
 from finetext.core.types import LabelScheme, Predictions, Score
-from finetext.evaluation.compare import Comparison, compare, largest_effect
+from finetext.evaluation.compare import Comparison, compare, largest_effect, on_shared_rows
 from finetext.evaluation.estimates import Estimate, of_folds
 from finetext.evaluation.intervals import LabelScores, Scores, by_class, widened
 from finetext.evaluation.metrics import (
@@ -253,12 +253,12 @@ Scored = FoldPredictions | Sequence[Predictions]
 
 
 def compare_on(a: Scored, b: Scored, metric: str, seed: int) -> Comparison:
-    """Return the difference of two methods on the same test rows, or on the same folds."""
+    """Return the difference of two methods on the test rows of both, or on the same folds."""
     if isinstance(a, FoldPredictions) and isinstance(b, FoldPredictions):
         return Comparison.of(metric_for(metric, a.scheme), a.minus(b, metric), TEST, a.rows, 1)
     assert not isinstance(a, FoldPredictions)
     assert not isinstance(b, FoldPredictions)
-    return compare(a, b, metric, seed)
+    return compare(*on_shared_rows(a, b), metric, seed)
 
 
 def scheme_of(scored: Scored) -> LabelScheme:

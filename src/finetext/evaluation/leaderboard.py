@@ -62,6 +62,40 @@ class TextsRead:
 
 
 @dataclass(frozen=True)
+class Asked(Jsonable):
+    """What an endpoint was asked for the scores of a method.
+
+    Attributes:
+        url: its address.
+        model: the name of the model there.
+        texts: validation and test texts that were sent, each with its examples.
+        invalid: how many of them had an answer that is no label, or were refused.
+        sent: tokens that were sent.
+        received: tokens of the answers.
+        cost: what they cost, by the prices of the recipe; None without prices.
+        rows: number of validation and test rows of the run; the budget may have left some out.
+        budget: the budget in words.
+    """
+
+    url: str
+    model: str
+    texts: int
+    invalid: int
+    sent: int
+    received: int
+    cost: float | None
+    rows: Mapping[str, int]
+    budget: str
+
+    def for_thousand(self) -> str:
+        """Return what 1,000 texts cost, or how many tokens they take."""
+        each = 1_000 / max(1, self.texts)
+        if self.cost is not None:
+            return f"{each * self.cost:.3g} in money"
+        return f"{round(each * (self.sent + self.received)):,} tokens"
+
+
+@dataclass(frozen=True)
 class LeaderboardEntry(Jsonable):
     """Scores and cost of one method.
 
@@ -76,6 +110,7 @@ class LeaderboardEntry(Jsonable):
         chosen_on: rows that chose its checkpoint, without which it is not trained.
         reading: how much of the test texts it reads, of all texts in a cross-validated run; None
             for methods without an encoder, and in runs of earlier versions.
+        asked: what an endpoint was asked; None for methods that compute by themselves.
     """
 
     method: str
@@ -88,10 +123,21 @@ class LeaderboardEntry(Jsonable):
     learned_from: int | None = None
     chosen_on: int = 0
     reading: TextsRead | None = None
+    asked: Asked | None = None
 
     def __post_init__(self) -> None:
         metrics = ScoresBySplit((part, Scores(of)) for part, of in self.metrics.items())
         object.__setattr__(self, "metrics", metrics)
+
+    @property
+    def sampled(self) -> dict[str, tuple[int, int]]:
+        """Return split to rows scored and rows in all, where a sample of them was scored."""
+        if self.asked is None:
+            return {}
+        scored = {part: max((of.n for of in its.values()), default=0)
+                  for part, its in self.metrics.items()}  # fmt: skip
+        every = self.asked.rows
+        return {part: (n, every[part]) for part, n in scored.items() if n < every.get(part, n)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LeaderboardEntry:

@@ -37,9 +37,9 @@ class Blend(Method):
     """Combine the methods that a run fitted before, which costs next to nothing.
 
     The logits are a weighted sum of the calibrated logits of the members: all methods of the run
-    but the majority class. There is one weight a member, fitted by log loss on validation rows, or
-    out of fold in a cross-validated run. A run leaves the blend out unless it is shown to be
-    better than its best member.
+    but the majority class and those that ask an endpoint. There is one weight a member, fitted by
+    log loss on validation rows, or out of fold in a cross-validated run. A run leaves the blend out
+    unless it is shown to be better than its best member.
 
     Fewer than 50 such rows are too few to choose a method by. Then the prior for the weights is
     that all methods with a pretrained encoder have the same, and the blend is taken unless it is

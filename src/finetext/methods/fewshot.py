@@ -25,8 +25,8 @@ from finetext.encoders.load import (
 from finetext.encoders.states import WINDOW, FrozenEncoder
 from finetext.methods.label_sentences import (
     Descriptions,
-    check_described,
-    check_sentences,
+    check_descriptions,
+    check_templates,
     is_unclear,
     sentences_of,
     templates_for,
@@ -111,9 +111,8 @@ class FewShot(Method):
                 "fewshot out, or name a sentence encoder: finetext models --task zero-shot"
             )
         longest_input(self.encoder, self.max_length)
-        check_sentences(self.name, self.descriptions or {}, self.templates or ())
-        if scheme is not None:
-            check_described(self.name, scheme, self.descriptions or {})
+        check_templates(self.name, self.templates or ())
+        check_descriptions(self.name, self.descriptions or {}, scheme)
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
         """Train the encoder on `train`, then fit the head on its states; see `Method.fit`."""

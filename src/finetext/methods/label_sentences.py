@@ -39,23 +39,22 @@ def sentences_of(
     return tuple(template.replace("{}", in_words(label)) for template in templates), descriptions
 
 
-def check_sentences(method: str, described: Descriptions, templates: Sequence[str]) -> None:
-    """Raise a RecipeError for templates without a place for a name, and empty descriptions."""
+def check_templates(method: str, templates: Sequence[str]) -> None:
+    """Raise a RecipeError for a template without one place for a name."""
     for template in templates:
         if template.count("{}") != 1:
             raise RecipeError(
                 f'{method}: the template "{template}" needs {{}} once, where the name of a '
                 'label goes, as in "This text is about {}."'
             )
+
+
+def check_descriptions(method: str, described: Descriptions, scheme: LabelScheme | None) -> None:
+    """Raise a RecipeError for a description that is empty, or of what is no label of a scheme."""
     for label, said in described.items():
         if not all(one.strip() for one in several(said)) or not several(said):
             raise RecipeError(f"{method}: the description of {label!r} is empty; write it")
-
-
-def check_described(method: str, scheme: LabelScheme, described: Descriptions) -> None:
-    """Raise a RecipeError for a description of what is no label."""
-    for label in described:
-        if label not in scheme.index:
+        if scheme is not None and label not in scheme.index:
             raise RecipeError(
                 f"{method}: there is a description of {label!r}, which is no label here"
                 f"{nearest(label, list(scheme.names))}"
@@ -64,7 +63,6 @@ def check_described(method: str, scheme: LabelScheme, described: Descriptions) -
 
 def check_labels(scheme: LabelScheme, described: Descriptions) -> None:
     """Raise a RecipeError for labels that cannot be compared by their names and descriptions."""
-    check_described("zeroshot", scheme, described)
     if len(scheme) < 2:
         raise RecipeError("zeroshot: it compares labels, so it needs two or more")
     read: dict[str, str] = {}

@@ -26,8 +26,9 @@ from finetext.methods.entailment import (
 )
 from finetext.methods.label_sentences import (
     Descriptions,
+    check_descriptions,
     check_labels,
-    check_sentences,
+    check_templates,
     in_words,
     sentences_of,
     several,
@@ -97,7 +98,8 @@ class ZeroShot(Method):
         resolve(self.encoder)
         if self.templates is not None and not self.templates:
             raise RecipeError('zeroshot: templates = []: give one or more, such as "{}"')
-        check_sentences(self.name, self.descriptions or {}, self.templates or ())
+        check_templates(self.name, self.templates or ())
+        check_descriptions(self.name, self.descriptions or {}, scheme)
         if scheme is not None:
             check_labels(scheme, self.descriptions or {})
 

@@ -145,6 +145,38 @@ def reading_line(entries: Sequence[LeaderboardEntry], folds: int) -> str:
     return "; ".join(f"{', '.join(of)}: {words}" for words, of in methods.items())
 
 
+def asked_lines(entries: Sequence[LeaderboardEntry]) -> list[str]:
+    """Return a sentence or two on each method that asks an endpoint: what was sent, for what."""
+    lines = []
+    for entry in entries:
+        if (of := entry.asked) is None:
+            continue
+        cost = "" if of.cost is None else f", {of.cost:.3g} in money"
+        lines.append(
+            f"{entry.method}: {counted(of.texts, 'text')} with their examples went to {of.url} "
+            f"(model {of.model}): {of.sent + of.received:,} tokens{cost}. 1,000 texts take "
+            f"{of.for_thousand()} and {_seconds_for_thousand(entry)}. "
+            f"{counted(of.invalid, 'answer')} {'was' if of.invalid == 1 else 'were'} no label, and "
+            "counted as the shares of the labels."
+        )
+        if sampled := entry.sampled:
+            rows = " and ".join(
+                f"{n:,} of {every:,} {row_of(part)}s" for part, (n, every) in sampled.items()
+            )
+            lines.append(
+                f"{entry.method} is scored on {rows}, drawn at random: the budget of {of.budget} "
+                "has no room for more. It is compared with the others on these rows, but is not "
+                "chosen."
+            )
+    return lines
+
+
+def _seconds_for_thousand(entry: LeaderboardEntry) -> str:
+    if not entry.rows_per_second > 0:
+        return "an unknown time"
+    return wording.duration(1_000 / entry.rows_per_second)
+
+
 def choice_lines(choice: Choice | None, is_better: bool = True) -> list[str]:
     """Return a blank line and what the choice rests on; nothing without one.
 

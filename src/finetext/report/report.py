@@ -32,6 +32,7 @@ from finetext.report.errors import label_view, language_note, slices_sentence
 from finetext.report.explanations import words_headline, words_shown
 from finetext.report.exploration import findings_headline, headline, lengths_shown
 from finetext.report.leaderboard import (
+    asked_lines,
     best_in_words,
     gain_headline,
     gain_sentence,
@@ -148,6 +149,7 @@ def render(data: ReportData) -> str:
         "findings": sorted(data.findings, key=lambda of: order.index(of.severity)),
         **_board(data, metrics, None if trusted is None else trusted.scheme.positive_class),
         "learned": learned_line(data.entries, data.folds, data.rows),
+        "asked": asked_lines(data.entries),
         "reading": reading_line(data.entries, data.folds),
         "people": data.agreement and people_line(data.agreement, len(trusted or ())),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),

@@ -17,9 +17,11 @@ from finetext.encoders.states import FrozenEncoder
 from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
+from finetext.methods.llm import Llm
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
 from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
+from finetext.runs.asked import rows_per_second
 from finetext.training.contrastive import STEPS_AVERAGED
 from finetext.training.precision import choose_device
 
@@ -37,6 +39,8 @@ ROWS_OF_PAIRS: Final = 64
 """Rows of the fit by which contrastive steps are measured."""
 STEPS_MADE: Final = 0.5
 """Share of its steps that few-shot learning makes before pairs are apart: a quarter to a half."""
+TIMED_REQUESTS: Final = 3
+"""Texts that an endpoint is asked to measure it, for each request at once."""
 MOST_TOKENIZED: Final = 1_000
 """Training rows whose tokens are counted."""
 _MOST_EPOCHS: Final = 50
@@ -152,6 +156,8 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
         return _of_names(method, splits, context)
     if isinstance(method, FewShot):
         return _of_pairs(method, splits, context)
+    if isinstance(method, Llm):
+        return _of_asking(method, splits, context)
     if isinstance(method, Static):
         began = time.perf_counter()
         of_tokens = method.embeddings(context)
@@ -272,6 +278,17 @@ def _of_pairs(method: FewShot, splits: Splits, context: FitContext) -> Cost:
     made = STEPS_MADE * epochs * share * 2 * len(splits.train) / method.batch_size
     each = max(0.0, learned - read * len(few)) / steps
     return Cost(loading + each * made, read, read)
+
+
+def _of_asking(method: Llm, splits: Splits, context: FitContext) -> Cost:
+    """Return the cost by the first texts that are asked anyway, so that nothing is paid twice."""
+    began = time.perf_counter()
+    classifier = method.fit(splits.train, splits.validation, replace(context, shared=None))
+    fixed = time.perf_counter() - began
+    rows = splits.validation if len(splits.validation) else splits.train
+    order = np.random.default_rng(context.seed).permutation(len(rows)).tolist()
+    classifier.answered(rows.texts, order[: TIMED_REQUESTS * method.concurrency])
+    return Cost(fixed, 0.0, 1 / rows_per_second(classifier))
 
 
 def _timed(

@@ -137,7 +137,9 @@ class FoldPlan:
         return SharedTexts(tuple(self.dataset.texts))
 
     def repeats(self, method: Method) -> int:
-        """Return how often a method is cross-validated."""
+        """Return how often a method is cross-validated: once if each text is paid for."""
+        if method.pays_per_text:
+            return min(len(self.held), 1)
         return min(len(self.held), REPEATS_IN_STEPS if method.trains_in_steps else REPEATS)
 
     def words(self, automatic: bool) -> str:

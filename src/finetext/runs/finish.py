@@ -127,11 +127,11 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
         if name != best
     }
     means = {name: estimate_score(metric, of) for name, of in seeds.items() if len(of) > 1}
-    rows = len(fitted[best].predictions["test"])
+    rows = {name: len(one.predictions["test"]) for name, one in fitted.items()}
     noticed = [*unfinished, *started.noticed, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
     noticed += findings_of_left_out(started)
-    of_best, methods = fitted[best].predictions, len(_without_majority(started, fitted)) or 1
+    of_best, methods = fitted[best].predictions, len(_candidates(started, fitted)) or 1
     if not folds:  # whose rows are all out-of-fold, so there is no gap between two splits
         both = of_best["validation"], of_best["test"]
         gap = validation_test_gap(best, *both, recipe.metric, methods)
@@ -149,7 +149,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
         tuple(noticed),
         encoder_gains(recipe, entries, on_test, before),
         choice,
-        {name: _over_seeds(metric, of, rows) for name, of in means.items()},
+        {name: _over_seeds(metric, of, rows[name]) for name, of in means.items()},
         0 if started.run.folds is None else started.run.folds.count,
     )
 
@@ -183,7 +183,7 @@ def _best(started: Started, fitted: Fitted) -> str:
     def rank(name: str) -> list[float]:
         return [goodness(name, of) for of in (metric, log_loss)]
 
-    return max(_without_majority(started, fitted) or fitted, key=rank)
+    return max(_candidates(started, fitted) or fitted, key=rank)
 
 
 def _choice(
@@ -194,8 +194,8 @@ def _choice(
     Adapting or pretraining an encoder is a cost of the methods that use it.
     """
     recipe, folder = started.recipe, started.folder
-    candidates = _without_majority(started, fitted) or [best]
-    baseline = next((name for name in fitted if name not in candidates), None)
+    candidates = _candidates(started, fitted) or [best]
+    baseline = _baseline(started, candidates, fitted)
     cost = _cost(started, fitted)
     shown = {name: one for name, one in fitted.items() if name in (*candidates, baseline)}
     on_validation = predictions_of_seeds(shown, "validation", folder)
@@ -209,8 +209,8 @@ def _choice_by_folds(
 ) -> Choice:
     """Return the choice by cross-validation on all rows, which no other rows can confirm."""
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
-    candidates = _without_majority(started, fitted) or [best]
-    baseline = next((name for name in fitted if name not in candidates), None)
+    candidates = _candidates(started, fitted) or [best]
+    baseline = _baseline(started, candidates, fitted)
 
     def lead(name: str, other: str) -> Estimate:
         found = folds[name].minus(folds[other], metric.name)
@@ -220,7 +220,8 @@ def _choice_by_folds(
     over = None if baseline is None else {name: lead(name, baseline) for name in candidates}
     rows = fitted[best].predictions["test"]
     grounds = Grounds.of(metric.name, "cross-validation", [rows], baseline)
-    grounds = replace(grounds, seeds=min(len(of.repeats) for of in folds.values()))
+    repeats = [len(folds[name].repeats) for name in candidates if not _pays(started, name)]
+    grounds = replace(grounds, seeds=min(repeats, default=1))
     cost = _cost(started, fitted)
     choice = choose(leads, cost, best, grounds, started.recipe.margin, over)
     majority = fitted["majority"].predictions["test"] if "majority" in fitted else None
@@ -228,13 +229,39 @@ def _choice_by_folds(
 
 
 def _cost(started: Started, fitted: Fitted) -> dict[str, float]:
-    """Return method to the seconds of training it and its encoder."""
+    """Return method to the seconds of training it and its encoder.
+
+    One that asks an endpoint is the most costly: it takes no training, but money for each text.
+    """
     before = seconds_before(started.recipe, started.folder / ADAPTED)
-    return {name: before[name] + fitted[name].entry.seconds_to_train for name in fitted}
+    entries = {name: one.entry for name, one in fitted.items()}
+    return {
+        name: math.inf if _pays(started, name) else before[name] + of.seconds_to_train
+        for name, of in entries.items()
+    }
 
 
-def _without_majority(started: Started, fitted: Fitted) -> list[str]:
-    return [name for name in fitted if started.recipe.methods[name].name != "majority"]
+def _candidates(started: Started, fitted: Fitted) -> list[str]:
+    """Return the methods to choose from: no majority class, and none that has a sample of rows.
+
+    Chance would decide more about the latter, which is on the leaderboard all the same.
+    """
+    methods = started.recipe.methods
+    return [
+        name
+        for name, one in fitted.items()
+        if methods[name].name != "majority" and not one.entry.sampled
+    ]
+
+
+def _pays(started: Started, name: str) -> bool:
+    return started.recipe.methods[name].pays_per_text
+
+
+def _baseline(started: Started, candidates: Sequence[str], fitted: Fitted) -> str | None:
+    """Return the majority class, unless there is nothing else to choose."""
+    others = [name for name in fitted if name not in candidates]
+    return next((of for of in others if started.recipe.methods[of].name == "majority"), None)
 
 
 def _written(started: Started, fitted: Fitted, run: Run, with_report: bool = True) -> Run:

@@ -10,25 +10,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from finetext.core.contracts import (
     Classifier,
     FitContext,
     Method,
     SharedTexts,
     hyperparameters,
-    predict,
 )
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.types import Dataset, Finding, Predictions, SplitName
 from finetext.diagnosis.reading import texts_read
-from finetext.evaluation.calibration import calibrated, calibrated_by, for_decisions
+from finetext.evaluation.calibration import calibrated_by, for_decisions
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.metrics import values_of
+from finetext.methods.llm import LlmClassifier
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import members_in
+from finetext.runs.asked import (
+    asked_of,
+    predict_affordable,
+    rows_per_second,
+    share_of_validation,
+)
 from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
 from finetext.runs.cross_validation import (
     cross_fitted,
@@ -140,10 +148,19 @@ def keep_method(
         learned_from=made.learned_from,
         chosen_on=made.chosen_on,
         reading=texts_read(made.classifier, started.run.tested.texts),
+        asked=asked_of(made.classifier, _rows_of(started)),
     )
     found, sizes = to_json(findings), _sizes(place)
     write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
     return FittedMethod(entry, made.predictions, findings, made.folds)
+
+
+def _rows_of(started: Started) -> dict[str, int]:
+    """Return the number of validation and test rows; cross-validated, all are test rows."""
+    tested = {"test": len(started.run.tested)}
+    if started.run.folds is not None:
+        return tested
+    return {"validation": len(started.run.splits.validation), **tested}
 
 
 def _made_by(method: Method, started: Started) -> dict[str, Any]:
@@ -241,6 +258,8 @@ def fit(
     """Fit, calibrate and predict, and write the predictions."""
     splits, context = started.run.splits, _calling_it(name, method, attempts.context())
     decide, plan = started.recipe.decide, started.run.folds
+    if plan is not None and method.pays_per_text:  # one endpoint counts what all folds took
+        context = replace(context, shared=plan.shared)
     train, validation = _rows_for(method, started)
     fits_again = is_refitted(method, started.recipe, train, validation)
     to_fit_on, kept = validation, None
@@ -255,7 +274,10 @@ def fit(
         chosen_on = len(validation) if method.needs_validation else 0
         on_validation = None
         if folds is None:
-            classifier, on_validation = calibrated(classifier, validation, decide, kept)
+            share, drawn = share_of_validation(splits), started.recipe.seed
+            on_validation = predict_affordable(classifier, validation, drawn, share)
+            of_rule = None if kept is None else np.isin(on_validation.ids, kept.ids)
+            classifier, on_validation = calibrated_by(classifier, on_validation, decide, of_rule)
         else:
             classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
         if fits_again and (ends is None or ends.left > 0):
@@ -269,17 +291,19 @@ def fit(
     seconds = attempts.seconds
     if on_validation is not None:
         start = time.perf_counter()
-        on_test = predict(classifier, splits.test)
-        speed = len(splits.test) / (time.perf_counter() - start)
+        on_test = predict_affordable(classifier, splits.test, started.recipe.seed)
+        speed = len(on_test) / (time.perf_counter() - start)
         predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
     else:
         assert folds is not None
         assert plan is not None
         predictions = {"test": cross_fitted(folds.repeats[0], plan, classifier.decision)}
-        some = plan.dataset.texts[::_EACH_TIMED]
+        some = [] if method.pays_per_text else plan.dataset.texts[::_EACH_TIMED]
         start = time.perf_counter()
         classifier.predict_proba(some)  # for the time it takes: it has learned from most of them
         speed = len(some) / (time.perf_counter() - start)
+    if isinstance(classifier, LlmClassifier):
+        speed = rows_per_second(classifier)
     say_target(name, classifier, context)
     keep_predictions(place, predictions, started)
     return Made(classifier, predictions, seconds, speed, len(train), chosen_on, folds)
@@ -310,9 +334,14 @@ def say_target(name: str, classifier: Classifier, context: FitContext) -> None:
 def keep_predictions(
     place: Path, predictions: Mapping[SplitName, Predictions], started: Started
 ) -> None:
-    """Write the predictions of a method with the texts."""
-    validation, tested = started.run.splits.validation.texts, started.run.tested.texts
-    texts: dict[SplitName, list[str]] = {"validation": validation, "test": tested}
+    """Write the predictions of a method with the texts of their rows."""
+    parts: dict[SplitName, Dataset] = {
+        "validation": started.run.splits.validation, "test": started.run.tested,
+    }  # fmt: skip
+    texts = dict[SplitName, list[str]]()
+    for part, of in predictions.items():
+        known = dict(zip(parts[part].ids, parts[part].texts, strict=True))
+        texts[part] = [known[row_id] for row_id in of.ids]
     write_predictions(place / "predictions.parquet", predictions, texts)
 
 

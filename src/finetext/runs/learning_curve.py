@@ -201,6 +201,13 @@ def grow(
         hears.say(f"{', '.join(combining)} is left out of the curve: it combines the methods in it")
         others = {name: of for name, of in recipe.methods.items() if name not in combining}
         recipe = replace(recipe, methods=others)
+    if paying := [name for name, method in recipe.methods.items() if method.pays_per_text]:
+        hears.say(
+            f"{', '.join(paying)} is left out of the curve: every size would be asked and paid for "
+            "again. Compare the curve with its score in a run"
+        )
+        others = {name: of for name, of in recipe.methods.items() if name not in paying}
+        recipe = replace(recipe, methods=others)
     for name, method in recipe.methods.items():
         if encoder_of(method) == ADAPTED:
             raise RecipeError(

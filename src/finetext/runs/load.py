@@ -8,6 +8,7 @@ from pathlib import Path
 from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError
+from finetext.methods.llm import LlmClassifier
 from finetext.models.folder import load_model, warning_of
 from finetext.models.hub import model_folder
 from finetext.runs.run import Run, is_run
@@ -30,7 +31,7 @@ def load(
         precision: "fp32", "bf16", "fp16" or "auto"; None (the default) for that of the model,
             which is fp32 for an fp16 model on a CPU.
         say: called with a warning if finetext did not write the model, or its description was
-            changed since.
+            changed since; and with the address to which a model sends texts.
 
     Raises:
         ModelError: it is no model, is damaged, or cannot be fetched.
@@ -49,4 +50,6 @@ def load(
     classifier = load_model(folder, device) if run is None else run.classifier(device=device)
     if warning := warning_of(folder):
         say(warning)
+    if isinstance(classifier, LlmClassifier):
+        say(f"texts are sent to {classifier.endpoint.url} (model {classifier.endpoint.model})")
     return classifier if wanted is None else classifier.with_precision(wanted)

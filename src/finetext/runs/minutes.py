@@ -251,9 +251,10 @@ def is_free(method: Method) -> bool:
 def in_order(methods: Mapping[str, Method]) -> dict[str, Method]:
     """Return methods in the order in which a run with minutes fits them: cheap ones first."""
 
-    def key(name: str) -> tuple[bool, bool, bool, bool]:
+    def key(name: str) -> tuple[bool, ...]:
         of = methods[name]
-        return of.combines, not is_free(of), of.trains_in_steps, _reads_with_encoder(of)
+        is_costly = of.trains_in_steps or of.pays_per_text
+        return of.combines, not is_free(of), is_costly, _reads_with_encoder(of)
 
     return {name: methods[name] for name in sorted(methods, key=key)}
 
@@ -261,11 +262,12 @@ def in_order(methods: Mapping[str, Method]) -> dict[str, Method]:
 def share_of(name: str, methods: Mapping[str, Method], over: Collection[str]) -> float:
     """Return the share of the time that is left which a method may take.
 
-    The last one may take all of it. Methods that train in steps share what the others leave.
+    The last one may take all of it. Methods that train in steps, or that ask an endpoint, share
+    what the others leave.
     """
     waiting = [of for one, of in methods.items() if one not in over and not is_free(of)]
-    method, in_steps = methods[name], sum(of.trains_in_steps for of in waiting)
-    if method.trains_in_steps:
+    method, in_steps = methods[name], sum(of.trains_in_steps or of.pays_per_text for of in waiting)
+    if method.trains_in_steps or method.pays_per_text:
         return 1 / max(1, in_steps)
     if len(waiting) <= 1:
         return 1.0

@@ -162,6 +162,11 @@ def planned(run: ResolvedRun, began: float | None = None) -> RunPlan:
         if encoder_of(method) == ADAPTED:
             found.append(PlannedMethod(name, _changed(method), recipe.seeds, None))
             continue
+        if method.pays_per_text:  # nothing is sent here
+            found.append(
+                PlannedMethod(name, _changed(method), recipe.seeds, None, _asking(method, run))
+            )
+            continue
         if method.combines:  # predictions that are there
             found.append(PlannedMethod(name, _changed(method), recipe.seeds, 0.0))
             continue
@@ -183,6 +188,13 @@ def planned(run: ResolvedRun, began: float | None = None) -> RunPlan:
         _largest_memory(), time.perf_counter() - start,
         0 if run.folds is None else run.folds.count, recipe.minutes,
     )  # fmt: skip
+
+
+def _asking(method: Method, run: ResolvedRun) -> str:
+    """Return what a method would ask an endpoint."""
+    rows = len(run.tested) + (0 if run.folds else len(run.splits.validation))
+    of = f"{getattr(method, 'model', '')} at {getattr(method, 'url', '')}"
+    return f"asks {of} about {counted(rows, 'text')} within its budget; nothing was sent"
 
 
 def is_long(recipe: Recipe, splits: Splits) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -71,3 +72,21 @@ def predicted_in(
     run = Run.open(path)
     found = predicted_of(run, method or run.best, part)
     return replace(found, predictions=found.predictions.with_positive(positive))
+
+
+def of_shared_rows(sets: Mapping[str, Predicted]) -> dict[str, Predicted]:
+    """Return methods of one run on the rows that all have; anything else as it is.
+
+    A method that asks an endpoint has a sample of the rows where its budget ended.
+    """
+    if None in (runs := {of.run for of in sets.values()}) or len(runs) > 1:
+        return dict(sets)
+    shared = set.intersection(*(set(of.predictions.ids) for of in sets.values()))
+    found = {}
+    for name, of in sets.items():
+        rows = [row for row, row_id in enumerate(of.predictions.ids) if row_id in shared]
+        texts = None if of.texts is None else tuple(of.texts[row] for row in rows)
+        is_whole = len(rows) == len(of.predictions)
+        chosen = of.predictions if is_whole else of.predictions.select(rows)
+        found[name] = replace(of, predictions=chosen, texts=texts)
+    return found

@@ -144,7 +144,7 @@ class Recipe:
         split: how to divide it.
         methods: the methods by the names of their leaderboard entries and folders: letters,
             digits, `_`, `-` and `.`. The baselines come first, and are added if missing; methods
-            that combine others come last.
+            that ask an endpoint come after those that compute, and those that combine others last.
         seed: seed of every random choice, from 0 to 2**32 - 1.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         metric: the metric that chooses on validation rows, "macro_f1" by default.
@@ -205,7 +205,7 @@ class Recipe:
             self._check_minutes()
         methods = {name: self._checked(name, method) for name, method in self.methods.items()}
         every = ladder(BASELINES) | methods
-        in_order = sorted(every, key=lambda name: every[name].combines)
+        in_order = sorted(every, key=lambda name: (every[name].combines, every[name].pays_per_text))
         object.__setattr__(self, "methods", {name: every[name] for name in in_order})
 
     def _check_minutes(self) -> None:

@@ -175,7 +175,8 @@ class Timetable:
         if (left := self._seconds_for(share)) <= least:
             return Turn(name, skipped=f"{duration(max(0.0, left))} are left for it")
         few = len(run.splits.train) <= 2 * SAMPLES[1] and run.folds is None
-        if few and not method.trains_in_steps and self._seconds_for(share) > PLENTY:
+        is_cheap = not (method.trains_in_steps or method.pays_per_text)
+        if few and is_cheap and self._seconds_for(share) > PLENTY:
             return Turn(name)
         assert self._deadline is not None
         ends = Deadline.after(left, self._deadline.clock)

@@ -22,6 +22,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
 from finetext.core.text_columns import join
 from finetext.core.types import LabelScheme
+from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
 from finetext.models.folder import best_model, card_of, provenance
 from finetext.models.hub import model_folder
@@ -170,9 +171,11 @@ class ServedModel:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """The default attribution method, or occlusion if a package is missing."""
+        """The default attribution method; occlusion if a package is missing, or an LLM is asked."""
         from finetext.diagnosis.explain import GRADIENTS, choose_explainer
 
+        if isinstance(self.classifier, LlmClassifier):
+            return choose_explainer(self.classifier, "occlusion")
         usual = choose_explainer(self.classifier)
         if usual.way != GRADIENTS or find_spec("captum") is not None:
             return usual

@@ -1,7 +1,8 @@
-"""Arrays that are costly to compute, kept in the cache folder under the hash of what made them."""
+"""What is costly to get, kept in the cache folder under the hash of what made it."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.storage.files import replaced_file
+from finetext.storage.files import replaced_file, write_json
 
 MOST_BYTES: Final = 4 * 2**30  # on disk for arrays of one kind; the least recently used go first
 OLDEST_PART: Final = 86_400.0  # seconds after which a killed process must have left the file
@@ -37,6 +38,29 @@ def kept(cache: Path | None, kind: str, key: str, make: Callable[[], Arrays]) ->
             save_file({name: np.ascontiguousarray(of) for name, of in arrays.items()}, beside)
         _make_room(path.parent)
     return arrays
+
+
+def kept_json(cache: Path, kind: str, key: str) -> dict[str, Any] | None:
+    """Return what `keep_json` wrote; None if there is nothing that can be read."""
+    with suppress(OSError, ValueError):
+        value = json.loads(_place_of(cache, kind, key).read_text(encoding="utf-8"))
+        return value if isinstance(value, dict) else None
+    return None
+
+
+def keep_json(cache: Path, kind: str, key: str, value: dict[str, Any]) -> None:
+    """Write JSON under the hash of what it depends on; it stays until a person removes it.
+
+    Raises an OSError, as what was paid for must not be lost unnoticed.
+    """
+    path = _place_of(cache, kind, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, value)
+
+
+def _place_of(cache: Path, kind: str, key: str) -> Path:
+    """Return a file in one of 256 folders, as some file systems are slow with many in one."""
+    return cache / kind / key[:2] / f"{key}.json"
 
 
 def _make_room(folder: Path) -> None:
