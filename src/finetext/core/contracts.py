@@ -153,12 +153,15 @@ class Method(ABC):
             that does not learns from all rows of a cross-validated run, and gets no others.
         combines: whether it learns from no text but combines what other methods learned, which it
             gets as `FitContext.members`. It is fitted last, and no method combines it.
+        learns: whether it learns anything of a run. One that does not stands on the leaderboard for
+            comparison: it is never chosen, combined or fitted again.
     """
 
     name: ClassVar[str]
     trains_in_steps: ClassVar[bool] = False
     needs_validation: ClassVar[bool] = True
     combines: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
 
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
         """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.

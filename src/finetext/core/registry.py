@@ -23,6 +23,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "probe": "finetext.methods.probe:Probe",
         "finetune": "finetext.methods.finetune:Finetune",
         "blend": "finetext.methods.blend:Blend",
+        "teacher": "finetext.methods.teacher:Teacher",
     },
     "classifiers": {
         "majority": "finetext.methods.majority:MajorityClassifier",

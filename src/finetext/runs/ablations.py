@@ -81,12 +81,15 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
 
 
 def members_in(recipe: Recipe) -> list[str]:
-    """Return the methods that another one may combine: no majority class, no ablation baseline."""
+    """Return the methods that another one may combine.
+
+    The majority class is none of them, nor is what learns nothing or is an ablation baseline.
+    """
     left_out = set(ablation_baselines(recipe).values())
     return [
         name
         for name, method in recipe.methods.items()
-        if not (method.combines or method.name == MAJORITY or name in left_out)
+        if method.learns and not (method.combines or method.name == MAJORITY or name in left_out)
     ]
 
 

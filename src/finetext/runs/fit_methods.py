@@ -110,14 +110,15 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
 class Made:
     """A calibrated classifier, its predictions, seconds of fitting, and rows/s.
 
-    `learned_from` are the rows that it learned from, `chosen_on` others that chose its checkpoint.
+    `learned_from` are the rows that it learned from, None for one that learned nothing here;
+    `chosen_on` are others that chose its checkpoint.
     """
 
     classifier: Classifier
     predictions: Mapping[SplitName, Predictions]
     seconds: float
     speed: float
-    learned_from: int
+    learned_from: int | None
     chosen_on: int
     folds: FoldPredictions | None = None
 
@@ -147,11 +148,13 @@ def keep_method(
 
 
 def _made_by(method: Method, started: Started) -> dict[str, Any]:
+    weak = started.recipe.weak
     return {
         "method": method.name,
         "hyperparameters": hyperparameters(method),
         "seed": started.context.seed,
         "content_hash": started.recipe.content_hash,
+        **({} if weak is None or not method.learns else {"weak_labels": to_json(weak)}),
     }
 
 
@@ -254,7 +257,9 @@ def fit(
         classifier = method.fit(train, to_fit_on, first)
         chosen_on = len(validation) if method.needs_validation else 0
         on_validation = None
-        if folds is None:
+        if not method.learns and folds is None:
+            on_validation = predict(classifier, validation)
+        elif folds is None:
             classifier, on_validation = calibrated(classifier, validation, decide, kept)
         else:
             classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
@@ -282,7 +287,8 @@ def fit(
         speed = len(some) / (time.perf_counter() - start)
     say_target(name, classifier, context)
     keep_predictions(place, predictions, started)
-    return Made(classifier, predictions, seconds, speed, len(train), chosen_on, folds)
+    learned_from = len(train) if method.learns else None
+    return Made(classifier, predictions, seconds, speed, learned_from, chosen_on, folds)
 
 
 def _calling_it(name: str, method: Method, context: FitContext) -> FitContext:
