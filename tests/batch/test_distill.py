@@ -55,7 +55,7 @@ def people(workplace: Path) -> Path:
 
 
 def distilled(teacher: Path, pool: Any, **options: Any) -> Distilled:
-    options = {"methods": [QUICK], "listener": Listener()} | options
+    options = {"methods": [QUICK], "listener": Listener(), "keep": 1.0} | options
     return finetext.distill(teacher, pool, **options)
 
 
@@ -85,6 +85,7 @@ def test_people_score_what_the_teacher_taught(teacher: Path, pool: Path, people:
 
 def test_weak_labels_are_marked_everywhere(teacher: Path, pool: Path, people: Path) -> None:
     done = distilled(teacher, pool, test=people, keep=0.5)
+    assert done.weak.keep == 0.5
     assert done.weak.rows == 30
     assert done.weak.texts == 62
     said = "30 of 62 texts of pool.csv are training rows with weak labels, which the model teacher"
@@ -209,6 +210,16 @@ def test_what_cannot_be_distilled_is_said_and_nothing_is_written(
     with pytest.raises(error, match=message):
         distilled(teacher, pool, **{"test": people, **options})
     assert set(Path().iterdir()) == before
+
+
+def test_a_teacher_is_called_by_its_run_and_method(
+    people: Path, pool: Path, workplace: Path
+) -> None:
+    run = finetext.train(people, QUICK, out=workplace / "reviews", listener=Listener())
+    done = distilled(run.folder / "tfidf", pool, out=workplace / "student")
+    assert done.weak.teacher == "reviews/tfidf"
+    with pytest.raises(RecipeError, match=r"give teacher\.save\(FOLDER\)"):
+        finetext.distill(done.classifier(), pool)  # type: ignore[arg-type]
 
 
 def test_a_teacher_of_several_labels_a_text_is_refused(

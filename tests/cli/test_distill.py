@@ -39,20 +39,22 @@ def files(workplace: Path, topics: Dataset) -> tuple[str, ...]:
 def test_student_and_teacher_are_compared(command: Command, files: tuple[str, ...]) -> None:
     seen = command("distill", *files, "--test", "people.csv", *QUICK)
     assert "36 human-labeled rows 12 are validation rows, and 24 are test rows" in seen.err
-    assert "weak labels: 36 training rows of 36 texts of the pool" in seen.err
+    assert "weak labels: 27 training rows of 36 texts of the pool" in seen.err
     said = " ".join(seen.out.split())
-    assert "36 of 36 texts of pool.txt are training rows with weak labels, which the model" in said
+    assert "27 of 36 texts of pool.txt are training rows with weak labels, which the model" in said
     assert "tfidf is not shown to differ from its teacher in macro F1 on the same test" in said
     assert "For 1,000 texts it takes" in said
     assert "report: runs/pool-distilled/report.html" in said
     again = command("distill", *files, "--test", "people.csv", *QUICK, "--resume", "--json")
     told = json.loads(again.out)
     assert told["run"] == "runs/pool-distilled"
-    assert told["weak_labels"]["kept"] == {"food": 12, "money": 12, "sport": 12}
+    assert told["weak_labels"]["kept"] == {"food": 9, "money": 9, "sport": 9}
     assert set(told["comparisons"]) == {"majority", "teacher"}
     shown = command("show", "runs/pool-distilled").out
     assert "tfidf is not shown to differ from its teacher" in " ".join(shown.split())
     assert "with weak labels" in command("info", "runs/pool-distilled").out
+    scored = command("evaluate", "teacher", "runs/pool-distilled/data.parquet", status=2)
+    assert "27 evaluated rows would have weak labels" in scored.err
 
 
 def test_without_people_only_a_model_is_written(command: Command, files: tuple[str, ...]) -> None:

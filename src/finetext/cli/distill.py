@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from finetext.cli import options
 from finetext.cli.options import Output, Training, argument, option
-from finetext.core.types import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from finetext.core.contracts import Listener
@@ -36,9 +35,9 @@ def distill(
     *,
     chosen: Distilling,
     keep: Annotated[
-        float, option("SHARE", "Most confident texts of each label; 1 keeps all.")
-    ] = 1.0,
-    least: Annotated[float, option("NUMBER", "Least confidence.")] = 0.0,
+        float | None, option("SHARE", "Most confident texts of each label; default 0.75.")
+    ] = None,
+    least: Annotated[float | None, option("NUMBER", "Least confidence; default 0.")] = None,
     methods: options.Methods = None,
     minutes: Annotated[float | None, option("NUMBER", "End in time, with less if need be.")] = None,
     out: options.RunOut = None,
@@ -50,12 +49,16 @@ def distill(
     from finetext.cli import arguments
     from finetext.cli.arguments import MethodOptions
     from finetext.cli.train import show_run_of
+    from finetext.core.types import SPLIT_NAMES
     from finetext.report.rendering import wrapped
     from finetext.runs.pipeline import Place
     from finetext.storage.codec import to_json
 
-    human = {name: of for name in SPLIT_NAMES if (of := getattr(chosen, name)) is not None}
-    lesson = Lesson(str(teacher), pool, human, keep, least)
+    parts = {name: getattr(chosen, name) for name in SPLIT_NAMES}
+    human: dict[str, str] = {name: of for name, of in parts.items() if of is not None}
+    chosen_by = {"keep": keep, "least": least}
+    given = {name: of for name, of in chosen_by.items() if of is not None}
+    lesson = Lesson(str(teacher), pool, human, **given)
     alone = replace(chosen, train=None, validation=None, test=None)
     asked = arguments.asked_recipe(pool, alone, MethodOptions(methods), minutes=minutes)
     done: list[Distilled] = []

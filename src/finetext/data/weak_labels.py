@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from finetext.core.errors import DataError
-from finetext.core.types import Dataset
 from finetext.core.wording import counted
-from finetext.data.rows import Batch
+
+if TYPE_CHECKING:
+    from finetext.core.types import Dataset
+    from finetext.data.rows import Batch
 
 STATUS: Final = "label_status"
 WEAK: Final = "weak"
