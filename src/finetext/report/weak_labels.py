@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.core.wording import duration, ends, number, p_value, signed
 from finetext.data.weak_labels import WeakLabels
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.estimates import SIGNIFICANT
-from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.evaluation.leaderboard import LeaderboardEntry, over_seeds
 from finetext.report.rendering import Cell, Table, count, metric_title, share
 
 TEACHER: Final = "teacher"
@@ -29,22 +30,26 @@ def teacher_line(
     if TEACHER not in by_name or TEACHER not in comparisons:
         return ""
     compared, title = comparisons[TEACHER], metric_title(metric)
-    value, low, high = (-of for of in _three(compared.difference))
-    difference = Score(value, high, low, compared.n)
-    shown = f"is {'better' if value > 0 else 'worse'} than its teacher"
+    behind = compared.difference  # of the teacher
+    difference = Score(-behind.value, -behind.high, -behind.low, behind.n)
+    is_better = (difference.value > 0) == bool(load("metrics", metric).higher_is_better)
+    shown = f"is {'better' if is_better else 'worse'} than its teacher"
     if not compared.p_value < SIGNIFICANT:
         shown = "is not shown to differ from its teacher"
-    scores = [number(by_name[of].metrics["test"][metric].value) for of in (best, TEACHER)]
+    scores = [number(_mean(by_name[of], metric)) for of in (best, TEACHER)]
+    over = f" over {compared.seeds} seeds" if compared.seeds > 1 else ""
     costs = [duration(_A_THOUSAND / by_name[of].rows_per_second) for of in (best, TEACHER)]
     return (
-        f"{best} {shown} in {title} on the same test rows: {scores[0]} and {scores[1]}, a "
+        f"{best} {shown} in {title} on the same test rows{over}: {scores[0]} and {scores[1]}, a "
         f"difference of {signed(difference.value)} {ends(difference, '+.3f')}, p "
         f"{p_value(compared.p_value)}. For 1,000 texts it takes {costs[0]}, the teacher {costs[1]}."
     )
 
 
-def _three(of: Score) -> tuple[float, float, float]:
-    return of.value, of.low, of.high
+def _mean(entry: LeaderboardEntry, metric: str) -> float:
+    """Return the score on test rows, the mean over several seeds."""
+    over = over_seeds(entry, metric)
+    return entry.metrics["test"][metric].value if over is None else over[0]
 
 
 def weak_table(weak: WeakLabels) -> Table:
