@@ -58,6 +58,9 @@ def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.Mo
     pair = [(n, row, coder) for n, row in enumerate(rows) for coder in "AB"]
     coded = [f"{t},{'neg' if n < 6 and c == 'B' else label},{c}" for n, (t, label, _), c in pair]
     Path("coded.csv").write_text("\n".join(["text,label,coder", *coded]) + "\n")
+    plots = [f"{word} actors, and a plot for children of {n}" for n in range(20)
+             for word in ("great", "awful")]  # fmt: skip
+    Path("unlabeled.csv").write_text("\n".join(["text", *(f'"{plot}"' for plot in plots)]) + "\n")
     Path("lines.txt").write_text("a fine film\na dull film\n")
     shutil.copytree(finished, Path("runs") / "reviews")
     return workplace

@@ -16,6 +16,7 @@ from typing import Any, Final
 from finetext.core import __version__ as __version__
 
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
+    "batch.distill": ("Distilled", "distill"),
     "batch.predict_file": ("predict_file",),
     "core.contracts": ("Classifier", "Listener", "Method", "predict"),
     "core.errors": ("FinetextError",),

@@ -1,5 +1,6 @@
 """What type checkers see; `__init__.py` imports each name when it is first used."""
 
+from finetext.batch.distill import Distilled, distill
 from finetext.batch.predict_file import predict_file
 from finetext.core import __version__
 from finetext.core.contracts import Classifier, Listener, Method, predict
@@ -65,6 +66,7 @@ __all__ = [
     "Converted",
     "CurveSettings",
     "Dataset",
+    "Distilled",
     "ExportTerms",
     "Exported",
     "FeatureMatrix",
@@ -108,6 +110,7 @@ __all__ = [
     "confusion",
     "convert",
     "correct_base_rates",
+    "distill",
     "evaluate",
     "explain",
     "explore",

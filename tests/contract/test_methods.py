@@ -19,6 +19,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset
 from finetext.evaluation.calibration import tempered
+from finetext.methods.teacher import Teacher
 from finetext.runs.recipe import Recipe
 
 ENDPOINT = LlmServer()
@@ -84,6 +85,7 @@ def case(
     topics: Dataset,
     mixed_topics: Dataset,
     make_dataset: Callable[..., Dataset],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Case:
     if request.param == "one label":
         odd: list[Any] = [ODD_NAMES[label] for label in topics.labels]
@@ -94,6 +96,10 @@ def case(
 
     def fit(seed: int) -> Classifier:
         method, context = made(name, tiny_encoder), FitContext(seed=seed, device="cpu")
+        if isinstance(method, Teacher):
+            saved = tmp_path_factory.mktemp("teacher") / "model"
+            made("tfidf", tiny_encoder).fit(train, train, context).save(saved)
+            method = Teacher(str(saved))
         if method.combines:
             context = dataclasses.replace(context, members=members(tiny_encoder, train, context))
         return method.fit(train, train.select(range(9)), context)

@@ -12,6 +12,7 @@ from finetext.__main__ import STOPPED
 from finetext.cli import options
 from finetext.cli.compare import compare, precision_recall
 from finetext.cli.data import agreement, explore, label_errors
+from finetext.cli.distill import distill
 from finetext.cli.encoders import adapt, convert, features, generate, models, pretrain, tokens
 from finetext.cli.evaluate import confusion, errors, evaluate, slices
 from finetext.cli.explain import explain
@@ -44,6 +45,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     'predict runs/reviews "What a film!"': predict,
     'plot runs/reviews "What a film!"': plot,
     "classify news.csv --labels sports,politics,science": classify,
+    "distill news-model unlabeled.csv --test labeled.csv": distill,
     "models --json": models,
     "show runs/reviews --results 10": show,
     "compare runs/reviews --against tfidf": compare,

@@ -83,6 +83,7 @@ def recipe_values(
     source = _source(given["data"]["source"], _table(values, "data").get("source"))
     if any(given["data"]["source"].values()):
         _table(values, "data").pop("content_hash", None)
+        values.pop("weak", None)
     for key, value in {**given, "data": {**given["data"], "source": source}}.items():
         if isinstance(value, Mapping):
             there = {name: of for name, of in value.items() if of is not None}

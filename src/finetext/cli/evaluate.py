@@ -44,6 +44,7 @@ def evaluate(
     from finetext.cli import arguments
     from finetext.core.contracts import predict
     from finetext.data.read import read
+    from finetext.data.weak_labels import refuse_weak
     from finetext.evaluation.consistency import consistency
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
@@ -61,6 +62,7 @@ def evaluate(
     dataset = read(data, settings=replace(how, positive=None))
     screen.say(dataset.description)
     screen.findings(dataset.findings)
+    refuse_weak(dataset, "evaluated")
     predictions = predict(classifier, dataset)
     gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
     label = classifier.scheme.positive_class

@@ -11,11 +11,13 @@ from finetext.cli.options import Output, RunTraining, SplitTraining, flag, optio
 from finetext.core.errors import FinetextError, RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from finetext.core.console import Screen
+    from finetext.core.contracts import Listener
     from finetext.core.types import LabelScheme
     from finetext.report.verdict import Verdict
     from finetext.runs.checkpoints import Checkpoint
-    from finetext.runs.recipe import Recipe
     from finetext.runs.run import Run
     from finetext.training.rate_finder import RateCurve
 
@@ -68,16 +70,20 @@ def train(
     if dry_run:
         found = plan(asked, listener=output.screen(asked.source).listener)
         output.show(found.to_json() | {"seconds": found.seconds}, found.lines())
-    else:
-        _train_and_show(asked, out, resume, output)
-
-
-def _train_and_show(asked: Recipe, out: Path | None, resume: bool, output: Output) -> None:
-    """Print the leaderboard as soon as it is known, and the rest when the run is finished."""
+        return
     from finetext.runs.pipeline import Place, train_recipe
     from finetext.runs.timetable import beginning_of_command
 
-    screen, shown = output.screen(asked.source), list[Path]()
+    began, into = beginning_of_command(), Place(out, resume)
+    show_run_of(lambda hears: train_recipe(asked, None, into, hears, began), asked.source, output)
+
+
+def show_run_of(train: Callable[[Listener], Run | None], source: object, output: Output) -> None:
+    """Print the leaderboard as soon as it is known, and the rest when the run is finished.
+
+    `train` returns None if it trained without a run, and said what came of it.
+    """
+    screen, shown = output.screen(source), list[Path]()
 
     def scored(run: Run) -> None:
         if not output.as_json:
@@ -87,11 +93,10 @@ def _train_and_show(asked: Recipe, out: Path | None, resume: bool, output: Outpu
 
     with screen.watching():
         listener = replace(screen.listener, scored=scored)
-        began = beginning_of_command()
-        run = train_recipe(asked, None, Place(out, resume), listener, began)
-    if shown:
+        run = train(listener)
+    if shown and run is not None:
         _show_rest(run)
-    else:
+    elif run is not None:
         _show_run(run, screen, output.as_json)
 
 
@@ -143,12 +148,13 @@ def show(
 
 
 def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
-    from finetext.runs.stored_splits import stored_agreement
+    from finetext.runs.stored_splits import stored_agreement, stored_weak_labels
     from finetext.storage.codec import to_json
 
     if as_json:
         scheme = _scheme_of(run)
         people = stored_agreement(run.folder) if scheme else None
+        weak = stored_weak_labels(run.folder) if scheme else None
         screen.json({
             "run": str(run.folder),
             "verdict": (found := _verdict_on(run)) and found.to_json(),
@@ -159,6 +165,7 @@ def _show_run(run: Run, screen: Screen, as_json: bool) -> None:
             "folds": run.folds,
             "positive": scheme and scheme.positive_class,
             "agreement": people and people.to_json(),
+            "weak_labels": weak and to_json(weak),
             "choice": run.choice and run.choice.to_json(),
             "comparisons": {name: to_json(of) for name, of in run.comparisons.items()},
             "over_seeds": to_json(dict(run.over_seeds)),
@@ -186,7 +193,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
     from finetext.report.agreement import people_line
     from finetext.report.positive import positive_line
     from finetext.report.rendering import wrapped
-    from finetext.runs.stored_splits import stored_agreement
+    from finetext.report.weak_labels import teacher_line
+    from finetext.runs.stored_splits import stored_agreement, stored_weak_labels
 
     scheme = _scheme_of(run)
     if (found := _verdict_on(run)) is not None:
@@ -203,6 +211,10 @@ def _show_scores(run: Run, screen: Screen) -> None:
         print("\n".join(wrapped(learned)))
     for line in board.asked_lines(run.leaderboard):
         print("\n".join(wrapped(line)))
+    if (weak := stored_weak_labels(run.folder) if scheme else None) is not None:
+        print("\n".join(wrapped(f"{weak.words()}.")))
+    if taught := teacher_line(run.leaderboard, run.comparisons, run.best, run.metric):
+        print("\n".join(wrapped(taught)))
     if differs := board.majority_line(run.leaderboard, found):
         print("\n".join(wrapped(differs)))
     if said := scheme and positive_line(scheme):

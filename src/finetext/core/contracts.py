@@ -156,6 +156,8 @@ class Method(ABC):
         combines: whether it learns from no text but combines what other methods learned, which it
             gets as `FitContext.members`. It is fitted last, and no method combines it.
         is_baseline: whether it is there to be compared with only, so that no method combines it.
+        learns: whether it learns anything of a run. One that does not stands on the leaderboard for
+            comparison: it is never chosen, combined or fitted again.
     """
 
     name: ClassVar[str]
@@ -164,6 +166,7 @@ class Method(ABC):
     pays_per_text: ClassVar[bool] = False
     combines: ClassVar[bool] = False
     is_baseline: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
 
     def check(self, scheme: LabelScheme | None = None) -> None:  # noqa: B027 (most need no check)
         """Raise a `FinetextError` if it cannot be fitted; called before anything is trained.

@@ -25,6 +25,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "fewshot": "finetext.methods.fewshot:FewShot",
         "finetune": "finetext.methods.finetune:Finetune",
         "blend": "finetext.methods.blend:Blend",
+        "teacher": "finetext.methods.teacher:Teacher",
     },
     "classifiers": {
         "majority": "finetext.methods.majority:MajorityClassifier",

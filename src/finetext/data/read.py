@@ -46,6 +46,7 @@ from finetext.data.rows import (
     unused_settings,
 )
 from finetext.data.sources import file_at, files_below
+from finetext.data.weak_labels import STATUS, statuses_in
 
 if TYPE_CHECKING:
     import datasets
@@ -207,7 +208,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     columns |= {"group": column(chosen.group)} if chosen.group is not None else {}
     splits, noticed = _ready_made(batches, chosen.split, settings)
     chosen = replace(chosen, split=chosen.split if splits else None)
-    columns |= {"split": list(splits)} if splits else {}
+    columns |= ({"split": list(splits)} if splits else {}) | statuses_in(batches)
     findings += noticed
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details, annotations = None, None, "", None
@@ -376,7 +377,7 @@ def _table(
     scheme: LabelScheme | None,
     findings: list[Finding],
 ) -> datasets.Dataset:
-    """The table of a `Dataset`, with the columns id, text, and label, group and split if any."""
+    """The table of a `Dataset`, with the columns id and text, and the others that there are."""
     import datasets
     import pyarrow as pa
 
@@ -394,7 +395,6 @@ def _table(
             message = f"{counted(len(alone), 'row')} {have} no group: each is a group by itself"
             findings.append(Finding("warning", "no-group", message, alone[:ROWS_SHOWN]))
         values["group"] = [f"(row {one})" if group is None else group for one, group in pairs]
-    if "split" in columns:
-        values["split"] = columns["split"]
+    values |= {name: columns[name] for name in ("split", STATUS) if name in columns}
     arrays = {name: as_array(of, lists.get(name, pa.string())) for name, of in values.items()}
     return datasets.Dataset(pa.table(arrays))

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import terminal, wording
 from finetext.core.decision import Decision
+from finetext.core.errors import ModelError
 from finetext.core.registry import load, table
 from finetext.core.text_columns import PAIR, as_one, join
+from finetext.data.weak_labels import WeakLabels
 from finetext.evaluation.leaderboard import TextsRead
 from finetext.storage.codec import from_json
 from finetext.training.truncation import HEAD_SHARE, HEAD_TAIL
@@ -83,6 +85,7 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "title": title,
         "name": name,
         "made": made,
+        "weak": (weak := weak_labels_of(described)) and weak.renamed(escaped),
         "kind": _KINDS.get(str(described["classifier"]), escaped(described["classifier"])),
         "kinds": _KINDS,
         "positive": _positive(described),
@@ -114,6 +117,12 @@ def _example(described: Mapping[str, Any], is_ours: bool) -> str:
         is_pipeline = described["classifier"] == "transformer"
         return json.dumps(dict(zip(PAIR, texts, strict=True))) if is_pipeline else str(tuple(texts))
     return json.dumps(as_one(join(texts)))
+
+
+def weak_labels_of(described: Mapping[str, Any]) -> WeakLabels | None:
+    """Return where the weak labels that a model learned from are from; None if it had none."""
+    weak = described.get("provenance", {}).get("weak_labels")
+    return None if weak is None else from_json(WeakLabels, weak, "weak_labels", ModelError)
 
 
 def _positive(described: Mapping[str, Any]) -> str | None:
@@ -315,6 +324,8 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
     folds, said = int(record.get("folds", 0)), list[str]()
     scored = wording.rows_of(wording.part_in_words("test", folds))
     chosen_on = "out-of-fold predictions" if folds else "validation rows"
+    if (weak := weak_labels_of(described)) is not None and not weak.is_scored:
+        chosen_on = "rows with weak labels"
     if temperature != 1:
         said.append(
             f"Temperature scaling: the logits were divided by {temperature:.3g}, chosen on "

@@ -21,7 +21,7 @@ from finetext.core.wording import (
     size,
     speed,
 )
-from finetext.models.card import decision_sentences, reading_sentences
+from finetext.models.card import decision_sentences, reading_sentences, weak_labels_of
 from finetext.models.exporters import Compared, speed_in_words
 from finetext.models.info import About
 from finetext.report.rendering import aligned, metric_title, score
@@ -54,6 +54,7 @@ def model_lines(about: About) -> list[str]:
     )
     named, kind = base.get("model") or base.get("name"), base.get("kind")
     sentences = decision_sentences(described) if described else []
+    weak = weak_labels_of(described)
     seconds = record.get("costs", {}).get("seconds_to_train")
     device = record.get("machine", {}).get("device")
     version = f"finetext {described.get('finetext_version')}, {described.get('created')}"
@@ -71,6 +72,7 @@ def model_lines(about: About) -> list[str]:
         "decision": " ".join(sentences).replace("\\", "").replace("`", ""),
         "data": data.get("hub") or data.get("name"),
         "rows": _rows(record),
+        "weak": weak and weak.words(),
         "content": known.get("content_hash"),
         "training": seconds is not None and duration(seconds) + (f" on {device}" if device else ""),
         "made by": "created" in described and version,

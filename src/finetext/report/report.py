@@ -11,6 +11,7 @@ from finetext.core import wording
 from finetext.core.registry import load, names
 from finetext.core.types import ColumnRole, Finding, Predicted, Predictions, Score
 from finetext.core.wording import counted
+from finetext.data.weak_labels import WeakLabels
 from finetext.diagnosis.curve import Curve
 from finetext.diagnosis.explain import ClassWords
 from finetext.diagnosis.explore import Lengths
@@ -50,6 +51,7 @@ from finetext.report.shares import class_table
 from finetext.report.text_map import MOST_DOTS, MapView, map_view
 from finetext.report.verdict import Judged, class_in_words, verdict_on
 from finetext.report.verdict_chart import verdict_chart
+from finetext.report.weak_labels import teacher_line, weak_table
 from finetext.storage.files import write_text
 
 _FUNCTIONS: Final = (
@@ -110,6 +112,7 @@ class ReportData:
     choice: Choice | None = None
     over_seeds: Mapping[str, Score] = field(default_factory=dict)
     agreement: Agreement | None = None
+    weak: WeakLabels | None = None
     diagnoses: Diagnoses = field(default_factory=Diagnoses)
 
 
@@ -153,6 +156,8 @@ def render(data: ReportData) -> str:
         "reading": reading_line(data.entries, data.folds),
         "people": data.agreement and people_line(data.agreement, len(trusted or ())),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
+        "taught": teacher_line(data.entries, data.comparisons, data.best, data.metric),
+        "weak_table": data.weak and weak_table(data.weak),
         "scored": scored,
         **_of_test_rows(data, trusted),
         "paid": [

@@ -83,14 +83,16 @@ def ablation_baselines(recipe: Recipe) -> dict[str, str]:
 def members_in(recipe: Recipe) -> list[str]:
     """Return the methods that another one may combine: no baseline, of ablation or otherwise.
 
-    Nor one that asks an endpoint: a blend that does would cost as much for each text, and few rows
-    may have its answers.
+    Nor one that learns nothing, or asks an endpoint: a blend that does would cost as much for each
+    text, and few rows may have its answers.
     """
     left_out = set(ablation_baselines(recipe).values())
     return [
         name
         for name, method in recipe.methods.items()
-        if not (method.combines or method.is_baseline or method.pays_per_text or name in left_out)
+        if method.learns
+        and not (method.combines or method.is_baseline or method.pays_per_text)
+        and name not in left_out
     ]
 
 

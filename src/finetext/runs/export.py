@@ -48,7 +48,7 @@ from finetext.storage.files import check_new_folder, write_json
 from finetext.storage.unfinished import recover
 
 COMPARISON: Final = "export.json"
-_MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash")
+_MADE_BY: Final = ("method", "hyperparameters", "seed", "content_hash", "weak_labels")
 _LEARNED: Final = ("learned_from", "chosen_on")
 _RECORDED: Final = (
     "title", "data", "base", "base_rates", "findings", "folds", "machine", *_LEARNED,

@@ -29,7 +29,7 @@ from finetext.runs.adapting import adaptation_findings
 from finetext.runs.blending import findings_of_left_out, is_hedge, is_left_out
 from finetext.runs.fit_methods import FittedMethod, Started
 from finetext.runs.folder import record_models
-from finetext.runs.recipe import ADAPTED
+from finetext.runs.recipe import ADAPTED, MAJORITY
 from finetext.runs.reporting import diagnose, report_data
 from finetext.runs.run import Run, resume_command
 from finetext.runs.seeds import predictions_of_seeds
@@ -131,7 +131,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     noticed = [*unfinished, *started.noticed, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
     noticed += findings_of_left_out(started)
-    of_best, methods = fitted[best].predictions, len(_candidates(started, fitted)) or 1
+    of_best, methods = fitted[best].predictions, len(_candidates(started, fitted))
     if not folds:  # whose rows are all out-of-fold, so there is no gap between two splits
         both = of_best["validation"], of_best["test"]
         gap = validation_test_gap(best, *both, recipe.metric, methods)
@@ -183,7 +183,7 @@ def _best(started: Started, fitted: Fitted) -> str:
     def rank(name: str) -> list[float]:
         return [goodness(name, of) for of in (metric, log_loss)]
 
-    return max(_candidates(started, fitted) or fitted, key=rank)
+    return max(_candidates(started, fitted), key=rank)
 
 
 def _choice(
@@ -194,8 +194,8 @@ def _choice(
     Adapting or pretraining an encoder is a cost of the methods that use it.
     """
     recipe, folder = started.recipe, started.folder
-    candidates = _candidates(started, fitted) or [best]
-    baseline = _baseline(started, candidates, fitted)
+    candidates = _candidates(started, fitted)
+    baseline = _baseline(started, fitted)
     cost = _cost(started, fitted)
     shown = {name: one for name, one in fitted.items() if name in (*candidates, baseline)}
     on_validation = predictions_of_seeds(shown, "validation", folder)
@@ -209,8 +209,8 @@ def _choice_by_folds(
 ) -> Choice:
     """Return the choice by cross-validation on all rows, which no other rows can confirm."""
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
-    candidates = _candidates(started, fitted) or [best]
-    baseline = _baseline(started, candidates, fitted)
+    candidates = _candidates(started, fitted)
+    baseline = _baseline(started, fitted)
 
     def lead(name: str, other: str) -> Estimate:
         found = folds[name].minus(folds[other], metric.name)
@@ -242,26 +242,28 @@ def _cost(started: Started, fitted: Fitted) -> dict[str, float]:
 
 
 def _candidates(started: Started, fitted: Fitted) -> list[str]:
-    """Return the methods to choose from: no majority class, and none that has a sample of rows.
+    """Return the methods to choose from; the majority class only if none learns more.
 
-    Chance would decide more about the latter, which is on the leaderboard all the same.
+    None that has a sample of the rows is among them: chance would decide more about it.
     """
     methods = started.recipe.methods
-    return [
+    found = [
         name
         for name, one in fitted.items()
-        if methods[name].name != "majority" and not one.entry.sampled
+        if methods[name].learns and methods[name].name != MAJORITY and not one.entry.sampled
     ]
+    return found or list(fitted)[:1]
 
 
 def _pays(started: Started, name: str) -> bool:
     return started.recipe.methods[name].pays_per_text
 
 
-def _baseline(started: Started, candidates: Sequence[str], fitted: Fitted) -> str | None:
-    """Return the majority class, unless there is nothing else to choose."""
-    others = [name for name in fitted if name not in candidates]
-    return next((of for of in others if started.recipe.methods[of].name == "majority"), None)
+def _baseline(started: Started, fitted: Fitted) -> str | None:
+    """Return the name of the majority class; None if it is not fitted, or is a candidate."""
+    methods = {name: started.recipe.methods[name] for name in fitted}
+    found = (name for name, of in methods.items() if of.name == MAJORITY)
+    return next((name for name in found if name not in _candidates(started, fitted)), None)
 
 
 def _written(started: Started, fitted: Fitted, run: Run, with_report: bool = True) -> Run:

@@ -118,14 +118,15 @@ def fit_method(name: str, method: Method, started: Started) -> FittedMethod:
 class Made:
     """A calibrated classifier, its predictions, seconds of fitting, and rows/s.
 
-    `learned_from` are the rows that it learned from, `chosen_on` others that chose its checkpoint.
+    `learned_from` are the rows that it learned from, None for one that learned nothing here;
+    `chosen_on` are others that chose its checkpoint.
     """
 
     classifier: Classifier
     predictions: Mapping[SplitName, Predictions]
     seconds: float
     speed: float
-    learned_from: int
+    learned_from: int | None
     chosen_on: int
     folds: FoldPredictions | None = None
 
@@ -164,11 +165,13 @@ def _rows_of(started: Started) -> dict[str, int]:
 
 
 def _made_by(method: Method, started: Started) -> dict[str, Any]:
+    weak = started.recipe.weak
     return {
         "method": method.name,
         "hyperparameters": hyperparameters(method),
         "seed": started.context.seed,
         "content_hash": started.recipe.content_hash,
+        **({} if weak is None or not method.learns else {"weak_labels": to_json(weak)}),
     }
 
 
@@ -277,7 +280,9 @@ def fit(
             share, drawn = share_of_validation(splits), started.recipe.seed
             on_validation = predict_affordable(classifier, validation, drawn, share)
             of_rule = None if kept is None else np.isin(on_validation.ids, kept.ids)
-            classifier, on_validation = calibrated_by(classifier, on_validation, decide, of_rule)
+            if method.learns:
+                made = calibrated_by(classifier, on_validation, decide, of_rule)
+                classifier, on_validation = made
         else:
             classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
         if fits_again and (ends is None or ends.left > 0):
@@ -306,7 +311,8 @@ def fit(
         speed = rows_per_second(classifier)
     say_target(name, classifier, context)
     keep_predictions(place, predictions, started)
-    return Made(classifier, predictions, seconds, speed, len(train), chosen_on, folds)
+    learned_from = len(train) if method.learns else None
+    return Made(classifier, predictions, seconds, speed, learned_from, chosen_on, folds)
 
 
 def _calling_it(name: str, method: Method, context: FitContext) -> FitContext:

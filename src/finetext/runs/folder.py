@@ -20,6 +20,7 @@ from finetext.core.errors import FinetextError, RunError
 from finetext.core.text_columns import texts_in
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.core.wording import refitted_in_words
+from finetext.data.weak_labels import STATUS
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.agreement import agreement_in
@@ -88,11 +89,17 @@ def data_copy(dataset: Dataset) -> dict[str, list[Any]]:
 
 
 def split_columns(splits: Splits) -> dict[str, list[str]]:
-    """Return the columns of `splits.parquet`: the `id` of each row and its `split`."""
-    return {
+    """Return the columns of `splits.parquet`: `id` and `split` of each row, status of its label.
+
+    The status is there if any row has a weak label.
+    """
+    columns: dict[str, list[str]] = {
         "id": [row for _, part in splits.items() for row in part.ids],
         "split": [name for name, part in splits.items() for _ in range(len(part))],
     }
+    if STATUS in splits.train.table.column_names:
+        columns[STATUS] = [of for _, part in splits.items() for of in part.column(STATUS)]
+    return columns
 
 
 def describe_environment(recipe: Recipe) -> dict[str, Any]:
@@ -137,7 +144,8 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
     # A model folder can leave its run, so neither texts nor folders of the machine are recorded.
     for name, one in fitted.items():
         encoder = encoder_of(recipe.methods[name])
-        others = {of: fitted[of] for of in BASELINES if of in fitted and of != name}
+        beside = [*BASELINES, *(of for of in fitted if not recipe.methods[of].learns)]
+        others = {of: fitted[of] for of in beside if of in fitted and of != name}
         record: dict[str, Any] = {
             "title": f"{folder.resolve().name}: {name}",
             "metric": recipe.metric,

@@ -245,7 +245,7 @@ def _why(asked: Asked, seconds: float) -> str:
 
 def is_free(method: Method) -> bool:
     """Return whether a method takes next to no time of its own."""
-    return isinstance(method, Majority) or method.combines
+    return isinstance(method, Majority) or method.combines or not method.learns
 
 
 def in_order(methods: Mapping[str, Method]) -> dict[str, Method]:

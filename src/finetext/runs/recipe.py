@@ -31,6 +31,8 @@ encoder = "minilm"
 [methods.on-adapted]          # a method that uses the adapted encoder
 method = "finetune"
 encoder = "adapted"
+
+Runs of `finetext distill` have a section [weak] as well, see `finetext.data.weak_labels`.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ from finetext.core.settings import (
     made,
     refuse_unknown,
 )
+from finetext.data.weak_labels import WeakLabels
 from finetext.encoders.catalogue import is_encoder_name
 from finetext.evaluation.deciding import Deciding
 from finetext.storage.locks import RUN_FILES
@@ -91,7 +94,7 @@ FORMERLY: Final[Mapping[str, Mapping[str, Any]]] = {
     "finetune": {"truncation": "head"},
 }
 """What methods did in runs whose recipes do not say whether methods are fitted again."""
-SECTIONS: Final = ("data", "split", "adapt", "decide", "methods")
+SECTIONS: Final = ("data", "split", "adapt", "decide", "weak", "methods")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -170,6 +173,7 @@ class Recipe:
             not where a decision rule has a target, whose assurance is of the model that reached it.
         minutes: how long the run takes from the first row that is read to the report: methods are
             cut or left out to end in time. None (the default) takes the time that it needs.
+        weak: where the weak labels of training rows are from; None (the default) if there are none.
     """
 
     source: str | Mapping[str, str] | None = None
@@ -190,6 +194,7 @@ class Recipe:
     margin: Positive | None = None
     refit: Literal["auto"] | bool = "auto"
     minutes: Minutes | None = None
+    weak: WeakLabels | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
@@ -288,6 +293,8 @@ class Recipe:
         }
         if "adapt" in values:
             top["adapt"] = _adapting(_section(values, "adapt"))
+        if "weak" in values:
+            top["weak"] = made("[weak]", WeakLabels, _section(values, "weak"))
         return made("the recipe", cls, top)
 
     def to_toml(self) -> str:
@@ -314,6 +321,8 @@ class Recipe:
         if self.adapt is not None:
             paths = {"corpus": recorded(self.adapt.corpus), "content_hash": self.adapt.content_hash}
             values["adapt"] = paths | hyperparameters(self.adapt.settings)
+        if self.weak is not None:
+            values["weak"] = dataclasses.asdict(self.weak)
         return tomli_w.dumps(_toml(values | {"methods": methods}))
 
 

@@ -28,7 +28,7 @@ _FOLDER: Final = "again"
 def is_refitted(method: Method, recipe: Recipe, train: Dataset, validation: Dataset) -> bool:
     """Return whether to fit a method again on these rows, once it was fitted on `train` alone."""
     can_be = not method.needs_validation or type(method).refit is not Method.refit
-    if method.combines or not can_be or not len(validation):
+    if method.combines or not (method.learns and can_be and len(validation)):
         return False
     if recipe.refit != "auto":
         return recipe.refit

@@ -35,7 +35,7 @@ from finetext.runs.fit_methods import Started
 from finetext.runs.predictions import stored_folds
 from finetext.runs.recipe import ADAPTED
 from finetext.runs.run import Run, stored_predictions
-from finetext.runs.stored_splits import stored_agreement
+from finetext.runs.stored_splits import stored_agreement, stored_weak_labels
 from finetext.storage.codec import from_json
 from finetext.storage.files import write_json
 from finetext.storage.received import read_received_text
@@ -204,6 +204,7 @@ def report_data(run: Run) -> ReportData:
             environment=environment,
             diagnoses=diagnoses,
             agreement=stored_agreement(folder),
+            weak=stored_weak_labels(folder),
             logs={name: read_log(folder / name / "log.jsonl") for name in logged},
         )
     except FinetextError:

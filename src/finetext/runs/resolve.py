@@ -21,6 +21,7 @@ from finetext.data.read import read as read_data
 from finetext.data.split import all_train
 from finetext.data.split import split as split_rows
 from finetext.data.units import duplicate_lines
+from finetext.data.weak_labels import refuse_weak
 from finetext.diagnosis.data_checks import Material, Reader, check_material, counting_tokens
 from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
@@ -144,12 +145,17 @@ def read_dataset(recipe: Recipe, what: Any, hears: Listener) -> Dataset:
     hears.say(dataset.description)
     for line in role_lines(dataset.roles):
         hears.say(line)
-    return dataset
+    if recipe.weak is None or dataset.scheme is None:
+        return dataset
+    # All labels of the teacher, in its order, whether or not a row has them.
+    return replace(dataset, scheme=replace(dataset.scheme, names=tuple(recipe.weak.given)))
 
 
 def split_dataset(recipe: Recipe, dataset: Dataset, hears: Listener) -> tuple[Recipe, Splits]:
     """Return the recipe with the methods that suit the rows, and the splits of the data."""
     splits = split_rows(dataset, recipe.split, recipe.seed)
+    for name in ("validation", "test"):
+        refuse_weak(splits[name], name)
     recipe, left_out = suited(recipe, splits.train)
     for line in [*duplicate_lines(splits), *left_out]:
         hears.say(line)
@@ -172,6 +178,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
     )  # fmt: skip
     if is_old:  # it took the second label
         dataset = with_affirmative(dataset, None)
+    if folds:
+        refuse_weak(dataset, "cross-validated")
     recipe, splits = split_dataset(recipe, dataset, hears)
     if folds and not any(method.needs_validation for method in recipe.methods.values()):
         splits = all_train(splits, dataset)
@@ -190,6 +198,8 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         findings += _changed("costs-changed", costs, hashes, effect)
     scored = dataset if folds else splits.test
     findings += seen_test_rows(recipe, scored) + data_changed(recipe, dataset)
+    if recipe.weak is not None:
+        findings.append(Finding("note", "weak-labels", f"{recipe.weak.words()}."))
     # As text: a number or boolean may be of a type that a recipe file lacks.
     read = replace(recipe.read, positive=splits.scheme.positive)
     resolved = replace(recipe, decide=decide, read=read, content_hash=dataset.content_hash)
@@ -310,10 +320,13 @@ def context_for(recipe: Recipe, hears: Listener) -> FitContext:
 def run_name(recipe: Recipe) -> str:
     """Return a name for the run folder, after the source."""
     if recipe.source is None:
-        return "run"
+        return "run" if recipe.weak is None else f"{_slug(recipe.weak.pool)}-distilled"
     first = recipe.source if isinstance(recipe.source, str) else next(iter(recipe.source.values()))
-    stem = public_address(first).rstrip("/").removeprefix("hub:").rsplit("/", 1)[-1].split(".")[0]
-    return re.sub(r"[^\w-]+", "-", stem).strip("-") or "run"
+    return _slug(public_address(first).rstrip("/").removeprefix("hub:").rsplit("/", 1)[-1])
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w-]+", "-", name.split(".")[0]).strip("-") or "run"
 
 
 def _corpus(recipe: Recipe, splits: Splits) -> tuple[Corpus | None, list[Finding]]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from finetext.core.errors import DataError, RunError
+from finetext.core.settings import made
 from finetext.core.types import SPLIT_NAMES, Dataset, Splits
 from finetext.data.read import read
+from finetext.data.weak_labels import WeakLabels
 from finetext.diagnosis.curve import NestedShares
 from finetext.evaluation.agreement import Agreement
 from finetext.runs.recipe import Recipe, read_toml
@@ -83,6 +85,15 @@ def stored_agreement(folder: Path) -> Agreement | None:
     except (OSError, ValueError, TypeError) as error:
         raise RunError(f"the run in {folder} is damaged: {path.name}: {error!r}") from None
     return None if found is None else Agreement.from_json(found)
+
+
+def stored_weak_labels(folder: Path) -> WeakLabels | None:
+    """Return where the weak labels of a run are from; None if it has none.
+
+    Raises a RecipeError if recipe.toml is damaged.
+    """
+    values = read_toml(folder / "recipe.toml")
+    return made("[weak]", WeakLabels, values["weak"]) if "weak" in values else None
 
 
 def _changed(folder: Path, source: Any, dataset: Dataset, split_of: Mapping[str, str]) -> str:

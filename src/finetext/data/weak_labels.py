@@ -1,0 +1,103 @@
+"""Weak labels: labels that a model gave to texts, to learn from and never to choose or score on.
+
+The column `label_status` of a table says "weak" of such a row and "human" of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from finetext.core.errors import DataError
+from finetext.core.wording import counted
+
+if TYPE_CHECKING:
+    from finetext.core.types import Dataset
+    from finetext.data.rows import Batch
+
+STATUS: Final = "label_status"
+WEAK: Final = "weak"
+HUMAN: Final = "human"
+
+
+@dataclass(frozen=True)
+class WeakLabels:
+    """Where the weak labels of training rows are from: the section `[weak]` of a recipe.
+
+    Attributes:
+        teacher: name of the model that gave them, without its folder.
+        kind: kind of its classifier, such as "zeroshot".
+        sha256: hash of its files.
+        pool: name of the unlabeled texts.
+        texts: number of these that it read.
+        keep: share of the texts of each label that was asked for, the most confident ones.
+        least: least confidence that was asked for.
+        given: label to the number of texts that it gave it, all its labels in their order.
+        kept: label to the number of these that are training rows.
+        confidence: label to the least confidence among these.
+        is_scored: whether rows that people labeled chose and scored.
+    """
+
+    teacher: str
+    kind: str
+    sha256: str
+    pool: str
+    texts: int
+    keep: float
+    least: float
+    given: Mapping[str, int]
+    kept: Mapping[str, int]
+    confidence: Mapping[str, float]
+    is_scored: bool = True
+
+    @property
+    def rows(self) -> int:
+        """The number of training rows with weak labels."""
+        return sum(self.kept.values())
+
+    def words(self) -> str:
+        """Return in a sentence which training rows have weak labels."""
+        least = min(self.confidence.values(), default=0.0)
+        said = (
+            f"{self.rows:,} of {counted(self.texts, 'text')} of {self.pool} are training rows with "
+            f"weak labels, which the model {self.teacher} ({self.kind}) gave with a confidence of "
+            f"{least:.2f} or more and no person checked"
+        )
+        if self.is_scored:
+            return f"{said}; all rows that choose or score were labeled by people"
+        return (
+            f"{said}; no row that people labeled was given, so nothing says how often it is right, "
+            "and its probabilities are those of agreement with that model"
+        )
+
+    def renamed(self, rename: Callable[[str], str]) -> WeakLabels:
+        """Return it with other names of model, kind and texts, such as escaped ones."""
+        teacher, kind, pool = map(rename, (self.teacher, self.kind, self.pool))
+        return replace(self, teacher=teacher, kind=kind, pool=pool)
+
+    def shares(self) -> dict[str, float]:
+        """Return label to the share of its texts that are training rows, of labels with texts."""
+        return {label: self.kept.get(label, 0) / of for label, of in self.given.items() if of}
+
+
+def statuses_in(batches: Sequence[Batch]) -> dict[str, list[str]]:
+    """Return the column of the status of each label; nothing if no table has it."""
+    known = {WEAK, HUMAN}
+    if not any(STATUS in of.columns and set(of.columns[STATUS]) <= known for of in batches):
+        return {}
+    values = (value for of in batches for value in of.column(STATUS))
+    return {STATUS: [value if value in known else HUMAN for value in values]}
+
+
+def refuse_weak(rows: Dataset, part: str) -> None:
+    """Raise a DataError if a row that chooses or scores has a weak label."""
+    if STATUS not in rows.table.column_names:
+        return
+    weak = [one for one, of in zip(rows.ids, rows.column(STATUS), strict=True) if of == WEAK]
+    if weak:
+        raise DataError(
+            f"{counted(len(weak), f'{part} row')} would have weak labels, that with the id "
+            f"{weak[0]!r} among them ({STATUS} is {WEAK!r}): a score on them is agreement with a "
+            "model, not accuracy. Give rows that people labeled with --validation and --test"
+        )

@@ -1,0 +1,170 @@
+"""The rows of a distillation: texts of a pool with the labels of a model, and rows of people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from finetext.core.arrays import Booleans, Floats, Integers
+from finetext.core.errors import DataError
+from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
+from finetext.core.wording import counted
+from finetext.data.near_duplicates import copies, near_duplicates
+from finetext.data.weak_labels import HUMAN, STATUS, WEAK, WeakLabels
+
+
+@dataclass(frozen=True, eq=False)
+class PoolLabels:
+    """The labels that a model gave the n texts of a pool.
+
+    Attributes:
+        ids: of the rows of the pool.
+        labels: None where the model abstains.
+        confidence: (n,) how probable the model says that the label is.
+        sha256: hash of the model.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+    labels: Sequence[str | None]
+    confidence: Floats
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows:
+    """Which rows of a pool are learned from, (n,), and in words why others are not."""
+
+    rows: Booleans
+    words: str
+
+
+def confident(
+    labels: Sequence[str | None], confidence: Floats, keep: float = 1.0, least: float = 0.0
+) -> Integers:
+    """Return the positions of the rows to learn from, in their order.
+
+    Args:
+        labels: the label of each of n rows, None where the model abstained.
+        confidence: (n,) how probable the model says that the label is.
+        keep: share of the rows of each label, the most confident ones, at least one.
+        least: least confidence.
+    """
+    by_label: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        if label is not None:
+            by_label.setdefault(label, []).append(row)
+    chosen: list[int] = []
+    for rows in by_label.values():
+        ranked = np.array(rows)[np.argsort(-confidence[rows], kind="stable")]
+        best = ranked[: int(np.ceil(keep * len(rows) - 1e-9))]
+        chosen += best[confidence[best] >= least].tolist()
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def choose_rows(
+    pool: PoolLabels, human: Mapping[str, Dataset], keep: float, least: float
+) -> ChosenRows:
+    """Return the rows of a pool to learn from: see `confident` for `keep` and `least`.
+
+    Copies and near-copies of rows that people labeled are left out, so that no text to score on
+    was learned from; of texts that are equal there is one.
+    """
+    others = [text for of in human.values() for text in of.texts]
+    clusters = near_duplicates([*others, *pool.texts])[len(others) :]
+    is_human = clusters < len(others)
+    is_copy = (copies(pool.texts) != np.arange(len(pool))) & ~is_human
+    usable = np.flatnonzero(~is_human & ~is_copy)
+    labels = [pool.labels[row] for row in usable.tolist()]
+    rows = np.zeros(len(pool), dtype=np.bool_)
+    rows[usable[confident(labels, pool.confidence[usable], keep, least)]] = True
+    abstained = sum(label is None for label in labels)
+    words = (
+        f"weak labels: {counted(int(rows.sum()), 'training row')} of {counted(len(pool), 'text')} "
+        f"of the pool; left out: copies or near-copies of human-labeled rows {is_human.sum():,}, "
+        f"copies within the pool {is_copy.sum():,}, without a label {abstained:,}, less confident "
+        f"{len(usable) - abstained - rows.sum():,}"
+    )
+    return ChosenRows(rows, words)
+
+
+def kept_of(pool: PoolLabels, rows: Booleans, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the fields `given`, `kept` and `confidence` of `WeakLabels`."""
+    labels = np.array(pool.labels, dtype=object)
+    of_label = {name: labels == name for name in names}
+    return {
+        "given": {name: int(has.sum()) for name, has in of_label.items()},
+        "kept": {name: int((has & rows).sum()) for name, has in of_label.items()},
+        "confidence": {
+            name: round(float(pool.confidence[has & rows].min()), 4)
+            for name, has in of_label.items()
+            if (has & rows).any()
+        },
+    }
+
+
+def assembled(
+    pool: PoolLabels,
+    rows: Booleans,
+    human: Mapping[str, Dataset],
+    scheme: LabelScheme,
+    weak: WeakLabels,
+) -> Dataset:
+    """Return weak and human-labeled rows as one data set with ready-made splits.
+
+    Raises a DataError if fewer than two labels have rows to learn from.
+    """
+    import datasets
+
+    chosen = np.flatnonzero(rows).tolist()
+    table: dict[str, list[Any]] = {
+        "id": [f"{WEAK}/{pool.ids[row]}" for row in chosen],
+        "text": [pool.texts[row] for row in chosen],
+        "label": [pool.labels[row] for row in chosen],
+        "split": ["train"] * len(chosen),
+        STATUS: [WEAK] * len(chosen),
+    }
+    if any(of.groups is not None for of in human.values()):
+        table["group"] = [f"(row {one})" for one in table["id"]]
+    parts = [(name, human[name]) for name in SPLIT_NAMES if name in human]
+    for name, part in parts:
+        ids = [f"{name}/{one}" for one in part.ids]
+        table["id"] += ids
+        table["text"] += part.texts
+        table["label"] += part.labels
+        table["split"] += [name] * len(part)
+        is_marked = STATUS in part.table.column_names
+        table[STATUS] += part.column(STATUS) if is_marked else [HUMAN] * len(part)
+        if "group" in table:
+            table["group"] += part.groups or [f"(row {one})" for one in ids]
+    learned = {of for of, at in zip(table["label"], table["split"], strict=True) if at == "train"}
+    findings = [finding for _, part in parts for finding in part.findings]
+    findings += _without_confidence(learned, weak)
+    said = [f"{len(part):,} human-labeled {name} rows" for name, part in parts]
+    described = "; ".join([weak.words(), *said])
+    return Dataset(datasets.Dataset.from_dict(table), scheme, described, tuple(findings))
+
+
+def _without_confidence(learned: set[str], weak: WeakLabels) -> list[Finding]:
+    """Warn of labels without rows to learn from that the teacher gave; refuse fewer than two."""
+    if len(learned) < 2:
+        labels = ", ".join(f"{name} {count:,}" for name, count in weak.given.items() if count)
+        raise DataError(
+            "fewer than two labels have rows to learn from. The teacher gave these texts: "
+            f"{labels or 'none'}. Keep more (--keep 1 --least 0), give more texts, or labeled rows "
+            "with --train"
+        )
+    lost = [name for name, count in weak.given.items() if name not in learned and count]
+    if not lost:
+        return []
+    message = (
+        f"The teacher was not confident enough of any text with {', '.join(map(repr, lost))}, so "
+        "nothing is learned of that. Lower --least, or give labeled rows with --train."
+    )
+    return [Finding("warning", "no-confident-text", message)]
