@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,20 @@ def test_ctrl_c_waits_for_what_was_sent_and_keeps_it(server: LlmServer) -> None:
     assert asked < 30
     again = asking(server)
     assert sum(again.endpoint.known(one) is not None for one in questions(30)) == asked
+
+
+def test_an_error_ends_the_pauses_of_others(server: LlmServer) -> None:
+    def script(request: dict[str, Any]) -> Reply:
+        if text_of(request) == "text 1":
+            return Reply("wait", 429, {"retry-after": "60"})
+        is_last = text_of(request) == "text 2"
+        return Reply("no key", 401, seconds=0.3) if is_last else by_length(request)
+
+    server.script, started = script, time.monotonic()
+    with pytest.raises(ModelError, match="refuses access"):
+        asking(server, concurrency=2).all(questions(3))
+    assert time.monotonic() - started < 30
+    assert len(server.requests) == 3
 
 
 def test_several_samples_are_asked_for_where_there_are_no_log_probabilities(

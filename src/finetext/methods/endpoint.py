@@ -170,6 +170,8 @@ class Endpoint:
         self._client()
         for attempt in range(1, ATTEMPTS + 1):
             self._wait()
+            if self.stop.is_set():
+                raise ModelError(f"{self.url} was to be asked, but all asking was stopped")
             started = time.perf_counter()
             try:
                 found = self._send(question)
@@ -180,8 +182,6 @@ class Endpoint:
                     return Answer("", refused=True)
                 if lost and not self.budget.reserve(reserved, wait=False):
                     raise BudgetEnded from error
-                if self.stop.is_set():
-                    raise ModelError(f"{self.url}: stopped before another attempt") from error
                 if lost:  # it may be answered, and paid for
                     self.budget.settle(reserved, reserved)
                 with self._lock:
