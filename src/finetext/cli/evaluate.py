@@ -32,6 +32,7 @@ def evaluate(
     *,
     reading: Reading,
     positive: options.Positive = None,
+    out_of_scope_label: options.OutOfScopeLabel = None,
     settings: options.DataSettings = None,
     group_gaps: Groups = None,
     precision: options.Precision = None,
@@ -47,6 +48,7 @@ def evaluate(
     from finetext.evaluation.consistency import consistency
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
+    from finetext.evaluation.out_of_scope import scope_scores
     from finetext.report.errors import evaluation_sheets, scores_json, scores_table, show_scores
     from finetext.report.group_gaps import group_gaps_table
     from finetext.report.positive import curves_of_positive
@@ -58,10 +60,13 @@ def evaluate(
     classifier = load(model, device, precision=precision, say=screen.say)
     how = arguments.settings_for(classifier.scheme, reading, settings)
     classifier = classifier.with_positive(how.positive if positive is None else positive)
-    dataset = read(data, settings=replace(how, positive=None))
+    named = how.out_of_scope if out_of_scope_label is None else out_of_scope_label
+    dataset = read(data, settings=replace(how, positive=None, out_of_scope=named))
     screen.say(dataset.description)
     screen.findings(dataset.findings)
-    predictions = predict(classifier, dataset)
+    predictions, outside = predict(classifier, dataset), dataset.out_of_scope
+    others = None if outside is None else classifier.predict_proba(outside.texts)
+    scope = scope_scores(predictions, others)
     gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
     label = classifier.scheme.positive_class
     curve = curves_of_positive({"": predictions}).get("")
@@ -81,11 +86,14 @@ def evaluate(
         found |= {"calibration": check.to_json()}
         found |= {"positive": label, "curve": curve and curve.to_json()}
         found |= {"group_gaps": gaps and gaps.to_json(), "out": table.out and str(table.out)}
+        found |= {"scope": scope and scope.to_json()}
         known = {"openings": accesses, "training_rows": trained, "learned_from": learned}
         screen.json(found | known)
         return
     show_scores(scores, classes, screen.out, label)
     _show_more(predictions, curve, check.words, gaps)
+    if scope is not None:
+        print(f"\n{scope.words}")
 
 
 def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSettings) -> GroupGaps:

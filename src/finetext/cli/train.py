@@ -36,7 +36,7 @@ def train(
     track: options.Track = None,
     checkpoint_seconds: options.HiddenCheckpointSeconds = None,
     dry_run: Annotated[
-        bool, flag("--dry-run", "Show columns, splits, methods and estimated time, and stop.")
+        bool, flag("--dry-run", "Show columns, splits, methods and time, and stop.")
     ] = False,
     output: Output,
 ) -> None:
@@ -205,6 +205,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
         print("\n".join(wrapped(differs)))
     if said := scheme and positive_line(scheme):
         print(said)
+    if scope := run.entry().scope:
+        print("\n".join(wrapped(f"of {run.best}, {scope.words}.", hang="  ")))
     if people := stored_agreement(run.folder) if scheme else None:
         scored = max((of.n for of in run.entry().metrics["test"].values()), default=None)
         print("\n".join(wrapped(people_line(people, scored), hang="  ")))

@@ -34,7 +34,7 @@ from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
 from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
 from finetext.runs.reporting import read_diagnoses
-from finetext.runs.resolve import DATA_COPY, ResolvedRun, copied_texts
+from finetext.runs.resolve import DATA_COPY, OUT_OF_SCOPE, ResolvedRun, copied_texts
 from finetext.runs.run import Run
 from finetext.storage.codec import to_json
 from finetext.storage.files import sync_names, write_json, write_text
@@ -80,6 +80,9 @@ def start_run(
 def data_copy(dataset: Dataset) -> dict[str, list[Any]]:
     """Return the columns of data passed in Python, with the texts as they were before joining."""
     columns = {name: dataset.column(name) for name in dataset.table.column_names}
+    if (outside := dataset.out_of_scope) is not None:
+        for name, values in columns.items():
+            values += [OUT_OF_SCOPE] * len(outside) if name == "label" else outside.column(name)
     names = copied_texts(dataset.scheme) if dataset.scheme else ()
     if not names:
         return columns
@@ -151,6 +154,7 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             ).words(),
             **({} if one.entry.reading is None else {"reading": to_json(one.entry.reading)}),
             "decided": decided_json(tested[name]),
+            **({} if one.entry.scope is None else {"scope": to_json(one.entry.scope)}),
             "calibration": consistency(tested[name]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),
             "data": _data(recorded(recipe.source), described, one),
