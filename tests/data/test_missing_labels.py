@@ -9,6 +9,7 @@ import pytest
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
+from finetext.core.types import LabelScheme
 from finetext.data.missing_labels import code_findings
 from finetext.data.read import read
 
@@ -47,6 +48,16 @@ def test_rows_with_a_code_are_left_out(missing: str | int, kind: type) -> None:
 def test_a_code_that_no_row_has_is_said() -> None:
     data = read((TEXTS, ["x", "y"] * 12), settings=ReadSettings(missing=("-1",)))
     assert [one.code for one in data.findings] == ["unused-setting"]
+
+
+def test_a_class_that_sounds_like_no_class_is_noted() -> None:
+    labels = ["play", "Out of scope", "pay"] * 8
+    (found,) = read((TEXTS, labels)).findings
+    assert (found.severity, found.code) == ("note", "no-class-as-class")
+    assert "'Out of scope' (8 rows) is learned as a class" in found.message
+    assert found.message.endswith("--out-of-scope-label 'Out of scope'")
+    with pytest.raises(DataError, match="of no class: --out-of-scope-label oos"):
+        LabelScheme(("pay", "play")).encode(["pay", "oos"])
 
 
 def test_texts_of_no_class_are_set_apart() -> None:

@@ -73,6 +73,19 @@ def code_findings(labels: Labels, classes: Sequence[str]) -> list[Finding]:
     return [Finding("warning", "codes-as-classes", message)]
 
 
+def scope_findings(labels: Labels, classes: Sequence[str]) -> list[Finding]:
+    """Return a note for each class that sounds like the texts of no class, such as "oos"."""
+    found = []
+    for name in filter(label_names.says_no_class, classes):
+        rows = counted(sum(own == [name] for own in labels), "row")
+        message = (
+            f"{name!r} ({rows}) is learned as a class; if these texts belong to none, recognize "
+            f"such texts with --out-of-scope-label {shlex.quote(name)}"
+        )
+        found.append(Finding("note", "no-class-as-class", message))
+    return found
+
+
 def _numeric_codes(names: Sequence[str]) -> list[str]:
     """The names of numbers that are codes beside the others."""
     numbers = {name: int(name) for name in names if re.fullmatch(r"-?\d{1,18}", name)}

@@ -37,6 +37,7 @@ from finetext.data.missing_labels import (
     coded_rows,
     labeled_rows,
     out_of_scope_rows,
+    scope_findings,
 )
 from finetext.data.records import batch_from, read_hub, source_from_splits
 from finetext.data.rows import (
@@ -194,14 +195,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
 
     columns: dict[str, list[Any]] = {"text": [v for b in batches for v in chosen.texts_in(b)]}
     findings = [*source.findings, *chosen.findings, *findings, *unused_settings(batches, settings)]
-    try:
-        columns["id"] = _row_ids(batches, chosen.id)
-    except DataError as error:
-        if settings.id is not None:
-            raise
-        findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
-        chosen = replace(chosen, id=None)
-        columns["id"] = _row_ids(batches, None)
+    columns["id"], chosen = _ids(batches, chosen, settings, findings)
     findings += _check_texts(batches, chosen, settings)
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
     columns |= {"group": column(chosen.group)} if chosen.group is not None else {}
@@ -210,7 +204,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     columns |= {"split": list(splits)} if splits else {}
     findings += noticed
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
-    labels, scheme, details, annotations, outside = None, None, "", None, None
+    labels, scheme, details, annotations, others = None, None, "", None, None
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
         given = {name: column(name) for name in chosen.labels}
         counts = _counting(given, columns["place"], source, settings, findings)
@@ -229,24 +223,45 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         keep = labeled_rows(labels, columns, source, chosen, settings, findings)
         labels, columns = _kept(labels, columns, keep)
         if settings.out_of_scope is not None:
-            is_out, scheme = out_of_scope_rows(
-                labels, scheme, settings, annotations is not None, findings
-            )
-            outside = _kept(labels, columns, is_out)[1] if any(is_out) else None
+            is_annotated = annotations is not None
+            is_out, scheme = out_of_scope_rows(labels, scheme, settings, is_annotated, findings)
+            others = _others(labels, columns, is_out)
             labels, columns = _kept(labels, columns, [not of for of in is_out])
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
             if settings.classes is None and not scheme.multilabel:
                 findings += code_findings(labels, scheme.names)
+                findings += scope_findings(labels, scheme.names)
             scheme = replace(scheme.with_positive(settings.positive), **chosen.stored)
         elif not scheme.names:
             labels, scheme = None, None
     table = table_of(columns, labels, scheme is not None and scheme.multilabel, findings)
     description = describe(source, columns, chosen, details, scheme)
     roles = roles_of(batches[0], chosen, settings, len(scheme or ()), labels)
-    others = None if outside is None else Dataset(table_of(outside, None, False, []))
     data = Dataset(table, scheme, description, tuple(findings), roles, annotations, others)
     return data, columns["place"]
+
+
+def _ids(
+    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings, findings: list[Finding]
+) -> tuple[list[str], Chosen]:
+    """The ids of the rows, and the columns without that of odd ids that nobody named."""
+    try:
+        return _row_ids(batches, chosen.id), chosen
+    except DataError as error:
+        if settings.id is not None:
+            raise
+        findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
+        return _row_ids(batches, None), replace(chosen, id=None)
+
+
+def _others(
+    labels: Labels, columns: dict[str, list[Any]], is_out: Sequence[bool]
+) -> Dataset | None:
+    """The rows that are out of scope, without labels; None if there are none."""
+    if not any(is_out):
+        return None
+    return Dataset(table_of(_kept(labels, columns, is_out)[1], None, False, []))
 
 
 def _kept(
