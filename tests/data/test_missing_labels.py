@@ -67,6 +67,7 @@ def test_texts_of_no_class_are_set_apart() -> None:
     assert (len(data), data.scheme.names) == (16, ("pay", "play"))
     assert data.out_of_scope is not None
     assert data.out_of_scope.texts == TEXTS[1::3]
+    assert data.description.endswith("16 rows, 2 labels, and 8 texts out of scope")
     assert data.out_of_scope.ids == [str(n + 1) for n in range(1, 24, 3)]
     assert set(data.ids).isdisjoint(data.out_of_scope.ids)
     (found,) = data.findings
