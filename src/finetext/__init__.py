@@ -56,7 +56,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "pretraining.adapt": ("Adaptation", "adapt"),
     "pretraining.generate": ("generate",),
     "pretraining.pretrain": ("Pretraining", "pretrain"),
-    "report.probabilities": ("plot_prediction",),
+    "report.one_text": ("plot_prediction",),
     "runs.export": ("ExportTerms", "Exported", "export"),
     "runs.fit": ("RangeTest", "find_label_errors", "find_lr", "fit"),
     "runs.learning_curve": ("CurveSettings", "learning_curve"),

@@ -43,7 +43,7 @@ from finetext.models.upload import push
 from finetext.pretraining.adapt import Adaptation, adapt
 from finetext.pretraining.generate import generate
 from finetext.pretraining.pretrain import Pretraining, pretrain
-from finetext.report.probabilities import plot_prediction
+from finetext.report.one_text import plot_prediction
 from finetext.runs.export import Exported, ExportTerms, export
 from finetext.runs.fit import RangeTest, find_label_errors, find_lr, fit
 from finetext.runs.learning_curve import CurveSettings, learning_curve

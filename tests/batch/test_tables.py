@@ -55,6 +55,18 @@ def columns(
     return list(found)
 
 
+def test_a_column_says_which_texts_belong_to_no_class() -> None:
+    rows = Rows(["1"], ["a film"], 1.0, {})
+    for limit, prediction in ((1.4, "label 2"), (1.3, None)):
+        of = classifier(3, Decision(in_scope_up_to=limit))  # 1/6, 1/3, 1/2: 1.344
+        layout = layout_of(of, Texts(iter([])), PLAIN)
+        found = predict_table(of, rows, layout)
+        assert list(found)[:4] == ["id", "text", "prediction", "out_of_scope"]
+        assert (found["prediction"], found["out_of_scope"]) == ([prediction], [prediction is None])
+        assert layout.kinds["out_of_scope"] == "bool"
+    assert "finetext:out_of_scope" in columns(of, names=["Out_of_scope"])
+
+
 def test_every_probability_of_few_labels_and_none_of_many() -> None:
     assert columns(classifier(2)) == [
         "id", "text", "prediction", "probability", "probability:label 0", "probability:label 1",

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from finetext.cli.arguments import MethodOptions, assigned, names, recipe_values, size
-from finetext.cli.options import Reading
+from finetext.cli.arguments import (
+    MethodOptions,
+    asked_recipe,
+    assigned,
+    names,
+    recipe_values,
+    size,
+)
+from finetext.cli.options import Reading, RunTraining
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.runs.recipe import LADDER, Recipe
 
@@ -26,6 +33,17 @@ def test_only_what_was_given_counts() -> None:
     assert options.given() == {
         "text": "review", "label": ("joy", "anger"), "drop_unlabelled": True,
     }  # fmt: skip
+
+
+def test_texts_of_no_class_get_a_rule_and_their_label_a_name() -> None:
+    none = asked_recipe("x.csv", RunTraining(), MethodOptions())
+    assert (none.decide.out_of_scope, none.read.out_of_scope) == (None, None)
+    plain = asked_recipe("x.csv", RunTraining(out_of_scope=True), MethodOptions())
+    assert (plain.decide.out_of_scope, plain.read.out_of_scope) == (0.05, None)
+    named = asked_recipe("x.csv", RunTraining(out_of_scope_label="oos"), MethodOptions())
+    assert (named.decide.out_of_scope, named.read.out_of_scope) == (0.05, "oos")
+    strict = RunTraining(out_of_scope=True, settings=["decide.out_of_scope=0.01"])
+    assert asked_recipe("x.csv", strict, MethodOptions()).decide.out_of_scope == 0.01
 
 
 def test_a_share_and_a_count_are_told_apart() -> None:

@@ -37,6 +37,23 @@ def test_evaluate_measures_a_run_or_a_model(
     assert [label["name"] for label in told["labels"]] == ["bad", "good"]
 
 
+def test_evaluate_says_how_many_texts_of_no_class_are_recognized(
+    command: Command, workplace: Path, finished: Path, reviews: Path
+) -> None:
+    marked = [f"vom Wetter ist hier die Rede {n},oos,none" for n in range(10)]
+    Path("more.csv").write_text("\n".join([reviews.read_text().strip(), *marked]))
+    words = ("evaluate", finished, "more.csv", "--out-of-scope-label", "oos")
+    seen = command(*words, status=0)
+    assert "none of the 10 texts out of scope is recognized: the model has no rule" in seen.out
+    command("decide", finished, "--out-of-scope", "--out", "m", status=0)
+    told = json.loads(command("evaluate", "m", *words[2:], "--json", status=0).out)
+    assert told["metrics"]["accuracy"]["n"] == 60
+    assert (told["scope"]["recall"]["n"], told["scope"]["allowed"]) == (10, 0.05)
+    assert told["scope"]["false_alarms"]["value"] == told["false_alarms"]
+    seen = command("evaluate", "m", "more.csv", status=2)
+    assert "if it marks texts of no class: --out-of-scope-label oos" in seen.err
+
+
 def test_evaluate_compares_error_rates_between_the_values_of_a_column(
     command: Command, workplace: Path, finished: Path
 ) -> None:

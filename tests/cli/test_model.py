@@ -115,6 +115,22 @@ def test_a_run_decides_as_its_recipe_says(workplace: Path, reviews: Path) -> Non
     assert made.predictions("majority").decision == decision
 
 
+def test_a_rule_for_texts_of_no_class_is_chosen_and_obeyed(command: Command, run: Path) -> None:
+    seen = command("decide", run, "--out-of-scope", "--out", "m", status=0)
+    assert "films/tfidf: false alarms 0.05" in seen.out
+    assert "in scope are refused (allowed: 0.05)" in seen.out
+    command("decide", run, "--false-alarms", "0.9", "--out", "strict", status=0)
+    [told] = json.loads(command("predict", "strict", "the film", "--json", status=0).out)
+    assert (told["prediction"], told["out_of_scope"]) == (None, True)
+    said = "prediction: none, as the text belongs to no class"
+    assert said in command("predict", "strict", "the film", status=0).out
+    shown = command("plot", "strict", "the film", status=0).out
+    assert "prediction: no label, as the text belongs to no class" in shown
+    assert "out of scope if less certain than" in finetext.load("strict")._repr_html_()
+    seen = command("decide", run, "--false-alarms", "1", "--out", "n", status=2)
+    assert "must be a share between 0 and 1" in seen.err
+
+
 def test_the_positive_class_is_stated_remembered_and_changed(command: Command, run: Path) -> None:
     assert "positive  good (the second label)" in command("info", run, status=0).out
     aim = ("decide", run, "--aim", "recall=0.9", "--out")

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.core.decision import AS_LIKELY, CrossFitted, Decision, decision_in
+from finetext.core.contracts import decided
+from finetext.core.decision import AS_LIKELY, CrossFitted, Decision, decision_in, uncertainty
+from finetext.core.types import LabelScheme
 
 LIKELY = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.34, 0.33, 0.33]])
 share = st.floats(0.001, 1.0)
@@ -41,6 +43,29 @@ def test_it_abstains_where_the_label_given_is_not_probable_enough() -> None:
     other = Decision(thresholds=(1.0, 0.5, 1.0), least=(0.0, 0.31, 0.0))
     assert other.labels(LIKELY, multilabel=False).tolist() == [1, 2, 1]
     assert other.abstains(LIKELY).tolist() == [True, False, False]
+
+
+def test_a_text_whose_probabilities_are_spread_too_widely_belongs_to_no_class() -> None:
+    rule = Decision(in_scope_up_to=1.2)
+    assert uncertainty(LIKELY).round(2).tolist() == [1.36, 1.16, 1.41]
+    assert rule.out_of_scope(LIKELY).tolist() == [True, False, True]
+    assert rule.abstains(LIKELY).tolist() == [True, False, True]
+    assert rule.can_abstain
+    assert not AS_LIKELY.out_of_scope(LIKELY).any()
+    both = replace(rule, least=(0.4, 0.9, 0.8))
+    assert both.abstains(LIKELY).tolist() == [True, True, True]
+    assert both.out_of_scope(LIKELY).tolist() == [True, False, True]
+    crossed = CrossFitted.of(rule, [rule, AS_LIKELY], [0, 0, 1])
+    assert crossed.out_of_scope(LIKELY).tolist() == [True, False, False]
+    assert decided(LabelScheme(("a", "b", "c")), rule, LIKELY) == [None, "c", None]
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6).filter(lambda of: sum(of) > 0))
+def test_uncertainty_is_between_that_of_one_and_of_equal_labels(weights: list[float]) -> None:
+    likely = np.array([weights]) / sum(weights)
+    [value] = uncertainty(likely)
+    assert 0 <= value <= np.sqrt(len(weights) - 1) + 1e-9
+    assert uncertainty(np.eye(len(weights))).tolist() == [0.0] * len(weights)
 
 
 def test_sets_hold_every_label_that_is_probable_enough() -> None:

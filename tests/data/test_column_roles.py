@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from finetext.core.types import ColumnRole
+from finetext.core.column_role import ColumnRole
 from finetext.data.column_roles import MOST_LINES, role_lines
 from finetext.data.read import read
 

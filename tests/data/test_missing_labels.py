@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
+from finetext.core.types import LabelScheme
 from finetext.data.missing_labels import code_findings
 from finetext.data.read import read
 
@@ -43,3 +48,64 @@ def test_rows_with_a_code_are_left_out(missing: str | int, kind: type) -> None:
 def test_a_code_that_no_row_has_is_said() -> None:
     data = read((TEXTS, ["x", "y"] * 12), settings=ReadSettings(missing=("-1",)))
     assert [one.code for one in data.findings] == ["unused-setting"]
+
+
+def test_a_class_that_sounds_like_no_class_is_noted() -> None:
+    labels = ["play", "Out of scope", "pay"] * 8
+    (found,) = read((TEXTS, labels)).findings
+    assert (found.severity, found.code) == ("note", "no-class-as-class")
+    assert "'Out of scope' (8 rows) is learned as a class" in found.message
+    assert found.message.endswith("--out-of-scope-label 'Out of scope'")
+    with pytest.raises(DataError, match="of no class: --out-of-scope-label oos"):
+        LabelScheme(("pay", "play")).encode(["pay", "oos"])
+
+
+def test_texts_of_no_class_are_set_apart() -> None:
+    labels = ["play", "oos", "pay"] * 8
+    data = read((TEXTS, labels), settings=ReadSettings(out_of_scope="oos"))
+    assert data.scheme is not None
+    assert (len(data), data.scheme.names) == (16, ("pay", "play"))
+    assert data.out_of_scope is not None
+    assert data.out_of_scope.texts == TEXTS[1::3]
+    assert data.description.endswith("16 rows, 2 labels, and 8 texts out of scope")
+    assert data.out_of_scope.ids == [str(n + 1) for n in range(1, 24, 3)]
+    assert set(data.ids).isdisjoint(data.out_of_scope.ids)
+    (found,) = data.findings
+    assert found.message == (
+        "8 rows with the label 'oos' belong to no class: nothing is learned from them"
+    )
+    assert data.select([0, 1]).out_of_scope is data.out_of_scope
+    other = read((TEXTS, ["play", "pay"] * 12))
+    assert data.content_hash != replace(data, out_of_scope=None).content_hash
+    assert other.out_of_scope is None
+
+
+def test_two_classes_that_are_left_have_the_affirmative_one() -> None:
+    data = read((TEXTS, ["yes", "oos", "no"] * 8), settings=ReadSettings(out_of_scope="oos"))
+    assert data.scheme is not None
+    assert (data.scheme.names, data.scheme.positive_class) == (("no", "yes"), "yes")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["oos"] * 24, "no text is of any class"),
+        ([["play", "oos"], ["pay"], []] * 8, "needs one label per row"),
+    ],
+)
+def test_what_cannot_be_set_apart_is_an_error(labels: list[Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read((TEXTS, labels), settings=ReadSettings(out_of_scope="oos"))
+
+
+def test_a_label_of_no_class_that_no_row_has_is_said() -> None:
+    data = read((TEXTS, ["x", "y"] * 12), settings=ReadSettings(out_of_scope="oos"))
+    assert [one.code for one in data.findings] == ["unused-setting"]
+    assert data.out_of_scope is None
+
+
+def test_texts_of_no_class_do_not_go_with_several_annotators() -> None:
+    rows = [{"text": TEXTS[n % 8], "label": ["x", "y", "oos"][n % 8 % 3], "annotator": f"p{n // 8}"}
+            for n in range(24)]  # fmt: skip
+    with pytest.raises(DataError, match="several annotators"):
+        read(rows, settings=ReadSettings(out_of_scope="oos"))

@@ -10,7 +10,8 @@ import pytest
 import finetext
 from finetext.core.errors import DataError
 from finetext.core.settings import SplitSettings
-from finetext.data.weak_labels import STATUS, WeakLabels, refuse_weak
+from finetext.data.rows import LABEL_STATUS
+from finetext.data.weak_labels import WeakLabels, refuse_weak
 from finetext.runs.recipe import Recipe
 
 WEAK = WeakLabels(
@@ -29,26 +30,26 @@ ROWS = [
 @pytest.fixture
 def marked(tmp_path: Path) -> Path:
     path = tmp_path / "rows.csv"
-    path.write_text("\n".join((f"text,label,{STATUS}", *ROWS)), encoding="utf-8")
+    path.write_text("\n".join((f"text,label,{LABEL_STATUS}", *ROWS)), encoding="utf-8")
     return path
 
 
 def test_the_status_of_a_label_is_read(marked: Path) -> None:
     data = finetext.read(marked)
     assert data.labels[:2] == ["food", "sport"]
-    assert data.column(STATUS) == ["weak"] * 40 + ["human"] * 20
+    assert data.column(LABEL_STATUS) == ["weak"] * 40 + ["human"] * 20
 
 
 def test_a_table_without_status_is_labeled_by_people(marked: Path) -> None:
     other = marked.with_name("other.csv")
     other.write_text("text,label\na loaf,food\na match,sport\n", encoding="utf-8")
     data = finetext.read({"train": marked, "test": other})
-    assert data.column(STATUS)[-3:] == ["human"] * 3
+    assert data.column(LABEL_STATUS)[-3:] == ["human"] * 3
 
 
 def test_a_column_of_that_name_with_other_values_says_nothing(marked: Path) -> None:
     marked.write_text(marked.read_text().replace("weak", "checked"), encoding="utf-8")
-    assert STATUS not in finetext.read(marked, label="label").table.column_names
+    assert LABEL_STATUS not in finetext.read(marked, label="label").table.column_names
 
 
 def test_no_weak_label_gets_into_a_test_set(marked: Path, tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_no_weak_label_gets_into_a_test_set(marked: Path, tmp_path: Path) -> Non
 def test_rows_that_people_labeled_are_not_refused(marked: Path) -> None:
     data = finetext.read(marked)
     refuse_weak(data.select(range(40, 60)), "test")
-    refuse_weak(replace(data, table=data.table.remove_columns(STATUS)), "test")
+    refuse_weak(replace(data, table=data.table.remove_columns(LABEL_STATUS)), "test")
     with pytest.raises(DataError, match=r"1 test row .*id '1'"):
         refuse_weak(data.select([0, 59]), "test")
 

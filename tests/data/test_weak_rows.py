@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from finetext.core.errors import DataError
 from finetext.core.types import Dataset, LabelScheme
-from finetext.data.weak_labels import STATUS, WeakLabels
+from finetext.data.rows import LABEL_STATUS
+from finetext.data.weak_labels import WeakLabels
 from finetext.data.weak_rows import PoolLabels, assembled, choose_rows, confident, kept_of
 
 SCHEME = LabelScheme(("sport", "food", "money"))
@@ -83,7 +84,7 @@ def test_the_data_say_which_labels_are_weak(make_dataset: Callable[..., Dataset]
     assert data.scheme == SCHEME
     assert data.ids == ["weak/1", "weak/2", "train/row0", "test/row0", "test/row1"]
     assert data.column("split") == ["train"] * 3 + ["test"] * 2
-    assert data.column(STATUS) == ["weak"] * 2 + ["human"] * 3
+    assert data.column(LABEL_STATUS) == ["weak"] * 2 + ["human"] * 3
     assert data.labels == ["food", "sport", "sport", "food", "money"]
     (finding,) = data.findings
     assert finding.code == "no-confident-text"
@@ -96,9 +97,9 @@ def test_rows_to_learn_from_that_are_marked_as_weak_stay_so(
     pool = pool_of(["bread", "goal"], ["food", "sport"], [0.9, 0.8])
     rows = np.array([True, True])
     earlier = make_dataset(["a loan", "a match"], ["money", "sport"])
-    marked = replace(earlier, table=earlier.table.add_column(STATUS, ["weak", "human"]))  # type: ignore[no-untyped-call]
+    marked = replace(earlier, table=earlier.table.add_column(LABEL_STATUS, ["weak", "human"]))  # type: ignore[no-untyped-call]
     data = assembled(pool, rows, {"train": marked}, SCHEME, weak_of(pool, rows))
-    assert data.column(STATUS) == ["weak", "weak", "weak", "human"]
+    assert data.column(LABEL_STATUS) == ["weak", "weak", "weak", "human"]
 
 
 def test_groups_of_people_stay_and_each_weak_row_is_one(

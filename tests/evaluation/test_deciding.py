@@ -21,6 +21,7 @@ from finetext.evaluation.deciding import (
     choose_decision,
     covered,
     has_label,
+    in_scope_up_to,
     least_of_truth,
     selective,
     set_from,
@@ -139,6 +140,27 @@ def test_a_label_with_too_few_rows_is_in_every_set() -> None:
         set_from_by_label(simulated(0, 1), 0.9)
 
 
+@pytest.mark.parametrize("allowed", [0.05, 0.2])
+def test_at_most_the_stated_share_of_rows_in_scope_is_refused(allowed: float) -> None:
+    refused = []
+    for seed in range(40):  # on average over draws, whatever their size
+        chosen = choose_decision(simulated(59, seed), Deciding(out_of_scope=allowed))
+        new = simulated(400, 1_000 + seed)
+        refused.append(replace(new, decision=chosen).decision.out_of_scope(new.probabilities))
+    assert np.mean(refused) == pytest.approx(allowed, abs=0.25 * allowed)
+    assert (chosen.false_alarms, chosen.aim) == (allowed, f"false alarms {allowed}")
+
+
+def test_too_few_rows_refuse_nothing_as_out_of_scope() -> None:
+    likely = np.array([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+    for rows, is_refused in ((18, False), (19, True)):
+        sure = replace(simulated(rows, 1), probabilities=np.tile(likely[:1], (rows, 1)))
+        chosen = choose_decision(sure, Deciding(out_of_scope=0.05))
+        assert chosen.out_of_scope(likely).tolist() == [False, is_refused]
+    with pytest.raises(DataError, match="validation rows"):
+        in_scope_up_to(simulated(0, 1), 0.05)
+
+
 def test_few_rows_aim_at_a_target_without_assuring_it() -> None:
     few = choose_decision(simulated(30, 1), Deciding(abstain="accuracy=0.95"))
     assert few.assured == (False,)
@@ -166,7 +188,7 @@ def test_costs_are_read_from_a_file(tmp_path: Path) -> None:
         {"aim": "accuracy"}, {"aim": "precision"}, {"aim": "precision=2"}, {"aim": "recall=x"},
         {"abstain": "f1"}, {"abstain": "0.9"}, {"abstain": "accuracy=0"}, {"coverage": 1.0},
         {"coverage": 0.0}, {"coverage": "row=0.9"}, {"coverage": "class=x"},
-        {"aim": "f1", "costs": Path("costs.csv")},
+        {"aim": "f1", "costs": Path("costs.csv")}, {"out_of_scope": 0.0}, {"out_of_scope": 1},
     ],
 )  # fmt: skip
 def test_invalid_settings_are_rejected(wrong: dict[str, Any]) -> None:
@@ -178,6 +200,7 @@ def test_invalid_settings_are_rejected(wrong: dict[str, Any]) -> None:
     ("wanted", "several"),
     [
         (Deciding(abstain="accuracy=0.9"), True),
+        (Deciding(out_of_scope=0.05), True),
         (Deciding(costs=Path("costs.csv")), True),
         (Deciding(aim="recall=0.9"), False),
         (Deciding(aim="precision=0.9", abstain="coverage=0.5"), False),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from finetext.core.types import ColumnRole, Finding, LabelScheme, Predictions
+from finetext.core.column_role import ColumnRole
+from finetext.core.types import Finding, LabelScheme, Predictions
 from finetext.diagnosis.explore import ALL, Lengths, Spread
 from finetext.evaluation.choice import Grounds, choose_among
 from finetext.evaluation.compare import compare

@@ -131,6 +131,17 @@ def test_decisions_obey_thresholds_abstention_and_sets(make_client: Make) -> Non
     assert (told["prediction"], told["probability"]) == (["a", "c"], 0.5)
 
 
+def test_a_text_of_no_class_is_told_apart(make_client: Make) -> None:
+    decision = Decision(in_scope_up_to=1.3, false_alarms=0.05, aim="false alarms 0.05")
+    client = make_client(three(decision=decision))
+    [told] = client("POST", "/decide", {"inputs": "x"}).json
+    assert (told["prediction"], told["out_of_scope"], told["probability"]) == (None, True, 0.5)
+    assert client("GET", "/info").json["decision"]["in_scope_up_to"] == 1.3
+    wider = three(decision=Decision(in_scope_up_to=1.4))
+    [told] = make_client(wider)("POST", "/decide", {"inputs": "x"}).json
+    assert (told["prediction"], told["out_of_scope"]) == ("b", False)
+
+
 def test_label_names_are_escaped_as_json(make_client: Make) -> None:
     names = ('say "no"\\', "line\nbreak", "\u2028ü🙂")
     client = make_client(Fixed(scheme=LabelScheme(names), decision=Decision(set_from=0.1)))

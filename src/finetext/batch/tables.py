@@ -14,7 +14,7 @@ from finetext.core.contracts import Classifier, ProgressEvent, decided, silent
 from finetext.core.errors import RecipeError
 from finetext.core.types import Finding
 from finetext.core.wording import counted
-from finetext.data.predictions import OWN, PREFIX
+from finetext.data.predictions import OUT_OF_SCOPE, OWN, PREFIX
 from finetext.data.rows import TEXT, Rows, Texts
 from finetext.data.write import Table
 
@@ -82,6 +82,7 @@ def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool =
     has_id = id_column is None or id_column not in kept or id_column.casefold() != "id"
     likely = [(f"label_{place}", f"probability_{place}") for place in range(1, top + 1)]
     own = ["id"] * has_id + ["prediction", "set", "probability", *chain.from_iterable(likely)]
+    own += [OUT_OF_SCOPE] * (classifier.decision.in_scope_up_to is not None)
     taken = {name.casefold() for name in kept}
     names = {name: _free(name, taken) for name in own}
     prefix = ""
@@ -91,6 +92,7 @@ def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool =
         prefix += OWN
     lists = {"set": [TEXT]} | ({"prediction": [TEXT]} if classifier.scheme.multilabel else {})
     kinds = {new: lists.get(old, TEXT) for old, new in names.items() if "probability" not in old}
+    kinds |= {names[OUT_OF_SCOPE]: "bool"} if OUT_OF_SCOPE in names else {}
     kinds |= {} if kept else {"text": TEXT}
     return Layout(kept, has_id, top, every, dict(texts.columns) | kinds, names, prefix)
 
@@ -190,6 +192,8 @@ def predict_table(
     if not layout.kept:
         table["text"] = texts
     add("prediction", decided(scheme, decision, found))
+    if decision.in_scope_up_to is not None:
+        add(OUT_OF_SCOPE, decision.out_of_scope(found).tolist())
     likely = np.argsort(-found, axis=1, kind="stable")
     if (sets := decision.sets(found)) is not None:
         pairs = zip(likely, sets, strict=True)

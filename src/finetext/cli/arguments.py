@@ -56,7 +56,13 @@ def asked_recipe(
     """Return the recipe that the options of a command describe."""
     parts = {"train": data, "validation": chosen.validation, "test": chosen.test}
     values = {
-        "data": {"source": parts, "positive": getattr(chosen, "positive", None)} | chosen.given(),
+        "data": {
+            "source": parts,
+            "positive": getattr(chosen, "positive", None),
+            "out_of_scope": getattr(chosen, "out_of_scope_label", None),
+        }
+        | chosen.given(),
+        "decide": {"out_of_scope": getattr(chosen, "false_alarms", None)},
         "split": {name: size(getattr(chosen, f"{name}_size", None)) for name in parts}
         | {
             "keep_duplicates": getattr(chosen, "keep_duplicates", False) or None,

@@ -14,9 +14,11 @@ from finetext.core.errors import DataError, FinetextError, RunError
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
+    from finetext.core.contracts import Classifier
     from finetext.core.settings import ReadSettings
-    from finetext.core.types import Predicted, Predictions, SplitName
+    from finetext.core.types import Dataset, Predicted, Predictions, SplitName
     from finetext.diagnosis.group_gaps import GroupGaps
+    from finetext.evaluation.out_of_scope import ScopeScores
     from finetext.evaluation.ranking import PositiveCurve
 
 Judged = Annotated[str, argument("RUN", "A run folder, RUN/METHOD, or a table of predictions.")]
@@ -32,6 +34,7 @@ def evaluate(
     *,
     reading: Reading,
     positive: options.Positive = None,
+    out_of_scope_label: options.OutOfScopeLabel = None,
     settings: options.DataSettings = None,
     group_gaps: Groups = None,
     precision: options.Precision = None,
@@ -58,21 +61,21 @@ def evaluate(
     screen = output.screen(data)
     classifier = load(model, device, precision=precision, say=screen.say)
     how = arguments.settings_for(classifier.scheme, reading, settings)
+    how = replace(how, out_of_scope=out_of_scope_label or how.out_of_scope)
     classifier = classifier.with_positive(how.positive if positive is None else positive)
     dataset = read(data, settings=replace(how, positive=None))
     screen.say(dataset.description)
     screen.findings(dataset.findings)
     refuse_weak(dataset, "evaluated")
     predictions = predict(classifier, dataset)
+    scope = _scope(classifier, predictions, dataset)
     gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
     label = classifier.scheme.positive_class
     curve = curves_of_positive({"": predictions}).get("")
     scores = measure(predictions, seed or 0)
     classes = per_class(predictions, seed or 0)
     check = consistency(predictions)
-    accesses = _count_if_test_rows(model, dataset.texts, screen)
-    trained = _count_training_rows(model, data, dataset.texts, screen)
-    learned = _say_learned(model, screen)
+    known = _known_rows(model, data, dataset.texts, screen)
     sheets = evaluation_sheets(scores, classes, predictions, dataset.texts)
     sheets |= {} if gaps is None else {"group gaps": group_gaps_table(gaps)}
     table.write(scores_table(scores, classes), screen, **sheets)
@@ -80,14 +83,24 @@ def evaluate(
         screen.say(f"table: {table.out}")
     if output.as_json:
         found = scores_json(scores, classes) | decided_json(predictions)
-        found |= {"calibration": check.to_json()}
-        found |= {"positive": label, "curve": curve and curve.to_json()}
-        found |= {"group_gaps": gaps and gaps.to_json(), "out": table.out and str(table.out)}
-        known = {"openings": accesses, "training_rows": trained, "learned_from": learned}
+        found |= {"calibration": check.to_json(), "positive": label}
+        found |= {"scope": scope and scope.to_json(), "group_gaps": gaps and gaps.to_json()}
+        found |= {"curve": curve and curve.to_json(), "out": table.out and str(table.out)}
         screen.json(found | known)
         return
     show_scores(scores, classes, screen.out, label)
-    _show_more(predictions, curve, check.words, gaps)
+    _show_more(predictions, curve, check.words, gaps, scope)
+
+
+def _scope(
+    classifier: Classifier, predictions: Predictions, dataset: Dataset
+) -> ScopeScores | None:
+    """Return what the model makes of the rows, and of the texts of the data of no class."""
+    from finetext.evaluation.out_of_scope import scope_scores
+
+    others = dataset.out_of_scope
+    likely = None if others is None else classifier.predict_proba(others.texts)
+    return scope_scores(predictions, likely)
 
 
 def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSettings) -> GroupGaps:
@@ -100,7 +113,11 @@ def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSetti
 
 
 def _show_more(
-    predictions: Predictions, curve: PositiveCurve | None, calibration: str, gaps: GroupGaps | None
+    predictions: Predictions,
+    curve: PositiveCurve | None,
+    calibration: str,
+    gaps: GroupGaps | None,
+    scope: ScopeScores | None,
 ) -> None:
     """Print what is said below the scores."""
     from finetext.evaluation.intervals import uncertain_intervals
@@ -115,7 +132,7 @@ def _show_more(
     if curve is not None:
         print(threshold_line(curve))
     print(f"\nprobabilities are {calibration}")
-    for line in decided_lines(predictions):
+    for line in [*decided_lines(predictions), *([] if scope is None else [scope.words])]:
         print(f"\n{line}")
     for line in [] if gaps is None else ["", *group_gaps_lines(gaps)]:
         print(line)
@@ -254,6 +271,17 @@ def _columns(
         )
     settings = replace(settings, id=row_id or settings.id)
     return source_columns(source, names, predicted.predictions.ids, settings)
+
+
+def _known_rows(
+    model: Path, data: str, texts: Sequence[str], screen: Screen
+) -> dict[str, int | None]:
+    """Say what the run of a model knows of the texts; return it by name."""
+    return {
+        "openings": _count_if_test_rows(model, texts, screen),
+        "training_rows": _count_training_rows(model, data, texts, screen),
+        "learned_from": _say_learned(model, screen),
+    }
 
 
 def _count_if_test_rows(model: Path, texts: Sequence[str], screen: Screen) -> int | None:

@@ -15,7 +15,7 @@ from finetext.cli.options import Output, Reading, argument, flag, option
 from finetext.core.errors import DataError, ModelError, RecipeError
 
 _MEASURED: Final = frozenset(
-    {"scores", "validation_scores", "baselines", "decided", "calibration", "slices"}
+    {"scores", "validation_scores", "baselines", "decided", "calibration", "slices", "scope"}
 )
 """What is recorded of a model that depends on its decision rule."""
 HubName = Annotated[str, argument("USER/NAME", "Name of the model on the Hub.")]
@@ -33,6 +33,10 @@ def decide(
     coverage: Annotated[
         str | None, option("SHARE", "Coverage of prediction sets; class=SHARE of each label.")
     ] = None,
+    out_of_scope: Annotated[bool, flag("--out-of-scope", "Recognize texts of no class.")] = False,
+    false_alarms: Annotated[
+        float | None, option("SHARE", "Of texts in scope with --out-of-scope; 0.05.")
+    ] = None,
     positive: options.Positive = None,
     force: Annotated[bool, flag("--force", "Replace a model folder.")] = False,
     *,
@@ -41,14 +45,17 @@ def decide(
     """Choose a decision rule for a model of RUN."""
     from finetext.core.decision import CrossFitted
     from finetext.core.wording import rows_of
-    from finetext.evaluation.deciding import Deciding, decided_by
+    from finetext.evaluation.deciding import FALSE_ALARMS, Deciding, decided_by
+    from finetext.evaluation.out_of_scope import scope_scores
     from finetext.models.folder import check_model_place, provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.load import load
     from finetext.runs.predicted import predicted_in
     from finetext.runs.run import Run
 
-    wanted = Deciding(aim, costs, abstain, coverage)
+    if out_of_scope and false_alarms is None:
+        false_alarms = FALSE_ALARMS
+    wanted = Deciding(aim, costs, abstain, coverage, false_alarms)
     predicted = predicted_in(run, method, "validation", positive)
     if predicted.run is None or predicted.method is None:
         raise DataError(f"{run} is not a run folder or a method in one, so it holds no model")
@@ -63,7 +70,10 @@ def decide(
     known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
     save_model(classifier, out, provenance(model), known)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
-    if of_rows := [*decided_lines(decided), *threshold_lines(decided)]:
+    of_rows = [*decided_lines(decided), *threshold_lines(decided)]
+    if (scope := scope_scores(decided)) is not None:
+        of_rows.append(scope.words)
+    if of_rows:
         where = f"{rows_of(predicted.part)} that it was chosen on:"
         if is_crossed:
             where = "cross-validated rows, each decided by a rule that was chosen without its fold:"

@@ -81,6 +81,10 @@ Seed = Annotated[
     int | None,
     option("NUMBER", "Random seed; 0 by default.", min=0, max=LARGEST_SEED),
 ]
+OutOfScopeLabel = Annotated[str | None, option("NAME", "Label of texts of no class.")]
+HiddenOutOfScopeLabel = Annotated[
+    str | None, option("NAME", "Label of texts of no class.", hidden=True)
+]
 Positive = Annotated[str | None, option("LABEL", "Positive class of two; yes, or the second.")]
 Margin = Annotated[float | None, option("NUMBER", "So far behind still is as good; 0.02.")]
 Device = Annotated[str | None, option("NAME", "auto, cpu, cuda, cuda:NUMBER or mps.")]
@@ -159,6 +163,18 @@ class RunTraining(SplitTraining):
     no_cross_validate: Annotated[
         bool, Option("--no-cross-validate", hidden=True, help="Hold out test rows.")
     ] = False
+    out_of_scope: Annotated[
+        bool, flag("--out-of-scope", "Recognize texts of no class (--out-of-scope-label).")
+    ] = False
+    # In the help it would be so wide that that of others would wrap.
+    out_of_scope_label: HiddenOutOfScopeLabel = None
+
+    @property
+    def false_alarms(self) -> float | None:
+        """The share of false alarms of a rule for texts out of scope; None without such a rule."""
+        from finetext.evaluation.deciding import FALSE_ALARMS
+
+        return FALSE_ALARMS if self.out_of_scope or self.out_of_scope_label else None
 
     @property
     def of_llm(self) -> dict[str, Any]:

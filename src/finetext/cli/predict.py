@@ -173,13 +173,15 @@ def print_text(table: Table, file: TextIO, labels: int) -> None:
     """Print the only row as lines of label and probability, likeliest first, of so many labels."""
     from finetext.core.wording import short
     from finetext.data.label_cells import comma_joined
-    from finetext.data.predictions import PREFIX
+    from finetext.data.predictions import OUT_OF_SCOPE, PREFIX
 
     def shown(labels: str | list[str]) -> str:
         return short(comma_joined(labels), _LONGEST) or "no label"
 
     given = table["prediction"][0]
     abstains = "none, as no label is probable enough"
+    if table.get(OUT_OF_SCOPE, [False])[0]:
+        abstains = "none, as the text belongs to no class"
     lines = [f"prediction: {abstains if given is None else shown(given)}"]
     if "set" in table:
         lines.append(f"prediction set: {shown(table['set'][0])}")
@@ -212,8 +214,8 @@ def plot(
 ) -> None:
     """Show the probability of each label of a text as bars."""
     from finetext.core.text_columns import text_in_json
+    from finetext.report.one_text import Bars, bar_lines, draw_bars
     from finetext.report.plots import check_picture
-    from finetext.report.probabilities import Bars, bar_lines, draw_bars
     from finetext.runs.load import load
     from finetext.storage.files import check_new
 

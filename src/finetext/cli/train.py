@@ -219,6 +219,8 @@ def _show_scores(run: Run, screen: Screen) -> None:
         print("\n".join(wrapped(differs)))
     if said := scheme and positive_line(scheme):
         print(said)
+    if scope := run.entry().scope:
+        print("\n".join(wrapped(f"of {run.best}, {scope.words}.", hang="  ")))
     if people := stored_agreement(run.folder) if scheme else None:
         scored = max((of.n for of in run.entry().metrics["test"].values()), default=None)
         print("\n".join(wrapped(people_line(people, scored), hang="  ")))

@@ -235,7 +235,8 @@ class Classifier(ABC):
     def predict(self, texts: Sequence[str]) -> list[Any]:
         """Return the label of each text by the decision rule of the model.
 
-        It is None where the model abstains, and a list of labels when multi-label.
+        It is None where the model abstains or the text belongs to no class, which
+        `decision.out_of_scope` tells apart, and a list of labels when multi-label.
         """
         return decided(self.scheme, self.decision, self.predict_proba(texts))
 
@@ -321,7 +322,7 @@ def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:
 def decided(scheme: LabelScheme, decision: Decision, probabilities: Floats) -> list[Any]:
     """Return labels for (n, k) probabilities; see `Classifier.predict`."""
     labels = scheme.decode(decision.labels(probabilities, scheme.multilabel))
-    if scheme.multilabel or decision.least is None:
+    if scheme.multilabel or not decision.can_abstain:
         return labels
     abstains = decision.abstains(probabilities)
     return [None if none else label for label, none in zip(labels, abstains, strict=True)]

@@ -35,6 +35,10 @@ class Decision:
             a confidence of 90%; None without targets, or where that was not tested.
         rows_needed: about how many validation rows would show that all targets are reached; None
             if unknown.
+        in_scope_up_to: highest `uncertainty` of a text of the classes; one that is less certain
+            belongs to none and gets no label. Single-label.
+        false_alarms: share of texts of the classes that conformal prediction allows to be refused
+            that way.
     """
 
     temperature: float = 1.0
@@ -46,6 +50,8 @@ class Decision:
     aim: str = ""
     assured: tuple[bool, ...] | None = None
     rows_needed: int | None = None
+    in_scope_up_to: float | None = None
+    false_alarms: float | None = None
 
     def labels(self, probabilities: Floats, multilabel: bool) -> Integers:
         """Return (n,) columns of labels, or (n, k) of 0 and 1, as if it never abstained."""
@@ -73,12 +79,25 @@ class Decision:
             )  # fmt: skip
         return wrong / (wrong + missed) if wrong + missed else math.nan
 
+    @property
+    def can_abstain(self) -> bool:
+        """Whether there may be rows without a label, of single-label data."""
+        return self.least is not None or self.in_scope_up_to is not None
+
     def abstains(self, probabilities: Floats) -> Booleans:
-        """Return (n,) which rows get no label."""
+        """Return (n,) which rows get no label, those out of scope among them."""
+        refused = self.out_of_scope(probabilities)
         if self.least is None:
-            return np.zeros(len(probabilities), dtype=np.bool_)
+            return refused
         given = self.labels(probabilities, multilabel=False)
-        return np.asarray(probabilities[np.arange(len(given)), given] < np.array(self.least)[given])
+        likely = probabilities[np.arange(len(given)), given]
+        return np.asarray(refused | (likely < np.array(self.least)[given]))
+
+    def out_of_scope(self, probabilities: Floats) -> Booleans:
+        """Return (n,) which rows belong to no class; none without a rule for that."""
+        if self.in_scope_up_to is None:
+            return np.zeros(len(probabilities), dtype=np.bool_)
+        return np.asarray(uncertainty(probabilities) > self.in_scope_up_to)
 
     def sets(self, probabilities: Floats) -> Booleans | None:
         """Return (n, k) which labels are in each prediction set; None without coverage."""
@@ -171,6 +190,11 @@ class CrossFitted(Decision):
         mute = self._by_fold(probabilities, lambda rule, of: rule.abstains(of))
         return np.asarray(mute, dtype=np.bool_)
 
+    def out_of_scope(self, probabilities: Floats) -> Booleans:
+        """See `Decision.out_of_scope`."""
+        refused = self._by_fold(probabilities, lambda rule, of: rule.out_of_scope(of))
+        return np.asarray(refused, dtype=np.bool_)
+
     def sets(self, probabilities: Floats) -> Booleans | None:
         """See `Decision.sets`."""
         if self.set_from is None:
@@ -201,6 +225,17 @@ def decision_in(described: Mapping[str, Any]) -> Decision:
     if "decision" in described:
         return Decision.from_json(described["decision"])
     return Decision.from_json({"thresholds": described["thresholds"]})
+
+
+def uncertainty(probabilities: Floats) -> Floats:
+    """Return how widely (n, k) probabilities of single-label rows are spread over labels, (n,).
+
+    It is the sum of sqrt(p (1 - p)), from 0 for a certain label to sqrt(k - 1) for equal ones: the
+    generalized entropy of Liu, Lochman and Zach (GEN: Pushing the limits of softmax-based
+    out-of-distribution detection, CVPR 2023) with an exponent of one half.
+    """
+    of_label = np.maximum(probabilities * (1 - probabilities), 0.0)  # never below it by rounding
+    return np.asarray(np.sqrt(of_label).sum(axis=1))
 
 
 AS_LIKELY: Final = Decision()

@@ -55,6 +55,8 @@ def decision_in_words(decision: Decision, multilabel: bool) -> str:
         said = "each label from a probability of 0.5" if multilabel else "the likeliest label"
     if decision.least is not None:
         said += f"; abstains below {max(decision.least):.3g}{aim if aim not in said else ''}"
+    if (limit := decision.in_scope_up_to) is not None:
+        said += f"; out of scope if less certain than {limit:.3g}{aim if aim not in said else ''}"
     if decision.coverage is not None:
         said += f"; prediction sets of {decision.coverage:.0%} coverage"
     return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from shlex import quote
 from typing import Final
 
 from finetext.core.errors import DataError, near
@@ -19,6 +20,7 @@ _WHOLE: Final = re.compile(r"([-+]?\d+)\.0+")
 _COMMA_NUMBER: Final = re.compile(r"[-+]?\d+,\d{1,2}")
 _INTEGER: Final = re.compile(r"[-+]?\d+")
 _TRUTHS: Final = {"true", "false"}
+_NO_CLASS: Final = {"oos", "ood", "outofscope", "outofdomain"}
 _ALIKE: Final = {
     "a": "\u0430\u03b1",
     "c": "\u0441",
@@ -139,7 +141,14 @@ def unknown(name: str, known: Collection[str]) -> str:
             f"{shown}; it looks like {other!r}, but has other characters: {name!a} is not "
             f"{other!a}: write it the same"
         )
+    if says_no_class(name):
+        return f"{shown}; if it marks texts of no class: --out-of-scope-label {quote(name)}"
     return shown + near(name, list(known))
+
+
+def says_no_class(name: str) -> bool:
+    """Return whether a label sounds like that of texts that belong to no class."""
+    return "".join(filter(str.isalpha, name)).casefold() in _NO_CLASS
 
 
 def check_positive(label: str, names: Collection[str], multilabel: bool) -> None:

@@ -55,6 +55,8 @@ class ReadSettings:
         label_delimiter: the separator of several labels in one value.
         drop_unlabelled: whether rows without a label are left out instead of being an error.
         missing: labels that are codes for no answer, such as -99; rows with one are left out.
+        out_of_scope: label of texts that belong to no class, such as "oos". Nothing is learned from
+            them; they show how well such texts are recognized.
         labelled: whether labels are required. If not, they are read where they are found, and
             lines that only might begin or end with a label are texts.
         whole_lines: whether plain lines are texts, as in a corpus: a label is split off only if
@@ -90,6 +92,7 @@ class ReadSettings:
     sheet: str | None = None
     preferred_text: str | None = None
     missing: tuple[str | int, ...] | str | int = ()
+    out_of_scope: str | None = None
     most_bytes: str | int | None = None
     download_seconds: Positive = 3600.0
     private_addresses: bool = False

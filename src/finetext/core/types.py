@@ -14,6 +14,7 @@ import numpy as np
 
 from finetext.core import label_names, registry
 from finetext.core.arrays import Booleans, Floats, Integers, Number
+from finetext.core.column_role import ColumnRole
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.display import html_table, labels_in_words
 from finetext.core.errors import DataError, UnknownNameError
@@ -141,16 +142,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class ColumnRole:
-    """What a column of the source was taken for (empty for nothing), why, and one of its values."""
-
-    column: str
-    role: str
-    reason: str
-    example: str
-
-
-@dataclass(frozen=True)
 class Score:
     """A number with its 95% confidence interval, measured on n rows."""
 
@@ -180,6 +171,7 @@ class Dataset:
         findings: what reading noticed, such as bytes that were not UTF-8.
         roles: what the columns of the source were taken for and why, those in use first.
         annotations: what each annotator said; None where no text has two answers.
+        out_of_scope: the texts of the source that belong to no class, if their label was named.
     """
 
     table: datasets.Dataset = field(repr=False)
@@ -188,6 +180,7 @@ class Dataset:
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     roles: tuple[ColumnRole, ...] = field(default=(), repr=False)
     annotations: Annotations | None = field(default=None, repr=False)
+    out_of_scope: Dataset | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -242,6 +235,8 @@ class Dataset:
                 digest.update(f"\x1d{name}".encode())
                 for value in self.column(name):
                     digest.update(f"\x1e{value!r}".encode("utf-8", "surrogatepass"))
+        if self.out_of_scope is not None:
+            digest.update(self.out_of_scope.content_hash.encode())
         return digest.hexdigest()
 
     def select(self, rows: Sequence[int] | Integers) -> Dataset:

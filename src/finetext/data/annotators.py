@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from finetext.core.annotations import AnnotatedText, Annotations, majorities
 from finetext.core.errors import DataError
@@ -11,8 +11,7 @@ from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels
-
-ROWS_SHOWN: Final = 100
+from finetext.data.rows import ROWS_SHOWN
 
 
 def annotations_in(

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from finetext.core.column_role import ColumnRole
 from finetext.core.settings import ReadSettings
-from finetext.core.types import SPLIT_NAMES, ColumnRole, LabelScheme
+from finetext.core.types import SPLIT_NAMES, LabelScheme
 from finetext.core.wording import counted, short
 from finetext.data.column_traits import Traits, traits_of
 from finetext.data.column_words import NameSays, plain_name, says

@@ -1,24 +1,24 @@
-"""Rows without a label: blank ones, and codes for no answer such as -99."""
+"""Rows without a class: blank labels, codes for no answer such as -99, and texts out of scope."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from finetext.core import label_names
 from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
-from finetext.core.types import Finding
+from finetext.core.types import Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.column_words import unaccented
 from finetext.data.columns import Chosen
-from finetext.data.flags import ON
+from finetext.data.flags import ON, affirmative
 from finetext.data.labels import Labels
-from finetext.data.rows import Source
+from finetext.data.rows import ROWS_SHOWN, Source
 
-ROWS_SHOWN: Final = 100
 _NEGATIVE: Final = {-7, -8, -9, -66, -77, -88, -97, -98, -99, -777, -888, -999, -9999}
 _POSITIVE: Final = {77, 88, 97, 98, 99, 777, 888, 997, 998, 999, 9999}
 _LONGEST_SCALE: Final = 10
@@ -73,6 +73,19 @@ def code_findings(labels: Labels, classes: Sequence[str]) -> list[Finding]:
     return [Finding("warning", "codes-as-classes", message)]
 
 
+def scope_findings(labels: Labels, classes: Sequence[str]) -> list[Finding]:
+    """Return a note for each class that sounds like the texts of no class, such as "oos"."""
+    found = []
+    for name in filter(label_names.says_no_class, classes):
+        rows = counted(sum(own == [name] for own in labels), "row")
+        message = (
+            f"{name!r} ({rows}) is learned as a class; if these texts belong to none, recognize "
+            f"such texts with --out-of-scope-label {shlex.quote(name)}"
+        )
+        found.append(Finding("note", "no-class-as-class", message))
+    return found
+
+
 def _numeric_codes(names: Sequence[str]) -> list[str]:
     """The names of numbers that are codes beside the others."""
     numbers = {name: int(name) for name in names if re.fullmatch(r"-?\d{1,18}", name)}
@@ -121,3 +134,42 @@ def labeled_rows(
     ids = tuple(columns["id"][row] for row in absent[:ROWS_SHOWN])
     findings.append(Finding("warning", "unlabelled-dropped", message, ids))
     return [own is not None for own in labels]
+
+
+def out_of_scope_rows(
+    labels: Labels,
+    scheme: LabelScheme,
+    settings: ReadSettings,
+    annotated: bool,
+    findings: list[Finding],
+) -> tuple[list[bool], LabelScheme]:
+    """Return which rows have the label of texts that belong to no class, and the others' scheme."""
+    asked = str(settings.out_of_scope)
+    name = label_names.find(asked, scheme.names)
+    if scheme.multilabel:
+        raise DataError(
+            f"data.out_of_scope = {asked!r} needs one label per row; a row with several labels can "
+            "have none of them: leave its labels blank"
+        )
+    if annotated:
+        raise DataError(
+            f"data.out_of_scope = {asked!r} needs one row for each text, and several annotators "
+            "labeled some: write the majority labels into one column, and name that with --label"
+        )
+    if len(scheme) == 1 and name is not None:
+        raise DataError(
+            f"every row has the label {name!r}, so no text is of any class; add some, or leave "
+            "data.out_of_scope out"
+        )
+    if name is None:
+        message = f"data.out_of_scope = {asked!r} has no effect: no row has such a label"
+        findings.append(Finding("warning", "unused-setting", message))
+        return [False] * len(labels), scheme
+    is_out = [own == [name] for own in labels]
+    rest = tuple(other for other in scheme.names if other != name)
+    message = (
+        f"{counted(is_out.count(True), 'row')} with the label {name!r} belong to no class: nothing "
+        "is learned from them"
+    )
+    findings.append(Finding("note", "out-of-scope", message))
+    return is_out, replace(scheme, names=rest, affirmative=affirmative(rest))

@@ -27,8 +27,12 @@ from finetext.data.sources import file_at
 PREFIX: Final = "probability:"
 OWN: Final = "finetext:"
 """Prefix of a column of predictions whose name another column of the table has."""
+OUT_OF_SCOPE: Final = "out_of_scope"
+"""Column that says whether a text belongs to no class, of a model that tells."""
 _TRUTHS: Final = ("truth", "label")
-_ABOUT_ROWS: Final = {"id", *_TRUTHS, "text", "group", "split", "prediction", "probability"}
+_ABOUT_ROWS: Final = {
+    "id", *_TRUTHS, "text", "group", "split", "prediction", "probability", OUT_OF_SCOPE,
+}  # fmt: skip
 _SPECK: Final = 1e-6
 _COMMA: Final = re.compile(r"\s*\d+,\d+([eE][-+]?\d+)?\s*")  # a decimal comma
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import compress, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from finetext.core import registry
 from finetext.core.budget import explained, reading, take_rows, within_memory
@@ -32,7 +32,13 @@ from finetext.data.folders import label_name_files, read_file, read_tree
 from finetext.data.formats import TEXT_A_LINE
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
-from finetext.data.missing_labels import ROWS_SHOWN, code_findings, coded_rows, labeled_rows
+from finetext.data.missing_labels import (
+    code_findings,
+    coded_rows,
+    labeled_rows,
+    out_of_scope_rows,
+    scope_findings,
+)
 from finetext.data.records import batch_from, read_hub, source_from_splits
 from finetext.data.rows import (
     SPLIT_WORDS,
@@ -40,16 +46,11 @@ from finetext.data.rows import (
     Place,
     Source,
     TextWatch,
-    as_array,
-    as_texts,
-    broken_characters,
+    table_of,
     unused_settings,
 )
 from finetext.data.sources import file_at, files_below
-from finetext.data.weak_labels import STATUS, statuses_in
-
-if TYPE_CHECKING:
-    import datasets
+from finetext.data.weak_labels import statuses_in
 
 __all__ = ["ReadSettings", "read"]
 
@@ -195,14 +196,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
 
     columns: dict[str, list[Any]] = {"text": [v for b in batches for v in chosen.texts_in(b)]}
     findings = [*source.findings, *chosen.findings, *findings, *unused_settings(batches, settings)]
-    try:
-        columns["id"] = _row_ids(batches, chosen.id)
-    except DataError as error:
-        if settings.id is not None:
-            raise
-        findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
-        chosen = replace(chosen, id=None)
-        columns["id"] = _row_ids(batches, None)
+    columns["id"], chosen = _ids(batches, chosen, settings, findings)
     findings += _check_texts(batches, chosen, settings)
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
     columns |= {"group": column(chosen.group)} if chosen.group is not None else {}
@@ -211,7 +205,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     columns |= ({"split": list(splits)} if splits else {}) | statuses_in(batches)
     findings += noticed
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
-    labels, scheme, details, annotations = None, None, "", None
+    labels, scheme, details, annotations, others = None, None, "", None, None
     if chosen.labels and (labeled or not all(batch.split for batch in batches)):
         given = {name: column(name) for name in chosen.labels}
         counts = _counting(given, columns["place"], source, settings, findings)
@@ -229,18 +223,48 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
             labels, columns = _kept(labels, columns, counts)
         keep = labeled_rows(labels, columns, source, chosen, settings, findings)
         labels, columns = _kept(labels, columns, keep)
+        if settings.out_of_scope is not None:
+            is_annotated = annotations is not None
+            is_out, scheme = out_of_scope_rows(labels, scheme, settings, is_annotated, findings)
+            others = _others(labels, columns, is_out)
+            labels, columns = _kept(labels, columns, [not of for of in is_out])
         if settings.labelled:
             refuse_odd_labels(labels, scheme, chosen.labels[0], settings)
             if settings.classes is None and not scheme.multilabel:
                 findings += code_findings(labels, scheme.names)
+                findings += scope_findings(labels, scheme.names)
             scheme = replace(scheme.with_positive(settings.positive), **chosen.stored)
         elif not scheme.names:
             labels, scheme = None, None
-    table = _table(columns, labels, scheme, findings)
+    table = table_of(columns, labels, scheme is not None and scheme.multilabel, findings)
     description = describe(source, columns, chosen, details, scheme)
+    if others is not None:
+        description += f", and {counted(len(others), 'text')} out of scope"
     roles = roles_of(batches[0], chosen, settings, len(scheme or ()), labels)
-    data = Dataset(table, scheme, description, tuple(findings), roles, annotations)
+    data = Dataset(table, scheme, description, tuple(findings), roles, annotations, others)
     return data, columns["place"]
+
+
+def _ids(
+    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings, findings: list[Finding]
+) -> tuple[list[str], Chosen]:
+    """The ids of the rows, and the columns without that of odd ids that nobody named."""
+    try:
+        return _row_ids(batches, chosen.id), chosen
+    except DataError as error:
+        if settings.id is not None:
+            raise
+        findings.append(Finding("warning", "odd-ids", f"the rows are numbered, since {error}"))
+        return _row_ids(batches, None), replace(chosen, id=None)
+
+
+def _others(
+    labels: Labels, columns: dict[str, list[Any]], is_out: Sequence[bool]
+) -> Dataset | None:
+    """The rows that are out of scope, without labels; None if there are none."""
+    if not any(is_out):
+        return None
+    return Dataset(table_of(_kept(labels, columns, is_out)[1], None, False, []))
 
 
 def _kept(
@@ -369,32 +393,3 @@ def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
             "name another column with --id"
         )
     return ids
-
-
-def _table(
-    columns: Mapping[str, list[Any]],
-    labels: Labels | None,
-    scheme: LabelScheme | None,
-    findings: list[Finding],
-) -> datasets.Dataset:
-    """The table of a `Dataset`, with the columns id and text, and the others that there are."""
-    import datasets
-    import pyarrow as pa
-
-    texts, changed = as_texts(columns["text"])
-    findings += broken_characters(changed)
-    values: dict[str, list[Any]] = {"id": columns["id"], "text": texts}
-    lists = {"label": pa.list_(pa.string())} if scheme and scheme.multilabel else {}
-    if labels is not None:
-        values["label"] = labels if lists else [own[0] if own else None for own in labels]
-    if "group" in columns:
-        groups = as_strings(columns["group"])
-        pairs = list(zip(columns["id"], groups, strict=True))
-        if alone := tuple(one for one, group in pairs if group is None):
-            have = "has" if len(alone) == 1 else "have"
-            message = f"{counted(len(alone), 'row')} {have} no group: each is a group by itself"
-            findings.append(Finding("warning", "no-group", message, alone[:ROWS_SHOWN]))
-        values["group"] = [f"(row {one})" if group is None else group for one, group in pairs]
-    values |= {name: columns[name] for name in ("split", STATUS) if name in columns}
-    arrays = {name: as_array(of, lists.get(name, pa.string())) for name, of in values.items()}
-    return datasets.Dataset(pa.table(arrays))

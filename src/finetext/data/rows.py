@@ -6,22 +6,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.text_columns import join
 from finetext.core.types import Finding, SplitName
 from finetext.core.wording import counted, short
-from finetext.data.label_cells import missing
+from finetext.data.label_cells import as_strings, missing
+
+if TYPE_CHECKING:
+    import datasets
 
 SPLIT_WORDS: Final[dict[str, SplitName]] = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-
-
+LABEL_STATUS: Final = "label_status"
+"""The column that says whether a label is of a person or weak; see `weak_labels`."""
+ROWS_SHOWN: Final = 100
+"""The most ids of rows that a finding names."""
 Place = tuple[int, int]
 """Where a row is: the number of its batch in the source, and its number in the batch, from 0."""
 
@@ -269,6 +274,35 @@ def broken_characters(count: int) -> list[Finding]:
     """Return the warning on texts that had broken characters, if there were any."""
     message = f"broken characters (half surrogate pairs) replaced in {counted(count, 'text')}"
     return [Finding("warning", "broken-characters", message)] if count else []
+
+
+def table_of(
+    columns: Mapping[str, list[Any]],
+    labels: Sequence[list[str] | None] | None,
+    multilabel: bool,
+    findings: list[Finding],
+) -> datasets.Dataset:
+    """Return the table of a `Dataset`: id, text, and what else there is of label, group and split."""
+    import datasets
+    import pyarrow as pa
+
+    texts, changed = as_texts(columns["text"])
+    findings += broken_characters(changed)
+    values: dict[str, list[Any]] = {"id": columns["id"], "text": texts}
+    lists = {"label": pa.list_(pa.string())} if multilabel else {}
+    if labels is not None:
+        values["label"] = list(labels) if lists else [own[0] if own else None for own in labels]
+    if "group" in columns:
+        groups = as_strings(columns["group"])
+        pairs = list(zip(columns["id"], groups, strict=True))
+        if alone := tuple(one for one, group in pairs if group is None):
+            have = "has" if len(alone) == 1 else "have"
+            message = f"{counted(len(alone), 'row')} {have} no group: each is a group by itself"
+            findings.append(Finding("warning", "no-group", message, alone[:ROWS_SHOWN]))
+        values["group"] = [f"(row {one})" if group is None else group for one, group in pairs]
+    values |= {name: columns[name] for name in ("split", LABEL_STATUS) if name in columns}
+    arrays = {name: as_array(of, lists.get(name, pa.string())) for name, of in values.items()}
+    return datasets.Dataset(pa.table(arrays))
 
 
 @final

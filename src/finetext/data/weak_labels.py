@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from finetext.core.errors import DataError
 from finetext.core.wording import counted
+from finetext.data.rows import LABEL_STATUS
 
 if TYPE_CHECKING:
     from finetext.core.types import Dataset
     from finetext.data.rows import Batch
 
-STATUS: Final = "label_status"
 WEAK: Final = "weak"
 HUMAN: Final = "human"
 
@@ -84,20 +84,22 @@ class WeakLabels:
 def statuses_in(batches: Sequence[Batch]) -> dict[str, list[str]]:
     """Return the column of the status of each label; nothing if no table has it."""
     known = {WEAK, HUMAN}
-    if not any(STATUS in of.columns and set(of.columns[STATUS]) <= known for of in batches):
+    if not any(
+        LABEL_STATUS in of.columns and set(of.columns[LABEL_STATUS]) <= known for of in batches
+    ):
         return {}
-    values = (value for of in batches for value in of.column(STATUS))
-    return {STATUS: [value if value in known else HUMAN for value in values]}
+    values = (value for of in batches for value in of.column(LABEL_STATUS))
+    return {LABEL_STATUS: [value if value in known else HUMAN for value in values]}
 
 
 def refuse_weak(rows: Dataset, part: str) -> None:
     """Raise a DataError if a row that chooses or scores has a weak label."""
-    if STATUS not in rows.table.column_names:
+    if LABEL_STATUS not in rows.table.column_names:
         return
-    weak = [one for one, of in zip(rows.ids, rows.column(STATUS), strict=True) if of == WEAK]
+    weak = [one for one, of in zip(rows.ids, rows.column(LABEL_STATUS), strict=True) if of == WEAK]
     if weak:
         raise DataError(
             f"{counted(len(weak), f'{part} row')} would have weak labels, that with the id "
-            f"{weak[0]!r} among them ({STATUS} is {WEAK!r}): a score on them is agreement with a "
+            f"{weak[0]!r} among them ({LABEL_STATUS} is {WEAK!r}): a score on them is agreement with a "
             "model, not accuracy. Give rows that people labeled with --validation and --test"
         )

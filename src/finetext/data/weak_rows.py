@@ -13,7 +13,8 @@ from finetext.core.errors import DataError
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.near_duplicates import copies, near_duplicates
-from finetext.data.weak_labels import HUMAN, STATUS, WEAK, WeakLabels
+from finetext.data.rows import LABEL_STATUS
+from finetext.data.weak_labels import HUMAN, WEAK, WeakLabels
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ def assembled(
         "text": [pool.texts[row] for row in chosen],
         "label": [pool.labels[row] for row in chosen],
         "split": ["train"] * len(chosen),
-        STATUS: [WEAK] * len(chosen),
+        LABEL_STATUS: [WEAK] * len(chosen),
     }
     if any(of.groups is not None for of in human.values()):
         table["group"] = [f"(row {one})" for one in table["id"]]
@@ -139,8 +140,8 @@ def assembled(
         table["text"] += part.texts
         table["label"] += part.labels
         table["split"] += [name] * len(part)
-        is_marked = STATUS in part.table.column_names
-        table[STATUS] += part.column(STATUS) if is_marked else [HUMAN] * len(part)
+        is_marked = LABEL_STATUS in part.table.column_names
+        table[LABEL_STATUS] += part.column(LABEL_STATUS) if is_marked else [HUMAN] * len(part)
         if "group" in table:
             table["group"] += part.groups or [f"(row {one})" for one in ids]
     learned = {of for of, at in zip(table["label"], table["split"], strict=True) if at == "train"}

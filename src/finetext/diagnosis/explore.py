@@ -11,9 +11,10 @@ import numpy as np
 from finetext.core import registry
 from finetext.core.arrays import Integers
 from finetext.core.budget import within_memory
+from finetext.core.column_role import ColumnRole
 from finetext.core.contracts import ProgressEvent, check_read, silent
 from finetext.core.errors import DataError
-from finetext.core.types import ColumnRole, Dataset, Finding, Splits
+from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, Reader, check_material, counting_tokens
 from finetext.encoders.tokenized_text import TokenizedText, tokens
 from finetext.evaluation.agreement import Agreement, agreement_in

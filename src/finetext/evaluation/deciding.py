@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, Integers
-from finetext.core.decision import CrossFitted, Decision
+from finetext.core.decision import CrossFitted, Decision, uncertainty
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.evaluation.targets import Threshold, for_share_found, for_share_right
@@ -25,6 +25,8 @@ from finetext.evaluation.thresholds import (
 
 AIMS: Final = "f1, precision=SHARE or recall=SHARE"
 ABSTAINING: Final = "accuracy=SHARE, coverage=SHARE or probability=SHARE"
+FALSE_ALARMS: Final = 0.05
+"""Share of texts in scope that may be refused as out of scope, unless another one is chosen."""
 MOST_POINTS: Final = 100
 _ROUNDING: Final = 1e-9
 _EXTREMES: Final = (1e-300, 1 - 2**-53)  # thresholds divide
@@ -49,6 +51,8 @@ class Deciding:
             "probability=0.7" leaves out all less probable ones. None by default.
         coverage: share of rows whose prediction set is to contain the truth, such as 0.9, or
             "class=0.9" for that share of the rows of each label; no prediction sets by default.
+        out_of_scope: share of texts of the classes that may be refused as belonging to none, such
+            as 0.05, so that texts that do belong to none are recognized; None by default.
         content_hash: hash of the costs that an earlier run read, or None; another hash is
             reported.
     """
@@ -57,6 +61,7 @@ class Deciding:
     costs: Path | None = None
     abstain: str | None = None
     coverage: float | str | None = None
+    out_of_scope: float | None = None
     content_hash: str | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +70,10 @@ class Deciding:
         self.coverage_parts()
         if self.costs is not None and self.aim is not None:
             raise RecipeError("[decide]: give an aim or costs, not both")
+        if self.out_of_scope is not None and not 0 < self.out_of_scope < 1:
+            raise RecipeError(
+                f"[decide]: out_of_scope = {self.out_of_scope} must be a share between 0 and 1"
+            )
 
     def aim_parts(self) -> tuple[str, float] | None:
         """Name and share of the aim; the share of "f1" is 0."""
@@ -99,13 +108,19 @@ class Deciding:
     def has_target(self) -> bool:
         """Whether the rule is to reach a share on new rows, so that it has an assurance."""
         rule, _ = self.abstain_parts() or ("probability", 0.0)
-        return self.aim not in (None, "f1") or self.coverage is not None or rule != "probability"
+        stated = self.coverage is not None or self.out_of_scope is not None
+        return self.aim not in (None, "f1") or stated or rule != "probability"
 
     def check(self, scheme: LabelScheme) -> None:
         """Raise a `RecipeError` if the section does not fit the labels."""
         aim, _ = self.aim_parts() or ("", 0.0)
         if scheme.multilabel and (self.costs is not None or self.abstain is not None):
             raise RecipeError("[decide]: costs and abstain need one label per row")
+        if scheme.multilabel and self.out_of_scope is not None:
+            raise RecipeError(
+                "[decide]: out_of_scope needs one label per row; a row with several labels can "
+                "have none of them: recall=SHARE chooses how many are given"
+            )
         if not scheme.multilabel and aim == "recall" and scheme.positive is None:
             raise RecipeError(
                 "[decide]: recall=SHARE needs rows with several labels; with one label per row, "
@@ -125,9 +140,14 @@ class Deciding:
     @property
     def words(self) -> str:
         """The section in one line."""
-        named = {"aim": self.aim, "costs": self.costs and self.costs.name, "abstain": self.abstain}
         by_class, share = self.coverage_parts() or (False, 0.0)
-        named["coverage"] = f"{share:g}{' of each label' if by_class else ''}" if share else None
+        named = {
+            "aim": self.aim,
+            "costs": self.costs and self.costs.name,
+            "abstain": self.abstain,
+            "coverage": f"{share:g}{' of each label' if by_class else ''}" if share else None,
+            "false alarms": None if self.out_of_scope is None else f"{self.out_of_scope:g}",
+        }
         return ", ".join(f"{name} {of}" for name, of in named.items() if of)
 
 
@@ -167,6 +187,9 @@ def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
         by_class, share = coverage
         limit = set_from_by_label(validation, share) if by_class else set_from(validation, share)
         chosen = replace(chosen, set_from=limit, coverage=share)
+    if (allowed := wanted.out_of_scope) is not None:
+        limit = in_scope_up_to(validation, allowed)
+        chosen = replace(chosen, in_scope_up_to=limit, false_alarms=allowed)
     if not thresholds:
         return chosen
     short = [of.needed for of in thresholds if not of.assured]
@@ -301,6 +324,21 @@ def set_from_by_label(predictions: Predictions, coverage: float) -> tuple[float,
         allowed = math.floor((1 - coverage) * (len(truth) + 1) + _ROUNDING)
         limits.append(float(truth[allowed - 1]) if allowed else 0.0)
     return tuple(limits)
+
+
+def in_scope_up_to(predictions: Predictions, false_alarms: float) -> float:
+    """Return the uncertainty above which a row belongs to no class; see `Decision`.
+
+    Of new, exchangeable rows of the classes at most the share `false_alarms` is refused, on average
+    over draws of the given rows (conformal p-values: Bates, Candes, Lei, Romano and Sesia, Testing
+    for outliers with conformal p-values, Annals of Statistics 2023), if the model was not chosen by
+    these; validation rows nearly qualify. Fewer rows than 1 / `false_alarms` - 1 refuse nothing.
+    """
+    if not len(predictions):
+        raise DataError("out-of-scope texts need validation rows to be known by; there are none")
+    highest = np.sort(uncertainty(predictions.probabilities))[::-1]
+    allowed = math.floor(false_alarms * (len(highest) + 1) + _ROUNDING)
+    return float(highest[allowed - 1]) if allowed else len(predictions.scheme) / 2
 
 
 def has_label(labels: Integers, column: int) -> Booleans:

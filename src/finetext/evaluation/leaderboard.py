@@ -18,6 +18,7 @@ from finetext.core.types import Score
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.estimates import SIGNIFICANT
 from finetext.evaluation.intervals import Scores, ScoresBySplit
+from finetext.evaluation.out_of_scope import ScopeScores
 from finetext.storage.codec import Jsonable, from_json, to_json
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class LeaderboardEntry(Jsonable):
         reading: how much of the test texts it reads, of all texts in a cross-validated run; None
             for methods without an encoder, and in runs of earlier versions.
         asked: what an endpoint was asked; None for methods that compute by themselves.
+        scope: what it makes of texts in scope and out of it; None without a rule for these.
     """
 
     method: str
@@ -124,6 +126,7 @@ class LeaderboardEntry(Jsonable):
     chosen_on: int = 0
     reading: TextsRead | None = None
     asked: Asked | None = None
+    scope: ScopeScores | None = None
 
     def __post_init__(self) -> None:
         metrics = ScoresBySplit((part, Scores(of)) for part, of in self.metrics.items())

@@ -22,6 +22,7 @@ from finetext.core.registry import load, table
 from finetext.core.text_columns import PAIR, as_one, join
 from finetext.data.weak_labels import WeakLabels
 from finetext.evaluation.leaderboard import TextsRead
+from finetext.evaluation.out_of_scope import ScopeScores
 from finetext.storage.codec import from_json
 from finetext.training.truncation import HEAD_SHARE, HEAD_TAIL
 
@@ -96,6 +97,7 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "most_labels": MOST_LABELS,
         "compared": record.get("export"),
         "decisions": decision_sentences(described),
+        "recognizes_others": described.get("decision", {}).get("in_scope_up_to") is not None,
         "has_rule": any(decision.get(of) for of in ("thresholds", "costs", "least", "set_from")),
         "for_transformers": _is_for_transformers(described),
         "settings": _settings(described),
@@ -346,6 +348,9 @@ def decision_sentences(described: Mapping[str, Any]) -> list[str]:
             f"{_shown(decided, 'accuracy')} of these."
             + (" Each row was decided by a rule that was chosen without it." if folds else "")
         )
+    if (scope := record.get("scope")) is not None:
+        words = from_json(ScopeScores, scope, "scope").words
+        said.append(f"Texts that belong to no class: on {scored}, {words}.")
     if decided.get("covered") is not None:
         said.append(
             f"On {scored} {_shown(decided, 'covered')} of the prediction sets contain the true "
@@ -379,6 +384,11 @@ def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
         ends = f" to {max(least):.3g}, by label" if max(least) > min(least) else ""
         limit = f"{min(least):.3g}{ends}{aim}"
         said.append(f"It abstains: a text gets no label if that is less probable than {limit}.")
+    if (most := decision.get("in_scope_up_to")) is not None:
+        said.append(
+            f"A text with an uncertainty above {most:.3g}, the sum of sqrt(p (1 - p)) over its "
+            "labels, belongs to no class and gets no label."
+        )
     if decision.get("set_from") is not None and decision.get("coverage") is not None:
         limit, rows = decision["set_from"], "rows"
         if isinstance(limit, list | tuple):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetext.core import wording
+from finetext.core.column_role import ColumnRole
 from finetext.core.registry import load, names
-from finetext.core.types import ColumnRole, Finding, Predicted, Predictions, Score
+from finetext.core.types import Finding, Predicted, Predictions, Score
 from finetext.core.wording import counted
 from finetext.data.weak_labels import WeakLabels
 from finetext.diagnosis.curve import Curve

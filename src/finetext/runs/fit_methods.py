@@ -27,6 +27,7 @@ from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.metrics import values_of
+from finetext.evaluation.out_of_scope import ScopeScores, scope_scores
 from finetext.methods.llm import LlmClassifier
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
@@ -150,6 +151,7 @@ def keep_method(
         chosen_on=made.chosen_on,
         reading=texts_read(made.classifier, started.run.tested.texts),
         asked=asked_of(made.classifier, _rows_of(started)),
+        scope=_scope(made, started.run.dataset.out_of_scope),
     )
     found, sizes = to_json(findings), _sizes(place)
     write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
@@ -162,6 +164,12 @@ def _rows_of(started: Started) -> dict[str, int]:
     if started.run.folds is not None:
         return tested
     return {"validation": len(started.run.splits.validation), **tested}
+
+
+def _scope(made: Made, outside: Dataset | None) -> ScopeScores | None:
+    """Return what the decision rule makes of test rows and of texts that belong to no class."""
+    likely = None if outside is None else made.classifier.predict_proba(outside.texts)
+    return scope_scores(made.predictions["test"], likely)
 
 
 def _made_by(method: Method, started: Started) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from finetext.core.errors import FinetextError, RunError
 from finetext.core.text_columns import texts_in
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.core.wording import refitted_in_words
-from finetext.data.weak_labels import STATUS
+from finetext.data.rows import LABEL_STATUS
 from finetext.diagnosis.explore import Lengths
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.agreement import agreement_in
@@ -35,7 +35,7 @@ from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table
 from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
 from finetext.runs.reporting import read_diagnoses
-from finetext.runs.resolve import DATA_COPY, ResolvedRun, copied_texts
+from finetext.runs.resolve import DATA_COPY, OUT_OF_SCOPE, ResolvedRun, copied_texts
 from finetext.runs.run import Run
 from finetext.storage.codec import to_json
 from finetext.storage.files import sync_names, write_json, write_text
@@ -81,6 +81,9 @@ def start_run(
 def data_copy(dataset: Dataset) -> dict[str, list[Any]]:
     """Return the columns of data passed in Python, with the texts as they were before joining."""
     columns = {name: dataset.column(name) for name in dataset.table.column_names}
+    if (outside := dataset.out_of_scope) is not None:
+        for name, values in columns.items():
+            values += [OUT_OF_SCOPE] * len(outside) if name == "label" else outside.column(name)
     names = copied_texts(dataset.scheme) if dataset.scheme else ()
     if not names:
         return columns
@@ -97,8 +100,10 @@ def split_columns(splits: Splits) -> dict[str, list[str]]:
         "id": [row for _, part in splits.items() for row in part.ids],
         "split": [name for name, part in splits.items() for _ in range(len(part))],
     }
-    if STATUS in splits.train.table.column_names:
-        columns[STATUS] = [of for _, part in splits.items() for of in part.column(STATUS)]
+    if LABEL_STATUS in splits.train.table.column_names:
+        columns[LABEL_STATUS] = [
+            of for _, part in splits.items() for of in part.column(LABEL_STATUS)
+        ]
     return columns
 
 
@@ -159,6 +164,7 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
             ).words(),
             **({} if one.entry.reading is None else {"reading": to_json(one.entry.reading)}),
             "decided": decided_json(tested[name]),
+            **({} if one.entry.scope is None else {"scope": to_json(one.entry.scope)}),
             "calibration": consistency(tested[name]).to_json(),
             "base": {} if encoder is None else base_of(encoder, recipe),
             "data": _data(recorded(recipe.source), described, one),

@@ -293,6 +293,8 @@ def _header(recipe: Recipe, dataset: Dataset, splits: Splits) -> dict[str, Any]:
     rows = json.dumps([part.ids for _, part in splits.items()])
     decide = hyperparameters(recipe.decide.with_hash(splits.scheme))
     costs, positive = decide.pop("content_hash"), splits.scheme.positive
+    if decide["out_of_scope"] is None:  # as curves of earlier versions have it
+        del decide["out_of_scope"]
     return {
         "data": dataset.content_hash,
         "labels": list(splits.scheme.names),

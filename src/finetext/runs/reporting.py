@@ -18,9 +18,10 @@ from typing import Any, Final
 import tomli_w
 
 from finetext.core.budget import toml_values
+from finetext.core.column_role import ColumnRole
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.registry import load
-from finetext.core.types import ColumnRole, Finding, Predicted
+from finetext.core.types import Finding, Predicted
 from finetext.core.wording import with_source
 from finetext.diagnosis.explore import Lengths
 from finetext.evaluation.fold_scores import FoldPredictions

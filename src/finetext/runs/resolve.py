@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 Methods = str | Method | Iterable[str | Method] | Mapping[str, Method]
 DATA_COPY: Final = "data.parquet"
+OUT_OF_SCOPE: Final = "out of scope"
+"""The label in that copy of texts that belong to no class."""
 LABELS_SHOWN: Final = 10
 
 
@@ -208,10 +210,12 @@ def resolve(recipe: Recipe, what: Any, hears: Listener) -> ResolvedRun:
         resolved = replace(resolved, adapt=adapt)
     if recipe.source is None:
         group = "group" if "group" in dataset.table.column_names else None
-        names, several = {name: name for name in splits.scheme.names}, splits.scheme.multilabel
+        outside = None if dataset.out_of_scope is None else OUT_OF_SCOPE
+        every = [*splits.scheme.names, *filter(None, [outside])]
+        names, several = {name: name for name in every}, splits.scheme.multilabel
         text = copied_texts(splits.scheme) or "text"
         read = ReadSettings(text=text, label="label", group=group, id="id")
-        read = replace(read, label_names=names, multilabel=several)
+        read = replace(read, label_names=names, multilabel=several, out_of_scope=outside)
         read = replace(read, positive=splits.scheme.positive)
         resolved = replace(resolved, source=DATA_COPY, read=read)
     run = ResolvedRun(resolved, dataset, splits, corpus, run_name(recipe), tuple(findings))

@@ -315,7 +315,7 @@ class Run:
 
         The model is loaded at every call; see `finetext.plot_prediction`.
         """
-        from finetext.report.probabilities import plot_prediction
+        from finetext.report.one_text import plot_prediction
 
         return plot_prediction(self.classifier(method), text, top=top, out=out)
 

@@ -101,7 +101,7 @@ def decisions(scheme: LabelScheme, decision: Decision, rows: Floats) -> str:
     given = decision.labels(rows, scheme.multilabel)
     highest = rows.max(axis=1) if scheme.multilabel else rows[np.arange(len(rows)), given]
     order = np.argsort(-rows, axis=1, kind="stable")
-    among = decision.sets(rows)
+    among, refused = decision.sets(rows), decision.out_of_scope(rows).tolist()
     heads = [f"{_json(name)}:" for name in scheme.names]
     answers: list[str] = []
     for number, (row, columns) in enumerate(zip(rows.tolist(), order.tolist(), strict=True)):
@@ -109,6 +109,8 @@ def decisions(scheme: LabelScheme, decision: Decision, rows: Floats) -> str:
         if among is not None:
             chosen = [scheme.names[column] for column in columns if among[number, column]]
         told = {"prediction": labels[number], "probability": float(highest[number]), "set": chosen}
+        if decision.in_scope_up_to is not None:
+            told["out_of_scope"] = refused[number]
         probabilities = f'"probabilities":{{{_listed(heads, row, columns)}}}'
         answers.append(f"{_json(told)[:-1]},{probabilities}}}")
     return f"[{','.join(answers)}]"

@@ -189,11 +189,17 @@ class LabelScore(BaseModel):
 class Decided(BaseModel):
     """What the model decides on a text."""
 
-    prediction: str | list[str] | None = Field(description="Null if the model abstains.")
+    prediction: str | list[str] | None = Field(
+        description="Null if the model abstains, or the text is out of scope."
+    )
     probability: float = Field(
         description="Of the label that the decision rule prefers; the highest if multi-label."
     )
     set: list[str] | None = Field(description="The prediction set, likeliest first, or null.")
+    out_of_scope: bool = Field(
+        default=False,
+        description="Whether the text belongs to no class; absent if the model does not tell.",
+    )
     probabilities: dict[str, float] = Field(description="Of every label, likeliest first.")
 
 

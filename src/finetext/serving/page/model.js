@@ -32,6 +32,7 @@ function decision({ decision: rule, multilabel, abstains, coverage }) {
   else if (rule.costs) parts.push("the label with the least expected cost");
   else parts.push(rule.thresholds ? "the label with the highest ratio of probability to threshold" : "the most probable label");
   if (abstains) parts.push("no label if that is not probable enough");
+  if (rule.in_scope_up_to) parts.push("no label for a text that belongs to none of the classes");
   if (coverage) parts.push(`with a prediction set that contains the true label for ${percent(coverage)} of texts`);
   return `${parts.join("; ")}${rule.aim ? ` (${rule.aim})` : ""}`;
 }

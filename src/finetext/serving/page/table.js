@@ -253,6 +253,7 @@ function showResult(isDone) {
 function nameOf(result) {
   if (result.problem) return "not predicted: see the column problem";
   if (Array.isArray(result.prediction)) return result.prediction.join(", ") || "no label";
+  if (result.out_of_scope) return "no label: out of scope";
   return result.prediction ?? "no label: the model abstains";
 }
 
@@ -270,18 +271,20 @@ function download() {
 function outputRows() {
   const { added, names } = table;
   const shown = added.every ? info.labels : [];
+  const hasScope = results.some((result) => typeof result.out_of_scope === "boolean");
   const hasSets = results.some((result) => result.set);
   const hasProblems = results.some((result) => result.problem);
   const free = (name) => (names.includes(name) ? free(`finetext:${name}`) : name);
   const heads = [
-    ...(added.id ? [added.id] : []), ...names, added.prediction, ...(hasSets ? [added.set] : []), added.probability,
+    ...(added.id ? [added.id] : []), ...names, added.prediction, ...(hasScope ? [added.out_of_scope] : []),
+    ...(hasSets ? [added.set] : []), added.probability,
     ...shown.map((label) => `${added.prefix}${label}`), ...(hasProblems ? [free("problem")] : []),
   ];
   const rows = results.map((result, place) => {
     const numbers = [result.probability, ...shown.map((label) => result.probabilities?.[label])];
     return [
       ...(added.id ? [table.ids[place]] : []), ...table.rows[place],
-      cellOf(result.prediction), ...(hasSets ? [cellOf(result.set)] : []),
+      cellOf(result.prediction), ...(hasScope ? [String(result.out_of_scope ?? "")] : []), ...(hasSets ? [cellOf(result.set)] : []),
       ...numbers.map((number) => (number === undefined ? "" : String(number))), ...(hasProblems ? [result.problem ?? ""] : []),
     ];
   });

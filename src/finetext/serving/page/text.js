@@ -86,13 +86,16 @@ function showDecision(decided) {
 function verdict(decided, given) {
   if (given.length === 1 && !Array.isArray(decided.prediction)) return `${given[0]}, ${percent(decided.probability)}`;
   if (given.length) return given.join(", ");
+  if (decided.out_of_scope) return "No label: the text belongs to none of the classes";
   return decided.prediction === null ? "No label: the model abstains" : "No label";
 }
 
 function reasons(decided, given, ranked) {
   const told = [];
   const [likeliest, highest] = ranked[0];
-  if (decided.prediction === null) {
+  if (decided.out_of_scope) {
+    told.push(`The probabilities are spread more widely than those of texts of the classes; the most probable, ${likeliest}, has ${percent(highest)}.`);
+  } else if (decided.prediction === null) {
     told.push(`No label is probable enough; the closest has ${percent(decided.probability)}.`);
   } else if (!given.length) {
     told.push(`No label reaches its threshold; the most probable, ${likeliest}, has ${percent(highest)}.`);
