@@ -16,7 +16,8 @@ import finetext
 from finetext.core.contracts import FitContext
 from finetext.core.types import Dataset
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
-from finetext.models.card import escaped, is_ours, model_card, without_path
+from finetext.models.card import is_ours, model_card, without_path
+from finetext.models.card_sentences import escaped
 from finetext.models.folder import read_description, save_model
 from finetext.runs.folder import base_of
 from finetext.runs.recipe import Recipe

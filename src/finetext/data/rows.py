@@ -282,7 +282,7 @@ def table_of(
     multilabel: bool,
     findings: list[Finding],
 ) -> datasets.Dataset:
-    """Return the table of a `Dataset`: id, text, and what else there is of label, group and split."""
+    """Return the table of a `Dataset`: id, text, and of label, group and split what there is."""
     import datasets
     import pyarrow as pa
 

@@ -100,6 +100,6 @@ def refuse_weak(rows: Dataset, part: str) -> None:
     if weak:
         raise DataError(
             f"{counted(len(weak), f'{part} row')} would have weak labels, that with the id "
-            f"{weak[0]!r} among them ({LABEL_STATUS} is {WEAK!r}): a score on them is agreement with a "
-            "model, not accuracy. Give rows that people labeled with --validation and --test"
+            f"{weak[0]!r} among them ({LABEL_STATUS} is {WEAK!r}): a score on them is agreement "
+            "with a model, not accuracy. Give rows that people labeled with --validation and --test"
         )

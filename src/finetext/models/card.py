@@ -9,22 +9,21 @@ import hashlib
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core import terminal, wording
-from finetext.core.decision import Decision
-from finetext.core.errors import ModelError
 from finetext.core.registry import load, table
 from finetext.core.text_columns import PAIR, as_one, join
-from finetext.data.weak_labels import WeakLabels
-from finetext.evaluation.leaderboard import TextsRead
-from finetext.evaluation.out_of_scope import ScopeScores
-from finetext.storage.codec import from_json
-from finetext.training.truncation import HEAD_SHARE, HEAD_TAIL
+from finetext.models.card_sentences import (
+    LONGEST,
+    decision_sentences,
+    escaped,
+    reading_sentences,
+    weak_labels_of,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -61,12 +60,6 @@ _OWN_ARCHITECTURES: Final = ("ConcatPooled", "AwdLstm", "Transformer")
 """Prefixes of architectures that transformers loads only with finetext."""
 _MARK: Final = re.compile(r"<!-- finetext ([0-9a-f]{64}) -->\n?\Z")
 _PATH: Final = re.compile(r"(?P<prefix>random:)?([/\\~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:)")
-_LONGEST: Final = 200
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]#|<>&~$@^]|:(?=\S))")
-"""Characters with a meaning inside a line; those at its start never occur there."""
-_HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_JOINERS: Final = "\u200c\u200d"
-"""Hidden but harmless: emoji and some scripts need them."""
 
 
 def model_card(described: Mapping[str, Any], name: str = "") -> str:
@@ -119,12 +112,6 @@ def _example(described: Mapping[str, Any], is_ours: bool) -> str:
         is_pipeline = described["classifier"] == "transformer"
         return json.dumps(dict(zip(PAIR, texts, strict=True))) if is_pipeline else str(tuple(texts))
     return json.dumps(as_one(join(texts)))
-
-
-def weak_labels_of(described: Mapping[str, Any]) -> WeakLabels | None:
-    """Return where the weak labels that a model learned from are from; None if it had none."""
-    weak = described.get("provenance", {}).get("weak_labels")
-    return None if weak is None else from_json(WeakLabels, weak, "weak_labels", ModelError)
 
 
 def _positive(described: Mapping[str, Any]) -> str | None:
@@ -251,7 +238,7 @@ def _results(record: Mapping[str, Any]) -> list[Any]:
 
 
 def _one_line(text: Any) -> str:
-    return " ".join(terminal.escaped(str(text)).split())[:_LONGEST] or "model"
+    return " ".join(terminal.escaped(str(text)).split())[:LONGEST] or "model"
 
 
 def _metric_title(metric: str) -> str:
@@ -263,16 +250,6 @@ def _interval(score: Mapping[str, Any] | None) -> str:
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.3f}" + ("" if None in (low, high) else f" ({low:.3f} to {high:.3f})")
-
-
-def escaped(value: Any) -> str:
-    """Return a value as Markdown that shows it, in one line of at most 200 characters."""
-    text = " ".join(str(value).split())
-    visible = (c for c in text if c in _JOINERS or unicodedata.category(c) not in _HIDDEN)
-    line = " ".join("".join(visible).split())
-    if len(line) > _LONGEST:
-        line = line[: _LONGEST - 1] + "…"
-    return _MARKDOWN.sub(r"\\\1", line)
 
 
 def _settings(described: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -296,113 +273,3 @@ def without_path(value: Any) -> Any:
     if isinstance(value, str) and (local := _PATH.match(value)):
         return (local["prefix"] or "") + re.split(r"[\\/]", value.rstrip("\\/"))[-1]
     return value
-
-
-def reading_sentences(described: Mapping[str, Any]) -> list[str]:
-    """Return sentences on what the model reads of a text; none for one without an encoder."""
-    made, read = described.get("provenance", {}), described.get("record", {}).get("reading")
-    said = []
-    if (window := made.get("window")) is not None:
-        said.append(f"Texts are read whole, in windows of up to {window:,} tokens.")
-    elif (length := made.get("max_length")) is not None:
-        longer = f"Of a text with more than {length:,} tokens it reads"
-        both = f"{HEAD_SHARE:.0%} from the head, the rest from the tail"
-        said.append(
-            {
-                "tail": f"{longer} the last {length:,}.",
-                HEAD_TAIL: f"{longer} as many: {both}.",
-            }.get(made.get("truncation"), f"Texts are truncated after {length:,} tokens.")
-        )
-        if read is not None:
-            noun = "text" if described.get("record", {}).get("folds") else "test text"
-            said.append(f"It {from_json(TextsRead, read, 'reading').words(noun)}.")
-    return said
-
-
-def decision_sentences(described: Mapping[str, Any]) -> list[str]:
-    """Return sentences on how calibrated the probabilities are and how they become labels."""
-    record, decision = described.get("record", {}), described.get("decision", {})
-    temperature, decided = decision.get("temperature", 1.0), record.get("decided", {})
-    folds, said = int(record.get("folds", 0)), list[str]()
-    scored = wording.rows_of(wording.part_in_words("test", folds))
-    chosen_on = "out-of-fold predictions" if folds else "validation rows"
-    if (weak := weak_labels_of(described)) is not None and not weak.is_scored:
-        chosen_on = "rows with weak labels"
-    if temperature != 1:
-        said.append(
-            f"Temperature scaling: the logits were divided by {temperature:.3g}, chosen on "
-            f"{chosen_on}. The weights include it."
-        )
-    error = record.get("scores", {}).get("calibration_error", {}).get("value")
-    if words := record.get("calibration", {}).get("words"):
-        said.append(f"The probabilities on {scored} are {escaped(words)}.")
-    elif error is not None:
-        said.append(
-            f"The calibration error on {scored} is {100 * error:.1f} percentage points; on few "
-            "rows part of that is chance."
-        )
-    said += _rule(decision, bool(described["multilabel"]))
-    if decided.get("decided") is not None and decided.get("accuracy") is not None:
-        said.append(
-            f"On {scored} it decides {_shown(decided, 'decided')} and is right on "
-            f"{_shown(decided, 'accuracy')} of these."
-            + (" Each row was decided by a rule that was chosen without it." if folds else "")
-        )
-    if (scope := record.get("scope")) is not None:
-        words = from_json(ScopeScores, scope, "scope").words
-        said.append(f"Texts that belong to no class: on {scored}, {words}.")
-    if decided.get("covered") is not None:
-        said.append(
-            f"On {scored} {_shown(decided, 'covered')} of the prediction sets contain the true "
-            f"label; they have {decided['set_size']:.2f} labels on average."
-        )
-    return said
-
-
-def _shown(decided: Mapping[str, Any], name: str) -> str:
-    """Return a share with its interval; older records have none."""
-    low, high = decided.get(f"{name}_interval", (None, None))
-    interval = "" if low is None else f" ({low:.1%} to {high:.1%})"
-    return f"{decided[name]:.1%}{interval}"
-
-
-def _rule(decision: Mapping[str, Any], multilabel: bool) -> list[str]:
-    aim = f" ({escaped(decision['aim'])})" if decision.get("aim") else ""
-    if decision.get("costs"):
-        said = [f"The label with the least expected cost is predicted{aim}."]
-    elif limits := decision.get("thresholds"):
-        rule = "The label with the highest ratio of probability to threshold ({}) is predicted"
-        if multilabel:
-            rule = "Each label is predicted from its own threshold, {}"
-        rule = rule.format(f"between {min(limits):.3g} and {max(limits):.3g}")
-        said = [f"{rule}{aim}; the thresholds are in `finetext.json`."]
-    elif multilabel:
-        said = ["Each label is predicted from a probability of 0.5."]
-    else:
-        said = ["The most probable label is predicted."]
-    if least := decision.get("least"):
-        ends = f" to {max(least):.3g}, by label" if max(least) > min(least) else ""
-        limit = f"{min(least):.3g}{ends}{aim}"
-        said.append(f"It abstains: a text gets no label if that is less probable than {limit}.")
-    if (most := decision.get("in_scope_up_to")) is not None:
-        said.append(
-            f"A text with an uncertainty above {most:.3g}, the sum of sqrt(p (1 - p)) over its "
-            "labels, belongs to no class and gets no label."
-        )
-    if decision.get("set_from") is not None and decision.get("coverage") is not None:
-        limit, rows = decision["set_from"], "rows"
-        if isinstance(limit, list | tuple):
-            limit, rows = (
-                f"its own, between {min(limit):.3g} and {max(limit):.3g}",
-                "each label's rows",
-            )
-        else:
-            limit = f"{limit:.3g}"
-        said.append(
-            f"Prediction sets hold every label from a probability of {limit}; they are meant to "
-            f"contain the true label for {decision['coverage']:.0%} of {rows} like those of "
-            "validation."
-        )
-    if assurance := Decision.from_json(decision).assurance:
-        said.append(f"The target is {assurance}.")
-    return said

@@ -21,7 +21,11 @@ from finetext.core.wording import (
     size,
     speed,
 )
-from finetext.models.card import decision_sentences, reading_sentences, weak_labels_of
+from finetext.models.card_sentences import (
+    decision_sentences,
+    reading_sentences,
+    weak_labels_of,
+)
 from finetext.models.exporters import Compared, speed_in_words
 from finetext.models.info import About
 from finetext.report.rendering import aligned, metric_title, score
