@@ -213,6 +213,8 @@ def test_choices_and_crossings() -> None:
     assert found.choices[-1].recommended == "dear"
     assert [(c.before, c.after) for c in found.crossings] == [("cheap", "dear")]
     assert 500 < found.crossings[0].labels < 1000
+    low, high = found.crossings[0].low, found.crossings[0].high
+    assert low <= 500 < 1000 <= high
     against = found.choices[0].comparisons["dear"]
     assert against.difference.value == pytest.approx(-0.1, abs=0.01)
     assert against.worse()

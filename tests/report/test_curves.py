@@ -282,6 +282,10 @@ def test_other_outlooks_and_a_crossing() -> None:
     said = sentences(replace(curve(few), crossings=(Crossing("tfidf", "probe", 250),)))
     assert "a forecast takes at least 4 sizes and 2 trainings each" in said[0]
     assert "probe overtakes tfidf at about 250 labels." in said
+    assert Crossing("tfidf", "probe", 250, 100, 500).words == (
+        "probe overtakes tfidf at about 250 labels [100, 500]: up to the first of these sizes it "
+        "is significantly behind, from the last on ahead."
+    )
 
 
 def test_the_csv_has_what_is_measured_and_what_is_expected() -> None:

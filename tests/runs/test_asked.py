@@ -203,17 +203,25 @@ def test_without_a_model_nothing_begins(films: Path, command: Callable[..., Any]
     assert "--llm http" in seen.err
 
 
-def test_a_learning_curve_leaves_it_out(server: LlmServer, films: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folds", [False, True])
+def test_a_learning_curve_asks_once_for_all_sizes(
+    server: LlmServer, films: Path, tmp_path: Path, few_folds: None, folds: bool
+) -> None:
     said = list[str]()
     recipe = finetext.Recipe(
         source=str(films),
         methods={"tfidf": finetext.Tfidf(), "llm": Llm(url=server.url, model="toy", examples=0)},
+        split=SplitSettings(keep_duplicates=True, cross_validate=folds),
     )
-    settings = finetext.CurveSettings(sizes=(40, 80), trainings=1)
+    settings = finetext.CurveSettings(sizes=(40, 60, 80), trainings=2)
     listener = finetext.Listener(say=said.append)
-    finetext.learning_curve(recipe, settings=settings, out=tmp_path / "curve", listener=listener)
-    assert any("llm is left out of the curve" in line for line in said)
-    assert not server.requests
+    out = tmp_path / "curve"
+    curve = finetext.learning_curve(recipe, settings=settings, out=out, listener=listener)
+    assert any("llm is asked once" in line for line in said)
+    assert len(server.requests) == curve.measured_rows == (200 if folds else 30)
+    scores = {score for point in curve.rung("llm").points for score in point.scores}
+    assert len(scores) == 1
+    assert [point.labels for point in curve.rung("llm").points] == [40, 60, 80]
 
 
 def test_a_run_in_minutes_asks_no_text_twice(

@@ -209,11 +209,28 @@ class SizeChoice:
 
 @dataclass(frozen=True)
 class Crossing:
-    """About where `before`, significantly ahead with fewer labels, falls behind `after`."""
+    """About where `before`, significantly ahead with fewer labels, falls behind `after`.
+
+    `low` is the last size up to there with which `before` is significantly ahead, `high` the first
+    from there with which it is significantly behind; 0 in files of earlier versions.
+    """
 
     before: str
     after: str
     labels: int
+    low: int = 0
+    high: int = 0
+
+    @property
+    def words(self) -> str:
+        """The crossing in a sentence."""
+        where = f"{self.after} overtakes {self.before} at about {self.labels:,} labels"
+        if not self.high:
+            return f"{where}."
+        return (
+            f"{where} [{self.low:,}, {self.high:,}]: up to the first of these sizes it is "
+            "significantly behind, from the last on ahead."
+        )
 
 
 @dataclass(frozen=True)

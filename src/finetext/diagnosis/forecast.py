@@ -287,5 +287,6 @@ def _crossings(series: Mapping[str, Series], of: Measured) -> tuple[Crossing, ..
         share = value[i] / (value[i] - value[i + 1])
         logs = np.log(lead.rows)
         labels = round(float(np.exp(logs[i] + share * (logs[i + 1] - logs[i]))))
-        found.append(Crossing(before, after, labels))
+        low = round(float(lead.rows[ahead[ahead <= i][-1]]))
+        found.append(Crossing(before, after, labels, low, round(float(lead.rows[last]))))
     return tuple(sorted(found, key=lambda crossing: crossing.labels))

@@ -94,10 +94,7 @@ def sentences(curve: Curve) -> list[str]:
         ),
         "The cheapest method that is shown to be as good as the best, else the best: "
         f"{', '.join(recommended)} labels.",
-        *(
-            f"{crossing.after} overtakes {crossing.before} at about {crossing.labels:,} labels."
-            for crossing in curve.crossings
-        ),
+        *(crossing.words for crossing in curve.crossings),
         _basis(curve),
         *_reliability(curve),
     ]

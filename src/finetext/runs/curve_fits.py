@@ -121,10 +121,16 @@ class Growing:
             if log.get(task.training) is None:
                 seed, place = task.training.seed, f"{clock.done + 1} of {len(tasks)}"
                 try:
-                    if self.folds is not None:
+                    if self.folds is None:
+                        shares[seed] = shares.get(seed) or NestedShares.of(self.splits.train, seed)
+                    if (asked := self._asked(task, log)) is not None:
+                        of_share = shares.get(seed)
+                        size = task.training.labels
+                        rows = size if of_share is None else len(of_share.rows(size))
+                        fit = replace(asked, rows=rows)
+                    elif self.folds is not None:
                         fit = self._fit_folds(task, self.folds, place)
                     else:
-                        shares[seed] = shares.get(seed) or NestedShares.of(self.splits.train, seed)
                         fit = self._fit(task, shares[seed].share(task.training.labels), place)
                 except (FinetextError, KeyboardInterrupt) as error:
                     kept = (
@@ -147,6 +153,12 @@ class Growing:
             assert done is not None
             table[task.name][task.training.labels].append(done)
         return {name: list(of.values()) for name, of in table.items()}
+
+    def _asked(self, task: Task, log: FitLog) -> Fit | None:
+        """Return the answers of an endpoint that were paid for with the first share; else None."""
+        if not task.method.pays_per_text:
+            return None
+        return log.get(replace(task.training, labels=min(self.sizes), seed=self.recipe.seed))
 
     def _tasks(self) -> Iterator[Task]:
         """Yield all trainings, the cheap ones first."""

@@ -203,11 +203,9 @@ def grow(
         recipe = replace(recipe, methods=others)
     if paying := [name for name, method in recipe.methods.items() if method.pays_per_text]:
         hears.say(
-            f"{', '.join(paying)} is left out of the curve: every size would be asked and paid for "
-            "again. Compare the curve with its score in a run"
+            f"{', '.join(paying)} is asked once, with examples from the smallest share: its score "
+            "is the same for every size"
         )
-        others = {name: of for name, of in recipe.methods.items() if name not in paying}
-        recipe = replace(recipe, methods=others)
     for name, method in recipe.methods.items():
         if encoder_of(method) == ADAPTED:
             raise RecipeError(
