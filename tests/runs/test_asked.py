@@ -174,6 +174,7 @@ def test_a_dry_run_sends_nothing(
     words += ("--set", f"llm.similarity={tiny_encoder}", "--llm-budget", 9_000)
     shown = command(*words, "--dry-run").out
     assert f"asks toy at {server.url} about" in shown
+    assert "(budget: 9,000 tokens)" in shown
     assert "nothing was sent" in shown
     assert not server.requests
 
