@@ -185,7 +185,7 @@ def test_the_command_adds_it_to_the_methods(
     words = ("train", films, "--methods", "tfidf", "--llm", server.url, "--llm-model", "toy")
     words += ("--set", f"llm.similarity={tiny_encoder}", "--llm-budget", 7_000, "--out", "run")
     seen = command(*words, "--test-size", "0.3", "--keep-duplicates", status=0)
-    assert f"texts are sent to {server.url} (model toy), 7,000 tokens" in seen.err
+    assert f"texts are sent to {server.url} (model toy); budget: 7,000 tokens" in seen.err
     assert "drawn at random: the budget of 7,000 tokens" in " ".join(seen.out.split())
     asked = len(server.requests)
     told = command("predict", "run/llm", "a dull film", status=0)

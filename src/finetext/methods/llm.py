@@ -154,8 +154,7 @@ class Llm(Method):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> LlmClassifier:
         """Keep the rows that examples are chosen from; nothing is sent. See `Method.fit`."""
         assert train.scheme is not None
-        limit = "no budget" if self.limits.words() == "no limit" else self.limits.words()
-        context.say(f"llm: texts are sent to {self.url} (model {self.model}), {limit}")
+        context.say(self.told)
         return self._with(train, train.scheme, self._endpoint(context), context)
 
     def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:
@@ -203,6 +202,12 @@ class Llm(Method):
 
         shared = context.shared
         return make() if shared is None else shared.once(("llm", repr(self)), make)
+
+    @property
+    def told(self) -> str:
+        """What is said before anything is sent."""
+        to = f"{self.url} (model {self.model})"
+        return f"llm: texts are sent to {to}; budget: {self.limits.words()}"
 
     @property
     def limits(self) -> Limits:
