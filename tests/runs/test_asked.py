@@ -58,14 +58,15 @@ def run(films: Path, server: LlmServer, tiny_encoder: Path, tmp_path: Path) -> C
 
     def train(
         name: str = "run", split: SplitSettings | None = None, resume: bool = False, seeds: int = 1,
-        **more: Any,
+        say: Callable[[str], None] = lambda line: None, **more: Any,
     ) -> Run:  # fmt: skip
         how = {"url": server.url, "model": "toy", "similarity": str(tiny_encoder)} | more
         recipe = finetext.Recipe(
             source=str(films), methods={"tfidf": finetext.Tfidf(), "llm": Llm(**how)},
             split=split or SplitSettings(test=0.3, keep_duplicates=True), seeds=seeds,
         )  # fmt: skip
-        return finetext.train(recipe, out=tmp_path / name, resume=resume, listener=SILENT)
+        listener = finetext.Listener(say=say)
+        return finetext.train(recipe, out=tmp_path / name, resume=resume, listener=listener)
 
     return train
 
@@ -158,7 +159,11 @@ def test_further_seeds_cost_nothing(run: Callable[..., Run], server: LlmServer) 
 def test_a_cross_validated_run_asks_about_each_row_once(
     run: Callable[..., Run], server: LlmServer, few_folds: None
 ) -> None:
-    found = run(split=SplitSettings(cross_validate=True))
+    said = list[str]()
+    found = run(split=SplitSettings(cross_validate=True), say=said.append)
+    assert [line for line in said if "texts are sent" in line] == [
+        f"llm: texts are sent to {server.url} (model toy); budget: no limit"
+    ]
     entry = found.entry("llm")
     assert entry.asked is not None
     assert entry.asked.texts == len(server.requests) == 200

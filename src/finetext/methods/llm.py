@@ -154,7 +154,6 @@ class Llm(Method):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> LlmClassifier:
         """Keep the rows that examples are chosen from; nothing is sent. See `Method.fit`."""
         assert train.scheme is not None
-        context.say(self.told)
         return self._with(train, train.scheme, self._endpoint(context), context)
 
     def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:
@@ -197,6 +196,7 @@ class Llm(Method):
         name_endpoint(self.url)
 
         def make() -> Endpoint:
+            context.say(self.told)
             limits = self.limits
             return Endpoint(self.url, self.model, limits, self.seconds, context.progress)
 
