@@ -125,12 +125,11 @@ def arguments() -> argparse.Namespace:
 
 
 def own_methods() -> list[str]:
-    """The methods that learn on their own, by the names of their contenders; not a blend."""
+    """The methods that learn on their own, by the names of their contenders; no blend, no LLM."""
     names = (name for name in registry.names("methods") if name != "majority")
     classes = {name: registry.load("methods", name) for name in names}
-    return [
-        f"finetext-{name}" for name, of in classes.items() if not getattr(of, "combines", False)
-    ]
+    others = [name for name, of in classes.items() if of.combines or of.pays_per_text]
+    return [f"finetext-{name}" for name in classes if name not in others]
 
 
 def cells(options: argparse.Namespace) -> Iterator[Cell]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from llm_server import serving
 
 from finetext.batch.inputs import sample_of
 from finetext.core.contracts import Classifier
@@ -131,3 +132,20 @@ def test_a_sample_is_drawn_from_the_whole_file(tmp_path: Path) -> None:
     assert drawn != [int(text.split()[1]) for text in sample_of(str(path), None, 500, 1)]
     assert len(sample_of(str(path), None, 9_000, 0)) == 5_000
     assert sample_of("a text", None, 5, 0) == []
+
+
+def test_a_language_model_is_asked_instead_if_it_is_named(command: Command, news: Path) -> None:
+    with serving() as server:
+        words = ("classify", news, "--labels", "sports,politics", "--llm", server.url)
+        words += ("--text", "text")
+        model = news.with_name("model")
+        seen = command(*words, "--llm-model", "toy", "--save", model, "--json", status=0)
+        assert len(json.loads(seen.out)) == 3
+        assert sorted(server.texts) == ["A team won", "Parliament voted", "The striker scored"]
+        again = command("predict", model, news, "--json", status=0)
+        assert json.loads(again.out) == json.loads(seen.out)
+        assert len(server.requests) == 3
+        assert "budget" in command(*words, "--llm-model", "new", "--llm-budget", 5, status=2).err
+        assert "exclude" in command(*words, "--encoder", "minilm", status=2).err
+        assert "name the endpoint" in command(*words, status=2).err
+        assert len(server.requests) == 3

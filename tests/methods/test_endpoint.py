@@ -135,6 +135,14 @@ def test_errors_that_do_not_end_say_what_to_do(
     assert len(server.requests) == requests
 
 
+def test_texts_are_not_sent_on_to_another_address(server: LlmServer, pauses: list[float]) -> None:
+    with serving() as other:
+        server.script = lambda request: Reply("", 307, {"location": f"{other.url}/chat"})
+        with pytest.raises(ModelError, match=r"refuses the request \(307\)"):
+            ask(endpoint(server))
+        assert not other.requests
+
+
 def test_a_server_that_is_not_there_is_asked_once(pauses: list[float]) -> None:
     with serving() as server:
         gone = endpoint(server)

@@ -150,6 +150,19 @@ def test_it_learns_again_from_all_rows_with_the_same_budget(
     assert not server.requests
 
 
+def test_tokens_are_estimated_without_asking(
+    server: LlmServer, topics: Dataset, tiny_encoder: Path
+) -> None:
+    method, texts = llm(server, tiny_encoder, examples=1), topics.texts[:5]
+    sent = sum(
+        len(of["content"]) + 28
+        for question in fitted(method, topics)._questions(texts)
+        for of in question.messages
+    )
+    assert method.expected_tokens(topics, texts) == pytest.approx(sent / 3.5, rel=0.15)
+    assert not server.requests
+
+
 def test_all_folds_share_one_budget(server: LlmServer, topics: Dataset, tiny_encoder: Path) -> None:
     context = FitContext(device="cpu", shared=SharedTexts(tuple(topics.texts)))
     method = llm(server, tiny_encoder)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -49,10 +50,13 @@ def server(words: Sequence[str], port: int, log: Path) -> Iterator[str]:
             while True:
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < until, log.read_text()
-                with suppress(OSError):
+                try:
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5)
                     break
-                time.sleep(0.5)
+                except urllib.error.HTTPError:  # without a cache of the Hub it lists no models
+                    break
+                except OSError:
+                    time.sleep(0.5)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.terminate()

@@ -58,14 +58,15 @@ def run(films: Path, server: LlmServer, tiny_encoder: Path, tmp_path: Path) -> C
 
     def train(
         name: str = "run", split: SplitSettings | None = None, resume: bool = False, seeds: int = 1,
-        **more: Any,
+        say: Callable[[str], None] = lambda line: None, **more: Any,
     ) -> Run:  # fmt: skip
         how = {"url": server.url, "model": "toy", "similarity": str(tiny_encoder)} | more
         recipe = finetext.Recipe(
             source=str(films), methods={"tfidf": finetext.Tfidf(), "llm": Llm(**how)},
             split=split or SplitSettings(test=0.3, keep_duplicates=True), seeds=seeds,
         )  # fmt: skip
-        return finetext.train(recipe, out=tmp_path / name, resume=resume, listener=SILENT)
+        listener = finetext.Listener(say=say)
+        return finetext.train(recipe, out=tmp_path / name, resume=resume, listener=listener)
 
     return train
 
@@ -158,7 +159,11 @@ def test_further_seeds_cost_nothing(run: Callable[..., Run], server: LlmServer) 
 def test_a_cross_validated_run_asks_about_each_row_once(
     run: Callable[..., Run], server: LlmServer, few_folds: None
 ) -> None:
-    found = run(split=SplitSettings(cross_validate=True))
+    said = list[str]()
+    found = run(split=SplitSettings(cross_validate=True), say=said.append)
+    assert [line for line in said if "texts are sent" in line] == [
+        f"llm: texts are sent to {server.url} (model toy); budget: no limit"
+    ]
     entry = found.entry("llm")
     assert entry.asked is not None
     assert entry.asked.texts == len(server.requests) == 200
@@ -174,6 +179,7 @@ def test_a_dry_run_sends_nothing(
     words += ("--set", f"llm.similarity={tiny_encoder}", "--llm-budget", 9_000)
     shown = command(*words, "--dry-run").out
     assert f"asks toy at {server.url} about" in shown
+    assert "(budget: 9,000 tokens)" in shown
     assert "nothing was sent" in shown
     assert not server.requests
 
@@ -184,7 +190,7 @@ def test_the_command_adds_it_to_the_methods(
     words = ("train", films, "--methods", "tfidf", "--llm", server.url, "--llm-model", "toy")
     words += ("--set", f"llm.similarity={tiny_encoder}", "--llm-budget", 7_000, "--out", "run")
     seen = command(*words, "--test-size", "0.3", "--keep-duplicates", status=0)
-    assert f"texts are sent to {server.url} (model toy), 7,000 tokens" in seen.err
+    assert f"texts are sent to {server.url} (model toy); budget: 7,000 tokens" in seen.err
     assert "drawn at random: the budget of 7,000 tokens" in " ".join(seen.out.split())
     asked = len(server.requests)
     told = command("predict", "run/llm", "a dull film", status=0)

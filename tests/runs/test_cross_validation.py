@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from llm_server import LlmServer, serving
 
 import finetext
 from finetext.core import registry
@@ -340,10 +341,19 @@ def test_seeds_add_nothing(few_folds: None, topics: Dataset, tmp_path: Path) -> 
     assert run.entry().seeds == ()
 
 
+@pytest.fixture
+def toy_llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmServer]:
+    """A language model on loopback, and a cache for its answers."""
+    monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path / "cache"))
+    with serving() as server:
+        yield server
+
+
 def test_every_method_can_be_cross_validated(
-    few_folds: None, topics: Dataset, tiny_encoder: Path, tmp_path: Path
+    few_folds: None, topics: Dataset, tiny_encoder: Path, tmp_path: Path, toy_llm: LlmServer
 ) -> None:
     small = {"encoder": str(tiny_encoder), "epochs": 1, "inverse_regularisation": 1.0}
+    small |= {"url": toy_llm.url, "model": "toy", "similarity": str(tiny_encoder)}
     plan = FoldPlan.of(topics, FOLDED, 0)
     for name in registry.names("methods"):
         kind = registry.load("methods", name)

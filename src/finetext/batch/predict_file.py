@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.batch.base_rates import (
     OPTION,
@@ -30,6 +30,9 @@ from finetext.core.wording import counted
 from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
+
+if TYPE_CHECKING:
+    from finetext.methods.llm import Llm
 
 LONG: Final = 10.0  # seconds from which the throughput is reported
 Each = Callable[[Classifier, Table], None]
@@ -127,6 +130,7 @@ def classify_file(
     out: str | Path | None = None,
     *,
     encoder: str = "minilm",
+    llm: Llm | None = None,
     multilabel: bool = False,
     save: str | Path | None = None,
     read: Mapping[str, Any] | None = None,
@@ -145,6 +149,8 @@ def classify_file(
         source: as for `predict_file`; up to 2,000 texts of a file or folder are read beforehand.
         out: the table to write; see `predict_file`.
         encoder: alias, Hub name or folder, "minilm" by default; see `finetext.zero_shot`.
+        llm: a language model to ask instead, to which every text is sent; None (the default) sends
+            nothing. No texts are read beforehand then.
         multilabel: whether a text can have several labels, False by default.
         save: model folder to write once all is predicted, or None.
         read: settings of `ReadSettings` by name; text columns named here are those of the model.
@@ -159,19 +165,28 @@ def classify_file(
     Raises:
         FinetextError: something given cannot be used.
     """
-    from finetext.methods.zeroshot import MOST_TEXTS
+    from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot
     from finetext.models.folder import check_model_place, save_model
-    from finetext.runs.zero_shot import prepared
+    from finetext.runs.zero_shot import prepared, prepared_llm
 
     source, columns = str(source), _named_columns(read)
-    method, scheme = prepared(labels, encoder, None, multilabel, columns)
+    method: Llm | ZeroShot
+    if llm is not None:
+        method, scheme = prepared_llm(labels, llm, multilabel, columns)
+    else:
+        method, scheme = prepared(labels, encoder, None, multilabel, columns)
     if save is not None:
         check_model_place(Path(save), force)
     _check_out(out, source, force, locale, keep_formulas)
     with heard(listener) as hears:
         context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
-        texts = sample_of(source, read, MOST_TEXTS, seed)
-        classifier = method.classifier(scheme, texts, context)
+        classifier: Classifier
+        if isinstance(method, ZeroShot):
+            texts = sample_of(source, read, MOST_TEXTS, seed)
+            classifier = method.classifier(scheme, texts, context)
+        else:
+            hears.say(method.told)
+            classifier = method.classifier(scheme)
         done = predict_file(
             classifier, source, out, read=read, force=force, locale=locale,
             keep_formulas=keep_formulas, each=each, listener=hears,

@@ -23,6 +23,7 @@ from finetext.storage.locks import is_started
 
 if TYPE_CHECKING:
     from finetext.core.console import Screen
+    from finetext.methods.llm import Llm
 
 
 LLM: Final = "llm"
@@ -150,6 +151,13 @@ def descriptions(labels: str | None, path: Path | None) -> dict[str, tuple[str, 
             raise RecipeError(f"{path} describes {label!r}, which --labels lacks")
         found[label] = tuple(one for one in several if one.strip())
     return given | found
+
+
+def llm(given: Mapping[str, Any]) -> Llm | None:
+    """Return the language model that options name; None without any."""
+    from finetext.methods.llm import Llm
+
+    return made("--llm", Llm, given) if given else None
 
 
 def read_with_or_without_labels(

@@ -85,6 +85,11 @@ OutOfScopeLabel = Annotated[str | None, option("NAME", "Label of texts of no cla
 HiddenOutOfScopeLabel = Annotated[
     str | None, option("NAME", "Label of texts of no class.", hidden=True)
 ]
+Llm = Annotated[str | None, option("URL", "Ask an LLM, too, with --llm-model, --llm-budget.")]
+LlmModel = Annotated[str | None, option("NAME", "Model at the address of --llm.", hidden=True)]
+LlmBudget = Annotated[
+    int | None, option("TOKENS", "Most tokens of all its texts.", hidden=True, min=1)
+]
 Positive = Annotated[str | None, option("LABEL", "Positive class of two; yes, or the second.")]
 Margin = Annotated[float | None, option("NUMBER", "So far behind still is as good; 0.02.")]
 Device = Annotated[str | None, option("NAME", "auto, cpu, cuda, cuda:NUMBER or mps.")]
@@ -150,15 +155,9 @@ class RunTraining(SplitTraining):
     cross_validate: Annotated[
         bool, flag("--cross-validate", "Score on all rows (--no-cross-validate: never).")
     ] = False
-    llm: Annotated[
-        str | None, option("URL", "Ask an LLM, too, with --llm-model, --llm-budget.")
-    ] = None
-    llm_model: Annotated[
-        str | None, option("NAME", "Model at the address of --llm.", hidden=True)
-    ] = None
-    llm_budget: Annotated[
-        int | None, option("TOKENS", "Most tokens of all its texts.", hidden=True, min=1)
-    ] = None
+    llm: Llm = None
+    llm_model: LlmModel = None
+    llm_budget: LlmBudget = None
     # In one option with the other it would be so wide that the help of all would wrap.
     no_cross_validate: Annotated[
         bool, Option("--no-cross-validate", hidden=True, help="Hold out test rows.")
@@ -179,8 +178,7 @@ class RunTraining(SplitTraining):
     @property
     def of_llm(self) -> dict[str, Any]:
         """The hyperparameters of the method `llm` that were given."""
-        named = {"url": self.llm, "model": self.llm_model, "most_tokens": self.llm_budget}
-        return {name: of for name, of in named.items() if of is not None}
+        return of_llm(self.llm, self.llm_model, self.llm_budget)
 
     @property
     def is_cross_validated(self) -> bool | None:
@@ -291,6 +289,12 @@ class Output:
         for what, path in written.items():
             if path is not None:
                 self.screen().say(f"{what}: {path}")
+
+
+def of_llm(url: str | None, model: str | None, budget: int | None) -> dict[str, Any]:
+    """Return the hyperparameters of the method `llm` that were given."""
+    named = {"url": url, "model": model, "most_tokens": budget}
+    return {name: of for name, of in named.items() if of is not None}
 
 
 def given(bundle: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
 from finetext.core.console import blaming, json_text
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, RecipeError
 from finetext.core.terminal import unescaped
 
 if TYPE_CHECKING:
@@ -96,6 +96,9 @@ def classify(
     ] = None,
     several: Annotated[bool, flag("--multilabel", "A text can have several labels.")] = False,
     encoder: options.Encoder = None,
+    llm: Annotated[str | None, option("URL", "Ask an LLM instead, the one of --llm-model.")] = None,
+    llm_model: options.LlmModel = None,
+    llm_budget: options.LlmBudget = None,
     save: Annotated[Path | None, option("FOLDER", "Keep the model here: evaluate, serve.")] = None,
     seed: options.Seed = None,
     device: options.Device = None,
@@ -107,10 +110,13 @@ def classify(
     from finetext.cli import arguments
 
     described = arguments.descriptions(labels, describe)
+    asked = arguments.llm(options.of_llm(llm, llm_model, llm_budget))
+    if asked is not None and encoder is not None:
+        raise RecipeError(f"--encoder {encoder} and --llm {llm} exclude each other; leave one out")
     with rows.going_through(source, output) as how:
         classify_file(
-            described, source, encoder=encoder or "minilm", multilabel=several, save=save,
-            seed=seed or 0, device=device or "auto", **how,
+            described, source, encoder=encoder or "minilm", llm=asked, multilabel=several,
+            save=save, seed=seed or 0, device=device or "auto", **how,
         )  # fmt: skip
 
 

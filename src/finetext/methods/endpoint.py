@@ -8,6 +8,7 @@ import json
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -310,11 +311,14 @@ class Endpoint:
                     import openai
                 except ImportError:
                     raise MissingExtraError("asking an LLM", "openai", "llm") from None
-                # A key must be given, also to servers that need none; nobody else's is taken.
+                # A key must be given, also to servers that need none. No answer may send the texts
+                # on to another address.
                 self._made = openai.OpenAI(
                     base_url=self.url, api_key=os.environ.get(KEY) or "none",
                     timeout=self._seconds, max_retries=0,
+                    http_client=openai.DefaultHttpxClient(follow_redirects=False),
                 )  # fmt: skip
+                weakref.finalize(self, self._made.close)
             return self._made
 
 

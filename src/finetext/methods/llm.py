@@ -44,13 +44,17 @@ from finetext.methods.label_sentences import (
 from finetext.methods.llm_address import address_for, check_address, name_endpoint
 from finetext.methods.llm_examples import Examples
 from finetext.methods.llm_probabilities import from_answers, from_tokens, shares_of
-from finetext.methods.llm_prompt import columns_in, instruction, messages, schema, shortened
+from finetext.methods.llm_prompt import answer, columns_in, instruction, messages, schema, shortened
 from finetext.methods.token_budget import Limits
 from finetext.storage.files import write_json
 from finetext.storage.received import read_received_text
 
 SAMPLING_TEMPERATURE: Final = 1.0
 """Temperature of several answers to one question; a single one has 0."""
+CHARACTERS: Final = 3.5
+"""Characters of a token, about."""
+TURN: Final = 68
+"""Characters of a text and its answer in a chat beside these, and those that a server adds."""
 AT_ONCE: Final = 500
 """Texts whose examples are looked up before any of them is asked about."""
 _ABOUT: Final = "llm.json"
@@ -155,8 +159,6 @@ class Llm(Method):
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> LlmClassifier:
         """Keep the rows that examples are chosen from; nothing is sent. See `Method.fit`."""
         assert train.scheme is not None
-        limit = "no budget" if self.limits.words() == "no limit" else self.limits.words()
-        context.say(f"llm: texts are sent to {self.url} (model {self.model}), {limit}")
         return self._with(train, train.scheme, self._endpoint(context), context)
 
     def refit(self, rows: Dataset, fitted: Classifier, context: FitContext) -> Classifier:
@@ -172,6 +174,20 @@ class Llm(Method):
         endpoint = alone._endpoint(FitContext())
         return LlmClassifier(scheme, Decision(), alone, endpoint, shares_of(None, scheme))
 
+    def expected_tokens(self, train: Dataset, texts: Sequence[str]) -> int:
+        """Return about how many tokens an answer to each text takes; nothing is sent.
+
+        In English a token has three to four characters. Other scripts take more tokens.
+        """
+        assert train.scheme is not None
+        shown = min(self.most_examples, self.examples * len(train.scheme), len(train))
+        of_each = [min(len(text), self.longest) for text in texts]
+        of_example = [min(len(text), self.longest // 4) for text in train.texts]
+        turn = len(answer(train.scheme, train.labels[0])) + TURN if len(train) else TURN
+        told = len(instruction(train.scheme, self.task, self.described)) + turn
+        told += round(shown * (turn + sum(of_example) / max(1, len(of_example))))
+        return round(self.samples * (sum(of_each) + told * len(texts)) / CHARACTERS)
+
     def _with(
         self, rows: Dataset, scheme: LabelScheme, endpoint: Endpoint, context: FitContext
     ) -> LlmClassifier:
@@ -185,11 +201,18 @@ class Llm(Method):
         name_endpoint(self.url)
 
         def make() -> Endpoint:
+            context.say(self.told)
             limits = self.limits
             return Endpoint(self.url, self.model, limits, self.seconds, context.progress)
 
         shared = context.shared
         return make() if shared is None else shared.once(("llm", repr(self)), make)
+
+    @property
+    def told(self) -> str:
+        """What is said before anything is sent."""
+        to = f"{self.url} (model {self.model})"
+        return f"llm: texts are sent to {to}; budget: {self.limits.words()}"
 
     @property
     def limits(self) -> Limits:

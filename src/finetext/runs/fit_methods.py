@@ -28,7 +28,7 @@ from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.metrics import values_of
 from finetext.evaluation.out_of_scope import ScopeScores, scope_scores
-from finetext.methods.llm import LlmClassifier
+from finetext.methods.llm import Llm, LlmClassifier
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import members_in
@@ -243,6 +243,8 @@ def _cross_validated(
     if plan is None:
         return None, ()
     place, decide = started.folder / name / FOLDER, started.recipe.decide
+    if isinstance(method, Llm):  # folds are silent
+        started.context.say(method.told)
     folds, findings = cross_validate(name, method, plan, place, started.context, decide)
     for finding in findings:
         started.context.find(finding)

@@ -15,6 +15,7 @@ from finetext.core.deadline import SECONDS_A_MINUTE
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.core.types import Splits
 from finetext.core.wording import counted, duration, size
+from finetext.methods.llm import Llm
 from finetext.methods.static import Static
 from finetext.runs.ablations import with_encoder
 from finetext.runs.cross_validation import FOLDS, REPEATS_IN_STEPS
@@ -192,9 +193,13 @@ def planned(run: ResolvedRun, began: float | None = None) -> RunPlan:
 
 def _asking(method: Method, run: ResolvedRun) -> str:
     """Return what a method would ask an endpoint."""
-    rows = len(run.tested) + (0 if run.folds else len(run.splits.validation))
-    of = f"{getattr(method, 'model', '')} at {getattr(method, 'url', '')}"
-    return f"asks {of} about {counted(rows, 'text')} within its budget; nothing was sent"
+    assert isinstance(method, Llm)
+    texts = [*run.tested.texts, *([] if run.folds else run.splits.validation.texts)]
+    about = method.expected_tokens(run.splits.train, texts)
+    return (
+        f"asks {method.model} at {method.url} about {counted(len(texts), 'text')}, with about "
+        f"{about:,} tokens (budget: {method.limits.words()}); nothing was sent"
+    )
 
 
 def is_long(recipe: Recipe, splits: Splits) -> bool:

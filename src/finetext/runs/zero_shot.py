@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from finetext.core.console import heard
 from finetext.core.contracts import FitContext, Listener
@@ -12,6 +13,7 @@ from finetext.core.text_columns import texts_of
 from finetext.core.types import LabelScheme
 from finetext.methods.entailment import EntailmentClassifier
 from finetext.methods.label_sentences import Descriptions
+from finetext.methods.llm import Llm
 from finetext.methods.zeroshot import ZeroShot, ZeroShotClassifier
 
 
@@ -67,18 +69,38 @@ def prepared(
     text_columns: Sequence[str] = (),
 ) -> tuple[ZeroShot, LabelScheme]:
     """Return the method and the labels that `zero_shot` was asked for; raises the same."""
+    described, scheme = _scheme_of(labels, multilabel, text_columns)
+    settings = {"encoder": encoder, "templates": templates, "descriptions": described}
+    method = made("zeroshot", ZeroShot, settings)
+    method.check(scheme)
+    return method, scheme
+
+
+def prepared_llm(
+    labels: Sequence[str] | Descriptions,
+    llm: Llm,
+    multilabel: bool,
+    text_columns: Sequence[str] = (),
+) -> tuple[Llm, LabelScheme]:
+    """Return a method that asks an endpoint about labels without rows, and the labels.
+
+    Raises a DataError or a RecipeError before anything is sent.
+    """
+    described, scheme = _scheme_of(labels, multilabel, text_columns)
+    method = replace(llm, descriptions=described or llm.descriptions, examples=0)
+    method.check(scheme)
+    return method, scheme
+
+
+def _scheme_of(
+    labels: Sequence[str] | Descriptions, multilabel: bool, text_columns: Sequence[str]
+) -> tuple[Descriptions | None, LabelScheme]:
+    """Return the descriptions that are not empty, if any, and the labels."""
     names = [] if isinstance(labels, str) else list(labels)
     if not names or not all(isinstance(name, str) for name in names):
         raise DataError('labels must be a list of texts, such as ["sports", "politics"]')
-    described = labels if isinstance(labels, Mapping) else {}
-    settings = {
-        "encoder": encoder,
-        "templates": templates,
-        "descriptions": {of: said for of, said in described.items() if said} or None,
-    }
-    method = made("zeroshot", ZeroShot, settings)
+    given = labels if isinstance(labels, Mapping) else {}
     several = tuple(text_columns) if len(text_columns) > 1 else ()
     one = text_columns[0] if len(text_columns) == 1 else None
     scheme = LabelScheme(tuple(names), multilabel, text_columns=several, text_column=one)
-    method.check(scheme)
-    return method, scheme
+    return {of: said for of, said in given.items() if said} or None, scheme
