@@ -15,7 +15,7 @@ from finetext.core.errors import DataError, FinetextError, RunError
 if TYPE_CHECKING:
     from finetext.core.console import Screen
     from finetext.core.settings import ReadSettings
-    from finetext.core.types import Predicted, Predictions, SplitName
+    from finetext.core.types import Dataset, Predicted, Predictions, SplitName
     from finetext.diagnosis.group_gaps import GroupGaps
     from finetext.evaluation.ranking import PositiveCurve
 
@@ -43,8 +43,6 @@ def evaluate(
     """Measure MODEL on the labeled rows of DATA."""
     from finetext.cli import arguments
     from finetext.core.contracts import predict
-    from finetext.data.read import read
-    from finetext.data.weak_labels import refuse_weak
     from finetext.evaluation.consistency import consistency
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
@@ -59,10 +57,7 @@ def evaluate(
     classifier = load(model, device, precision=precision, say=screen.say)
     how = arguments.settings_for(classifier.scheme, reading, settings)
     classifier = classifier.with_positive(how.positive if positive is None else positive)
-    dataset = read(data, settings=replace(how, positive=None))
-    screen.say(dataset.description)
-    screen.findings(dataset.findings)
-    refuse_weak(dataset, "evaluated")
+    dataset = _read(data, replace(how, positive=None), screen)
     predictions = predict(classifier, dataset)
     gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
     label = classifier.scheme.positive_class
@@ -88,6 +83,18 @@ def evaluate(
         return
     show_scores(scores, classes, screen.out, label)
     _show_more(predictions, curve, check.words, gaps)
+
+
+def _read(data: str, how: ReadSettings, screen: Screen) -> Dataset:
+    """Read labeled rows and say what they are; refuse those that a model labeled."""
+    from finetext.data.read import read
+    from finetext.data.weak_labels import refuse_weak
+
+    dataset = read(data, settings=how)
+    screen.say(dataset.description)
+    screen.findings(dataset.findings)
+    refuse_weak(dataset, "evaluated")
+    return dataset
 
 
 def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSettings) -> GroupGaps:
