@@ -22,7 +22,7 @@ Command = Callable[..., Any]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 _WRITES = {"out", "page", "set_aside"}
-_OWN_RULES = {"train", "demo", "learning-curve", "adapt", "pretrain", "convert", "curve"}
+_OWN_RULES = {"train", "demo", "distill", "learning-curve", "adapt", "pretrain", "convert", "curve"}
 """Commands whose `--out` is a folder that must be new or empty, or is resumed."""
 
 

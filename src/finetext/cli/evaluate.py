@@ -46,8 +46,6 @@ def evaluate(
     """Measure MODEL on the labeled rows of DATA."""
     from finetext.cli import arguments
     from finetext.core.contracts import predict
-    from finetext.data.read import read
-    from finetext.data.weak_labels import refuse_weak
     from finetext.evaluation.consistency import consistency
     from finetext.evaluation.intervals import evaluate as measure
     from finetext.evaluation.intervals import per_class
@@ -63,10 +61,7 @@ def evaluate(
     how = arguments.settings_for(classifier.scheme, reading, settings)
     how = replace(how, out_of_scope=out_of_scope_label or how.out_of_scope)
     classifier = classifier.with_positive(how.positive if positive is None else positive)
-    dataset = read(data, settings=replace(how, positive=None))
-    screen.say(dataset.description)
-    screen.findings(dataset.findings)
-    refuse_weak(dataset, "evaluated")
+    dataset = _read(data, replace(how, positive=None), screen)
     predictions = predict(classifier, dataset)
     scope = _scope(classifier, predictions, dataset)
     gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
@@ -101,6 +96,18 @@ def _scope(
     others = dataset.out_of_scope
     likely = None if others is None else classifier.predict_proba(others.texts)
     return scope_scores(predictions, likely)
+
+
+def _read(data: str, how: ReadSettings, screen: Screen) -> Dataset:
+    """Read labeled rows and say what they are; refuse those that a model labeled."""
+    from finetext.data.read import read
+    from finetext.data.weak_labels import refuse_weak
+
+    dataset = read(data, settings=how)
+    screen.say(dataset.description)
+    screen.findings(dataset.findings)
+    refuse_weak(dataset, "evaluated")
+    return dataset
 
 
 def _group_gaps(predictions: Predictions, data: str, column: str, how: ReadSettings) -> GroupGaps:
