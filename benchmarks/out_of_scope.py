@@ -8,16 +8,15 @@ The threshold of a score is the highest by which at most `--false-alarms` of the
 refused, of which a new one counts as one; all are in scope. Scores were compared on rows of
 `--split validation`; test rows (the default) were never looked at for that.
 
-- probability: of the likeliest label, calibrated; margin: to the second; entropy of all;
-  generalized entropy: the sum of (p (1 - p)) ** gamma (Liu et al., GEN, CVPR 2023); distance to
-  uniform: the mean of -log p, which is the energy of logits whose mean is 0.
+- probability: of the likeliest label, calibrated; entropy of all; generalized entropy, which the
+  decision rule has: the sum of sqrt(p (1 - p)) (Liu et al., GEN, CVPR 2023).
 - energy: log of the summed exponentials of the logits (Liu et al., Energy-based out-of-distribution
-  detection, NeurIPS 2020); logit: the highest.
+  detection, NeurIPS 2020).
 - class mean: cosine of the state and the nearest mean of a class; Mahalanobis: distance to it under
   the covariance of all classes (Lee et al., NeurIPS 2018); neighbor: cosine of the tenth training
   text (Sun et al., Out-of-distribution detection with deep nearest neighbors, ICML 2022). Each with
   states of the encoder as it is, and of the fine-tuned one.
-- probability and neighbor: the sum of the two ranks among validation rows.
+- probability and neighbor, entropy and neighbor: the sum of the two ranks among validation rows.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from sklearn.metrics import roc_auc_score
 
 import finetext
 from finetext.core.contracts import FitContext, Member, SharedTexts
+from finetext.core.decision import uncertainty
 from finetext.encoders.states import FrozenEncoder
 from finetext.evaluation.calibration import calibrated
 
@@ -44,7 +44,6 @@ METHODS: Final = ("tfidf", "probe", "finetune", "blend")
 LONG: Final = ("bbc",)
 """Sets of texts so long that fine-tuning is left out."""
 NEIGHBOR: Final = 10
-GAMMAS: Final = (0.1, 0.5)
 OTHER_SETS: Final = ("films", "sms")
 OTHERS: Final = 300
 """Texts of each of these sets that are judged with `--split "other sets"`."""
@@ -210,20 +209,12 @@ def _scores(
     """
     given, scores = dict[str, Any](), dict[tuple[str, str], Any]()
     for name, classifier in fitted.items():
-        likely = classifier.predict_proba(texts)
-        given[name], ordered = likely.argmax(axis=1), np.sort(likely, axis=1)
-        scores[name, "probability"] = ordered[:, -1]
-        scores[name, "margin"] = ordered[:, -1] - ordered[:, -2]
-        likely = np.maximum(likely, 1e-12)
+        likely = np.maximum(classifier.predict_proba(texts), 1e-12)
+        given[name], scores[name, "probability"] = likely.argmax(axis=1), likely.max(axis=1)
         scores[name, "entropy"] = (likely * np.log(likely)).sum(axis=1)
-        for gamma in GAMMAS:
-            general = -((likely * (1 - likely)) ** gamma).sum(axis=1)
-            scores[name, f"generalized entropy {gamma}"] = general
-        scores[name, "distance to uniform"] = -np.log(likely).mean(axis=1)
+        scores[name, "generalized entropy"] = -uncertainty(likely)
         if name != "blend":  # its logits are sums of log-probabilities
-            logits = _raw_logits(classifier, texts)
-            scores[name, "energy"] = np.logaddexp.reduce(logits, axis=1)
-            scores[name, "logit"] = logits.max(axis=1)
+            scores[name, "energy"] = np.logaddexp.reduce(_raw_logits(classifier, texts), axis=1)
     for name, space in spaces.items():
         of = "fine-tuned" if name else "encoder"
         scores |= {(name, score): it for score, it in space.scores(texts, of).items()}

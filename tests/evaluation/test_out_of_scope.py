@@ -36,7 +36,7 @@ def test_without_texts_out_of_scope_recall_is_unknown() -> None:
     found = scope_scores(predictions(RULE))
     assert found is not None
     assert found.recall is None
-    assert found.words.endswith("unknown, as the data mark none")
+    assert found.words.endswith("is unknown without marked texts")
 
 
 def test_without_a_rule_none_is_recognized() -> None:

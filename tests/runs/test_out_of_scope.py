@@ -102,7 +102,7 @@ def test_without_rows_of_no_class_the_recall_is_unknown(workplace: Path) -> None
     scope = run.entry("tfidf").scope
     assert scope is not None
     assert scope.recall is None
-    assert "as the data mark none" in scope.words
+    assert "unknown without marked texts" in scope.words
 
 
 def test_several_labels_a_row_are_refused_before_anything_is_written(workplace: Path) -> None:

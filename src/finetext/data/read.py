@@ -237,9 +237,8 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
         elif not scheme.names:
             labels, scheme = None, None
     table = table_of(columns, labels, scheme is not None and scheme.multilabel, findings)
-    description = describe(source, columns, chosen, details, scheme)
-    if others is not None:
-        description += f", and {counted(len(others), 'text')} out of scope"
+    beside = "" if others is None else f", and {counted(len(others), 'text')} out of scope"
+    description = describe(source, columns, chosen, details, scheme) + beside
     roles = roles_of(batches[0], chosen, settings, len(scheme or ()), labels)
     data = Dataset(table, scheme, description, tuple(findings), roles, annotations, others)
     return data, columns["place"]

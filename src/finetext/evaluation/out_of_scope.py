@@ -39,7 +39,7 @@ class ScopeScores(Jsonable):
             f"{self.allowed:.3g}) and {_shown(self.accuracy)} get their label; "
         )
         if self.recall is None:
-            return f"{said}how many out of scope are recognized is unknown, as the data mark none"
+            return f"{said}how many out of scope are recognized is unknown without marked texts"
         outside = counted(self.recall.n, "text")
         return f"{said}of the {outside} out of scope {_shown(self.recall)} are refused"
 

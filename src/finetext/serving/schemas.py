@@ -147,6 +147,9 @@ class AddedColumns(BaseModel):
     prediction: str
     set: str
     probability: str
+    out_of_scope: str | None = Field(
+        default=None, description="Absent if the model does not tell which texts are of no class."
+    )
     prefix: str = Field(description="What stands before the label in those of probabilities.")
     every: bool = Field(description="Whether every label has such a column.")
 

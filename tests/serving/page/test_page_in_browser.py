@@ -58,6 +58,13 @@ def test_a_model_of_two_columns_has_a_field_and_a_choice_for_each(opened: Open) 
     assert films.batches[-1] == ["First\n\x1fa good one", "Second\n\x1fa bad one"]
 
 
+def test_a_text_of_no_class_is_told_from_abstention(opened: Open) -> None:
+    page = opened(Films(decision=Decision(least=(0.99,) * 3, in_scope_up_to=1.1)))
+    assert classify(page, "good and bad") == "No label: the text belongs to none of the classes"
+    assert "the most probable, yes, has 60.0%" in page.locator("#verdict-why").inner_text()
+    assert classify(page, "good") == "No label: the model abstains"
+
+
 def test_abstention_sets_and_many_labels(opened: Open) -> None:
     decision = Decision(least=(0.99, 0.99, 0.99), set_from=0.3, coverage=0.9)
     page = opened(Films(decision=decision))

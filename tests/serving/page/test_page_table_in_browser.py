@@ -128,8 +128,12 @@ def test_a_wrong_setting_can_be_taken_back(opened: Open) -> None:
     assert page.locator("#table-failure").is_hidden()
 
 
-def test_the_download_is_what_predict_writes(opened: Open, tmp_path: Path) -> None:
-    page = opened(model := Films(decision=Decision(set_from=0.3, coverage=0.9)))
+@pytest.mark.parametrize("most", [None, 1.0])
+def test_the_download_is_what_predict_writes(
+    opened: Open, tmp_path: Path, most: float | None
+) -> None:
+    rule = Decision(set_from=0.3, coverage=0.9, in_scope_up_to=most)
+    page = opened(model := Films(decision=rule))
     content = 'prediction,text,n\nold,a good film,1\nolder,"bad, no",2.50\n'
     give(page, "f.csv", content)
     page.get_by_role("button", name="Predict 2 rows").click()
@@ -137,6 +141,7 @@ def test_the_download_is_what_predict_writes(opened: Open, tmp_path: Path) -> No
     (tmp_path / "f.csv").write_text(content)
     predict_file(model, tmp_path / "f.csv", tmp_path / "out.csv")
     assert downloaded(page) == rows_of(tmp_path / "out.csv")
+    assert ("out_of_scope" in downloaded(page)[0]) == (most is not None)
 
 
 def test_rejected_rows_get_a_problem_and_clashing_columns_a_prefix(opened: Open) -> None:

@@ -191,8 +191,8 @@ async function predict() {
 
 /** With many labels, their probabilities of all rows would fill the memory. */
 function keptOf(every) {
-  return ({ prediction, set, probability, probabilities }) => ({
-    prediction, set, probability, ...(every ? { probabilities } : {}),
+  return ({ prediction, out_of_scope, set, probability, probabilities }) => ({
+    prediction, out_of_scope, set, probability, ...(every ? { probabilities } : {}),
   });
 }
 
