@@ -213,7 +213,7 @@ def _show_scores(run: Run, screen: Screen) -> None:
         print("\n".join(wrapped(line)))
     if (weak := stored_weak_labels(run.folder) if scheme else None) is not None:
         print("\n".join(wrapped(f"{weak.words()}.")))
-    if taught := teacher_line(run.leaderboard, run.comparisons, run.best, run.metric):
+    if taught := teacher_line(run.leaderboard, run.comparisons, run.best, run.metric, weak):
         print("\n".join(wrapped(taught)))
     if differs := board.majority_line(run.leaderboard, found):
         print("\n".join(wrapped(differs)))

@@ -157,7 +157,7 @@ def render(data: ReportData) -> str:
         "reading": reading_line(data.entries, data.folds),
         "people": data.agreement and people_line(data.agreement, len(trusted or ())),
         "seeds": seed_lines(data.entries, data.metric, data.over_seeds),
-        "taught": teacher_line(data.entries, data.comparisons, data.best, data.metric),
+        "taught": teacher_line(data.entries, data.comparisons, data.best, data.metric, data.weak),
         "weak_table": data.weak and weak_table(data.weak),
         "scored": scored,
         **_of_test_rows(data, trusted),

@@ -7,7 +7,7 @@ from typing import Final
 
 from finetext.core.registry import load
 from finetext.core.types import Score
-from finetext.core.wording import duration, ends, number, p_value, signed
+from finetext.core.wording import counted, duration, ends, number, p_value, signed
 from finetext.data.weak_labels import WeakLabels
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.estimates import SIGNIFICANT
@@ -24,8 +24,12 @@ def teacher_line(
     comparisons: Mapping[str, Comparison],
     best: str,
     metric: str,
+    weak: WeakLabels | None,
 ) -> str:
-    """Return how the best method compares with the teacher, and what each costs; "" without one."""
+    """Return how the best method compares with the teacher, and what each costs; "" without one.
+
+    Rows of people that the method learned from as well are named: the teacher did not have them.
+    """
     by_name = {entry.method: entry for entry in entries}
     if TEACHER not in by_name or TEACHER not in comparisons:
         return ""
@@ -39,10 +43,13 @@ def teacher_line(
     scores = [number(_mean(by_name[of], metric)) for of in (best, TEACHER)]
     over = f" over {compared.seeds} seeds" if compared.seeds > 1 else ""
     costs = [duration(_A_THOUSAND / by_name[of].rows_per_second) for of in (best, TEACHER)]
+    others = (by_name[best].learned_from or 0) - (0 if weak is None else weak.rows)
+    more = f" It learned from {counted(others, 'human-labeled row')}, too." if others > 0 else ""
     return (
         f"{best} {shown} in {title} on the same test rows{over}: {scores[0]} and {scores[1]}, a "
         f"difference of {signed(difference.value)} {ends(difference, '+.3f')}, p "
         f"{p_value(compared.p_value)}. For 1,000 texts it takes {costs[0]}, the teacher {costs[1]}."
+        f"{more}"
     )
 
 
