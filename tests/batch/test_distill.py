@@ -14,7 +14,7 @@ from finetext.batch.distill import Distilled
 from finetext.core.contracts import FitContext, Listener
 from finetext.core.errors import DataError, FinetextError, RecipeError
 from finetext.core.types import Dataset
-from finetext.data.weak_labels import STATUS
+from finetext.data.rows import LABEL_STATUS
 from finetext.methods.tfidf import Tfidf
 from finetext.models.card import weak_labels_of
 
@@ -64,12 +64,12 @@ def test_people_score_what_the_teacher_taught(teacher: Path, pool: Path, people:
     assert done.run is not None
     assert done.folder == Path("runs") / "pool-distilled"
     table = pyarrow.parquet.read_table(done.folder / "data.parquet").to_pandas()
-    assert set(table[table.split == "train"][STATUS]) == {"weak"}
-    assert set(table[table.split != "train"][STATUS]) == {"human"}
+    assert set(table[table.split == "train"][LABEL_STATUS]) == {"weak"}
+    assert set(table[table.split != "train"][LABEL_STATUS]) == {"human"}
     assert dict(table.split.value_counts()) == {"train": 60, "test": 31, "validation": 15}
     assert COPY not in set(table[table.split == "train"].text)
     splits = pyarrow.parquet.read_table(done.folder / "splits.parquet").to_pandas()
-    assert splits[STATUS].tolist() == table[STATUS].tolist()
+    assert splits[LABEL_STATUS].tolist() == table[LABEL_STATUS].tolist()
     assert splits.split.tolist() == table.split.tolist()
     entries = {entry.method: entry for entry in done.run.leaderboard}
     assert list(entries) == ["majority", "tfidf", "teacher"]
@@ -125,7 +125,7 @@ def test_a_run_is_resumed_and_repeated_from_its_recipe(
     recipe = finetext.Recipe.from_file(done.folder / "recipe.toml")
     run = finetext.train(recipe, out=workplace / "again", listener=Listener())
     assert tested((run.folder / "leaderboard.json").read_text()) == tested(scores)
-    marks = pyarrow.parquet.read_table(run.folder / "splits.parquet").column(STATUS)
+    marks = pyarrow.parquet.read_table(run.folder / "splits.parquet").column(LABEL_STATUS)
     assert marks.to_pylist().count("weak") == 60
 
 
