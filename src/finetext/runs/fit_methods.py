@@ -290,11 +290,12 @@ def fit(
             share, drawn = share_of_validation(splits), started.recipe.seed
             on_validation = predict_affordable(classifier, validation, drawn, share)
             of_rule = None if kept is None else np.isin(on_validation.ids, kept.ids)
-            if method.learns:
-                made = calibrated_by(classifier, on_validation, decide, of_rule)
-                classifier, on_validation = made
+            classifier, on_validation = calibrated_by(
+                classifier, on_validation, decide, of_rule, learns=method.learns
+            )
         else:
-            classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
+            unseen = out_of_fold(folds.repeats[0])
+            classifier, _ = calibrated_by(classifier, unseen, decide, learns=method.learns)
         if fits_again and (ends is None or ends.left > 0):
             rows = training_rows(splits, len(train) + len(validation))
             again = refitted(method, classifier, rows, on_validation, context)
