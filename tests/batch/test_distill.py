@@ -13,6 +13,7 @@ import finetext
 from finetext.batch.distill import Distilled
 from finetext.core.contracts import FitContext, Listener
 from finetext.core.errors import DataError, FinetextError, RecipeError
+from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset
 from finetext.data.rows import LABEL_STATUS
 from finetext.methods.tfidf import Tfidf
@@ -159,6 +160,28 @@ def test_other_rows_can_be_named_for_each_part(
     assert rows_of == {"train": 62 + 15 - 2, "validation": 15, "test": 46}
 
 
+def test_rows_of_no_class_show_how_many_are_recognized(
+    teacher: Path, pool: Path, people: Path
+) -> None:
+    outside = [f"a comet and a volcano no {number},oos" for number in range(9)]
+    people.write_text("\n".join([people.read_text(), *outside]))
+    read = ReadSettings(out_of_scope="oos")
+    done = distilled(teacher, pool, test=people, validation=people, read=read)
+    assert done.run is not None
+    scope = done.run.entry("tfidf").scope
+    assert scope is not None
+    assert scope.recall is not None
+    assert (scope.recall.n, scope.allowed) == (18, 0.05)
+    table = pyarrow.parquet.read_table(done.folder / "data.parquet").to_pandas()
+    assert (table.label == "out of scope").sum() == 18
+    done = distilled(teacher, pool, test=people, read=read, out="another")
+    assert done.run is not None
+    scope = done.run.entry("tfidf").scope
+    assert scope is not None
+    assert scope.recall is not None
+    assert scope.recall.n == 9
+
+
 def test_without_people_there_is_a_model_and_no_score(
     teacher: Path, pool: Path, workplace: Path
 ) -> None:
@@ -194,6 +217,9 @@ def test_a_teacher_is_not_scored_on_what_it_learned(
      ({"test": None}, RecipeError, "name its folder with --out"),
      ({"test": None, "validation": "people.csv"}, RecipeError, "only test rows can score it"),
      ({"test": None, "out": "o", "methods": ["probe", "static"]}, RecipeError, "name one with"),
+     ({"test": None, "out": "o", "methods": ["probe", "finetune"]}, RecipeError, "name one with"),
+     ({"test": None, "out": "o", "minutes": 5}, RecipeError, "--minutes needs --test"),
+     ({"test": None, "out": "o", "resume": True}, RecipeError, "--resume needs --test"),
      ({"test": "odd.csv"}, DataError, "1 label that the teacher does not know: 'travel'"),
      ({"test": "few.csv"}, DataError, "too few for validation and test rows"),
      ({"test": "pool.csv"}, DataError, "label"),
