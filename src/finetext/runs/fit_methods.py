@@ -341,11 +341,14 @@ def _calling_it(name: str, method: Method, context: FitContext) -> FitContext:
 
 
 def say_target(name: str, classifier: Classifier, context: FitContext) -> None:
-    """Say whether the decision rule of a method reaches its target, if it has one."""
+    """Say whether the decision rule of a method reaches its target, if it has one; or cannot."""
     if assurance := classifier.decision.assurance:
         message = f"{name}: the target of the decision rule is {assurance}"
         context.say(message)
         context.find(Finding("note", "target", message))
+    if classifier.decision.refuses_nothing:
+        message = f"{name}: texts out of scope: {classifier.decision.aim}"
+        context.find(Finding("warning", "refuses-nothing", message))
 
 
 def keep_predictions(
