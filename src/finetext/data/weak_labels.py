@@ -83,22 +83,22 @@ class WeakLabels:
         return {label: self.kept.get(label, 0) / of for label, of in self.given.items() if of}
 
 
-def statuses_in(batches: Sequence[Batch]) -> tuple[dict[str, list[str]], list[Finding]]:
-    """Return the column of the status of each label, none unless one is weak; and findings.
+def statuses_in(batches: Sequence[Batch], findings: list[Finding]) -> dict[str, list[str]]:
+    """Return the column of the status of each label, none unless one is weak; add findings.
 
     Labels of which the column says nothing, as of rows that were added by hand, are of people.
     """
     found = [_status(value) for of in batches for value in of.column(LABEL_STATUS)]
     if WEAK not in found:
-        return {}, []
-    odd = [of for of in dict.fromkeys(found) if of not in (WEAK, HUMAN)]
-    said = (
-        f"{LABEL_STATUS} is neither {WEAK!r} nor {HUMAN!r} of "
-        f"{counted(sum(of in odd for of in found), 'row')}, but {', '.join(map(repr, odd[:5]))}: "
-        f"their labels count as those of people, and {found.count(WEAK):,} are weak"
-    )
-    findings = [Finding("warning", "odd-label-status", said)] if odd else []
-    return {LABEL_STATUS: [WEAK if of == WEAK else HUMAN for of in found]}, findings
+        return {}
+    if odd := [of for of in found if of not in (WEAK, HUMAN)]:
+        said = (
+            f"{LABEL_STATUS} is neither {WEAK!r} nor {HUMAN!r} of {counted(len(odd), 'row')}, but "
+            f"{', '.join(map(repr, list(dict.fromkeys(odd))[:5]))}: their labels count as those of "
+            f"people, and {found.count(WEAK):,} are weak"
+        )
+        findings.append(Finding("warning", "odd-label-status", said))
+    return {LABEL_STATUS: [WEAK if of == WEAK else HUMAN for of in found]}
 
 
 def _status(value: Any) -> str:
