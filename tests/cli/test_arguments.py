@@ -105,7 +105,7 @@ def test_all_methods_of_the_ladder_are_fitted_by_default() -> None:
     values = recipe_values(None, given("x.csv"), MethodOptions(), None)
     assert values == {
         "data": {"source": "x.csv"}, "split": {},
-        "methods": {name: {} for name in LADDER},
+        "methods": {name: {} for name in LADDER}, "by_rows": True,
     }  # fmt: skip
 
 
@@ -131,6 +131,7 @@ def test_the_command_line_goes_over_a_recipe_file(tmp_path: Path) -> None:
         "data": {"source": "a.csv", "content_hash": "h", "text": "t"},
         "split": {"test": 7},
         "methods": {"mine": {"method": "finetune", "epochs": 1}},
+        "by_rows": False,
     }
     other = recipe_values(recipe, given("b.csv"), MethodOptions("tfidf"), None)
     assert other["data"] == {"source": "b.csv", "text": "t"}

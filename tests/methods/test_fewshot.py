@@ -52,21 +52,31 @@ def _gap(encoder: Any, rows: Dataset) -> float:
 def test_training_ends_when_pairs_are_apart(tiny_encoder: Path, topics: Dataset) -> None:
     said: list[str] = []
     context = FitContext(device="cpu", say=said.append)
-    easy = fitted(tiny_encoder, topics, context, learned_at=10.0).provenance()["trained_with"]
-    assert easy["step"] == 8 < easy["steps"]
-    assert "fewshot: nothing is left to learn at step 8 of 40" in said
+    easy = fitted(tiny_encoder, topics, context, learned_at=10.0, batch_size=4)
+    trained = easy.provenance()["trained_with"]
+    assert trained["step"] == 14 < trained["steps"]  # all 27 rows, two of them in a step
+    assert "fewshot: nothing is left to learn at step 14 of 140" in said
+    few = fitted(tiny_encoder, topics, learned_at=10.0).provenance()["trained_with"]
+    assert few["step"] == 8
     whole = fitted(tiny_encoder, topics, steps=5, learned_at=0.0).provenance()["trained_with"]
     assert whole["step"] == whole["steps"] == 5
 
 
 @pytest.mark.parametrize("texts", [1, 7, 64, 500, 40_000])
-def test_the_budget_is_ten_passes_and_at_most_400_steps(texts: int) -> None:
-    epochs, share = FewShot().budget(texts)
-    of_epoch = -(-2 * texts // 16)
-    steps = round(share * epochs * of_epoch)
-    assert steps == min(MOST_STEPS, MOST_EPOCHS * of_epoch)
-    assert 0 < share <= 1
-    assert FewShot(steps=3).budget(texts)[0] >= 1
+@pytest.mark.parametrize("batch_size", [1, 3, 15, 16])
+def test_the_budget_is_ten_passes_and_at_most_400_steps(texts: int, batch_size: int) -> None:
+    method = FewShot(batch_size=batch_size)
+    pairs = max(1, batch_size // 2)
+    assert method.most_steps(texts) == min(MOST_STEPS, MOST_EPOCHS * -(-texts // pairs))
+    assert FewShot(batch_size=batch_size, steps=3).most_steps(texts) == 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_no_more_steps_are_made_than_asked(
+    tiny_encoder: Path, topics: Dataset, batch_size: int
+) -> None:
+    done = fitted(tiny_encoder, topics, steps=7, learned_at=0.0, batch_size=batch_size)
+    assert done.provenance()["trained_with"]["step"] == 7
 
 
 def test_sentences_are_of_names_that_say_something_and_of_descriptions(
@@ -137,21 +147,23 @@ def test_dropout_is_off_in_training_and_kept_for_later(tiny_encoder: Path, topic
     assert kept.hidden_dropout_prob == original.hidden_dropout_prob > 0
 
 
+@pytest.mark.parametrize(("learned_at", "rows"), [(0.0, 64), (10.0, 108)])
 def test_an_interrupted_training_resumes(
-    tiny_encoder: Path, topics: Dataset, tmp_path: Path
+    tiny_encoder: Path, topics: Dataset, tmp_path: Path, learned_at: float, rows: int
 ) -> None:
     def context(folder: str, progress: Any = lambda event: None) -> FitContext:
         checkpoints = Checkpoints(tmp_path / folder, every_steps=1)
         return FitContext(device="cpu", checkpoints=checkpoints, progress=progress)
 
     def stop(event: Any) -> None:
-        if event.stage.startswith("fewshot") and event.done >= 64:
+        if event.stage.startswith("fewshot") and event.done >= rows:
             raise KeyboardInterrupt
 
-    whole = fitted(tiny_encoder, topics, context("whole"), steps=10, learned_at=0.0)
+    how = {"steps": 10, "learned_at": learned_at}
+    whole = fitted(tiny_encoder, topics, context("whole"), **how)
     with pytest.raises(KeyboardInterrupt):
-        fitted(tiny_encoder, topics, context("stopped", stop), steps=10, learned_at=0.0)
-    resumed = fitted(tiny_encoder, topics, context("stopped"), steps=10, learned_at=0.0)
+        fitted(tiny_encoder, topics, context("stopped", stop), **how)
+    resumed = fitted(tiny_encoder, topics, context("stopped"), **how)
     texts = list(topics.texts)
     np.testing.assert_array_equal(resumed.predict_proba(texts), whole.predict_proba(texts))
 

@@ -100,7 +100,9 @@ def recipe_values(
             values[key] = _table(values, key) | there
         elif value is not None:
             values[key] = value
-    known = _table(values, "methods") or {name: {} for name in LADDER}
+    listed = _table(values, "methods")
+    values.setdefault("by_rows", methods.names is None and not listed)
+    known = listed or {name: {} for name in LADDER}
     if (chosen := names(methods.names)) is not None:
         if not chosen:
             raise RecipeError("--methods names no method; leave it out to fit all of them")

@@ -125,7 +125,7 @@ class Training(Reading):
     test: Annotated[str | None, option("DATA", "Ready-made test rows, as DATA.")] = None
     encoder: Encoder = None
     max_length: Annotated[
-        int | None, option("TOKENS", "Truncate texts; default: context, probe none.")
+        int | None, option("TOKENS", "Truncate texts; by default as the method does.")
     ] = None
     settings: Annotated[
         list[str] | None, option("KEY=VALUE", "Any key of a recipe: split.strategy=random", "--set")

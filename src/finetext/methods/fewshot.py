@@ -33,7 +33,7 @@ from finetext.methods.label_sentences import (
 )
 from finetext.methods.linear import fit_head
 from finetext.methods.probe import ProbeClassifier
-from finetext.training.contrastive import ContrastiveTask
+from finetext.training.contrastive import ContrastiveTask, rows_of_pairs
 from finetext.training.plan import ScheduleName, Stage, learning_rate_for
 from finetext.training.precision import choose_device
 from finetext.training.record import summary
@@ -67,8 +67,8 @@ class FewShot(Method):
             name of their own label than to others; an empty list leaves names out.
         steps: most training steps; None (the default) is those of 10 passes over the rows, at most
             400.
-        learned_at: mean contrastive loss of 8 steps at which training ends, 0.05 by default; 0
-            makes all steps.
+        learned_at: mean contrastive loss of the last pass, and of 8 steps at least, at which
+            training ends, 0.05 by default; 0 makes all steps.
         batch_size: texts of a step, 16 by default: 8 pairs.
         learning_rate: highest learning rate; None (the default) is 1e-4 for a hidden size of 384,
             less for wider encoders.
@@ -132,12 +132,13 @@ class FewShot(Method):
         about = {"encoder": self.encoder, "sentences": len(sentences), **trained}
         return ProbeClassifier(scheme, Decision(), encoder, head, mean, scale, about)
 
-    def budget(self, texts: int) -> tuple[int, float]:
-        """Return the epochs of a training on so many texts, and the share of them that is made."""
-        of_epoch = -(-2 * texts // self.batch_size)
-        steps = self.steps or min(MOST_STEPS, MOST_EPOCHS * of_epoch)
-        epochs = -(-steps // of_epoch)
-        return epochs, steps / (epochs * of_epoch)
+    def most_steps(self, texts: int) -> int:
+        """Return the steps of a training on so many texts that does not end early."""
+        return self.steps or min(MOST_STEPS, MOST_EPOCHS * self._of_epoch(texts))
+
+    def _of_epoch(self, texts: int) -> int:
+        """Return the steps in which each text is there once, with a partner."""
+        return -(-2 * texts // rows_of_pairs(self.batch_size))
 
     def _untrained(self, context: FitContext) -> FrozenEncoder:
         """Return the encoder without dropout, of which little is left to gain in so few steps."""
@@ -185,7 +186,8 @@ class FewShot(Method):
         tokens = tokenize(encoder.tokenizer, texts, length)
         task = ContrastiveTask(tokens, labels, self.learned_at)
         rate = self.learning_rate or learning_rate_for(RATE, model.config.hidden_size)
-        epochs, share = self.budget(len(texts))
+        steps, of_epoch = self.most_steps(len(texts)), self._of_epoch(len(texts))
+        epochs = -(-steps // of_epoch)
         stages = [Stage(epochs, rate)]
         context.say(summary(self.name, self.encoder, model, length, stages))
         with (
@@ -193,7 +195,9 @@ class FewShot(Method):
             vocabulary_in_use(model, [task.tokens]) as tables,
         ):
             torch.manual_seed(context.seed)
-            result = train_model(model, task.with_tables(tables), self, stages, context, share)
+            result = train_model(
+                model, task.with_tables(tables), self, stages, context, steps / (epochs * of_epoch)
+            )
         restore_dropout(model.eval(), self.encoder)
         trained = {**asdict(result.choice), "step": result.step, "steps": result.steps}
         return replace(encoder, model=model), trained  # a new one, as it reads with a copy

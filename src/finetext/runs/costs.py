@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,8 +12,7 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.contracts import Classifier, FitContext, Method, predict
 from finetext.core.types import Dataset, Splits
-from finetext.encoders.states import FrozenEncoder
-from finetext.methods.fewshot import FewShot
+from finetext.methods.fewshot import TEXTS_OF_A_NAME, FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
 from finetext.methods.llm import Llm
@@ -22,8 +20,6 @@ from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
 from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
 from finetext.runs.asked import rows_per_second
-from finetext.training.contrastive import STEPS_AVERAGED
-from finetext.training.precision import choose_device
 
 SECONDS: Final = 1.0
 """How long training steps, or the states of texts, are measured."""
@@ -36,7 +32,8 @@ SLOW: Final = 3.0
 LEAST_GROWTH: Final = 0.5
 """Share of the time of the last of these fits that is taken to grow with the rows at least."""
 ROWS_OF_PAIRS: Final = 64
-"""Rows of the fit by which contrastive steps are measured."""
+STEPS_OF_PAIRS: Final = 5
+"""Rows of a fit, and steps, by which contrastive steps are measured."""
 STEPS_MADE: Final = 0.5
 """Share of its steps that few-shot learning makes before pairs are apart: a quarter to a half."""
 TIMED_REQUESTS: Final = 3
@@ -265,19 +262,21 @@ def _of_names(method: ZeroShot, splits: Splits, context: FitContext) -> Cost:
 
 
 def _of_pairs(method: FewShot, splits: Splits, context: FitContext) -> Cost:
-    """Return the cost by a few steps on few rows; training may end before its last step."""
-    began = time.perf_counter()
-    FrozenEncoder.load(method.encoder, choose_device(context.device, method.precision))
-    loading = time.perf_counter() - began
-    few, steps = _some(splits.train, context.seed, ROWS_OF_PAIRS), STEPS_AVERAGED
-    began = time.perf_counter()
-    classifier = replace(method, learned_at=math.inf).fit(few, few.select([]), context)
-    learned = time.perf_counter() - began - loading
-    read, *_ = _timed(classifier.predict_proba, splits.train, context.seed)
-    epochs, share = method.budget(len(splits.train))
-    made = STEPS_MADE * epochs * share * 2 * len(splits.train) / method.batch_size
-    each = max(0.0, learned - read * len(few)) / steps
-    return Cost(loading + each * made, read, read)
+    """Return the cost by fits of one step and of a few more on few rows."""
+    train, few = splits.train, _some(splits.train, context.seed, ROWS_OF_PAIRS)
+    seconds, classifier = dict[int, float](), None
+    for steps in (1, 1, STEPS_OF_PAIRS):  # the first one imports and warms up
+        began = time.perf_counter()
+        short = replace(method, steps=steps, learned_at=0.0)
+        classifier = short.fit(few, few.select([]), context)
+        seconds[steps] = time.perf_counter() - began
+    assert classifier is not None
+    assert train.scheme is not None
+    read, *_ = _timed(classifier.predict_proba, train, context.seed)
+    each = max(0.0, seconds[STEPS_OF_PAIRS] - seconds[1]) / (STEPS_OF_PAIRS - 1)
+    steps = method.most_steps(len(train) + TEXTS_OF_A_NAME * len(train.scheme))
+    fixed = max(0.0, seconds[1] - each - read * len(few))
+    return Cost(fixed + STEPS_MADE * each * steps, read, read)
 
 
 def _of_asking(method: Llm, splits: Splits, context: FitContext) -> Cost:

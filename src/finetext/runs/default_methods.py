@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from finetext.core.contracts import Method, encoder_of, hyperparameters
+from finetext.core import registry
+from finetext.core.contracts import Method, hyperparameters
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import resolve
+from finetext.methods.label_sentences import check_labels
+from finetext.methods.zeroshot import ZeroShot
 from finetext.runs.ablations import ablation_baselines
 from finetext.runs.recipe import ADAPTED, LADDER, Recipe
 
@@ -31,20 +34,21 @@ def suited(recipe: Recipe, train: Dataset) -> tuple[Recipe, list[str]]:
         the recipe, and a line on each method that is left out.
     """
     methods = recipe.methods
-    if not set(LADDER) <= set(methods):
-        return recipe, []
+    usual = {name for name in LADDER if not registry.load("methods", name).combines}
+    if not recipe.by_rows or not usual <= set(methods):
+        return replace(recipe, by_rows=False), []
     left_out = dict[str, str]()
     if why := _no_names(methods["zeroshot"], train.scheme):
         left_out["zeroshot"] = why
     better = better_of_steps(train)
     [worse] = {"fewshot", "finetune"} - {better}
-    if _is_usual(methods[worse]):
-        each = _rows_a_label(train)
-        left_out[worse] = f"with {each:,.0f} training rows a label, {better} does better"
+    if _is_usual(methods[worse], methods[better]):
+        each = f"{_rows_a_label(train):,.0f} training rows a label"
+        left_out[worse] = f"with {each}, {better} is usually better"
     beside = {of for name, of in ablation_baselines(recipe).items() if name in left_out}
     kept = {name: of for name, of in methods.items() if name not in {*left_out, *beside}}
     lines = [f"{name} is left out: {why}" for name, why in left_out.items()]
-    return replace(recipe, methods=kept), lines
+    return replace(recipe, methods=kept, by_rows=False), lines
 
 
 def better_of_steps(train: Dataset) -> str:
@@ -55,21 +59,24 @@ def better_of_steps(train: Dataset) -> str:
 def _no_names(method: Method, scheme: LabelScheme | None) -> str:
     """Return why the names of labels cannot be compared with texts; "" if they can."""
     assert scheme is not None
-    encoder = str(encoder_of(method))
-    entry = None if encoder == ADAPTED else resolve(encoder).entry
+    assert isinstance(method, ZeroShot)
+    if method.descriptions is not None or method.templates is not None:
+        return ""  # which the user wants, and if they are wrong, an error says so
+    entry = None if method.encoder == ADAPTED else resolve(method.encoder).entry
     if entry is not None and "zero-shot" not in entry.tasks:
-        return f"{encoder} was not trained to compare texts"
+        return f"{method.encoder} was not trained to compare texts"
     try:
-        method.check(scheme)
+        check_labels(scheme, {})
     except RecipeError as error:
         return str(error).removeprefix("zeroshot: ")
     return ""
 
 
-def _is_usual(method: Method) -> bool:
-    """Return whether no hyperparameter was chosen but those that all methods share."""
-    chosen = {name: of for name, of in hyperparameters(method).items() if name in SHARED}
-    return method == type(method)(**chosen)
+def _is_usual(method: Method, other: Method) -> bool:
+    """Return whether no hyperparameter of a method was chosen but those that another has, too."""
+    values, theirs = hyperparameters(method), hyperparameters(other)
+    shared = {name: values[name] for name in SHARED if values[name] == theirs[name]}
+    return method == type(method)(**shared)
 
 
 def _rows_a_label(train: Dataset) -> float:

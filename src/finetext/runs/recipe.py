@@ -86,7 +86,9 @@ ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
 KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")
 """Settings that change no result, so that a run can be resumed with others."""
-TOP: Final = ("seed", "seeds", "device", "metric", "margin", "minutes", "refit", *KNOBS)
+TOP: Final = (
+    "seed", "seeds", "device", "metric", "margin", "minutes", "refit", "by_rows", *KNOBS,
+)  # fmt: skip
 """Settings outside the sections."""
 FORMERLY: Final[Mapping[str, Mapping[str, Any]]] = {
     "tfidf": {"by_ratios": False},
@@ -172,6 +174,9 @@ class Recipe:
             have chosen checkpoint, temperature and decision rule. "auto" (the default) does that
             where it costs little, without training in steps or with at most 3,000 training rows;
             not where a decision rule has a target, whose assurance is of the model that reached it.
+        by_rows: whether those of the default methods that do not suit the rows are left out (see
+            `finetext.runs.default_methods`); a list of your own is fitted as it is. False in the
+            recipe that a run writes.
         minutes: how long the run takes from the first row that is read to the report: methods are
             cut or left out to end in time. None (the default) takes the time that it needs.
         weak: where the weak labels of training rows are from; None (the default) if there are none.
@@ -195,6 +200,7 @@ class Recipe:
     margin: Positive | None = None
     refit: Literal["auto"] | bool = "auto"
     minutes: Minutes | None = None
+    by_rows: bool = True
     weak: WeakLabels | None = None
 
     def __post_init__(self) -> None:
@@ -295,6 +301,7 @@ class Recipe:
             "decide": made("[decide]", Deciding, _section(values, "decide")),
             "methods": methods or ladder(LADDER),
         }
+        top = {"by_rows": not methods} | top
         if "adapt" in values:
             top["adapt"] = _adapting(_section(values, "adapt"))
         if "weak" in values:

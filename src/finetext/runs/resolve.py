@@ -27,6 +27,7 @@ from finetext.diagnosis.explore import Lengths, length_tables
 from finetext.encoders.catalogue import PREFIX, is_alias, preset_of
 from finetext.evaluation.metrics import metric_for
 from finetext.methods.blend import check_members
+from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static
@@ -104,7 +105,7 @@ def recipe_for(
     if methods is not None:
         listed = [methods] if isinstance(methods, str | Method) else methods
         chosen = listed if isinstance(listed, Mapping) else ladder(listed, recipe.methods)
-        recipe = replace(recipe, methods=chosen)
+        recipe = replace(recipe, methods=chosen, by_rows=False)
     return replace(
         recipe, read=read or recipe.read, split=split or recipe.split,
         seed=recipe.seed if seed is None else seed,
@@ -298,6 +299,8 @@ def model_inputs(recipe: Recipe) -> list[Reader]:
 def _truncation(method: Method) -> Truncation | None:
     """Return how a method truncates texts; None if it reads them whole."""
     if isinstance(method, ZeroShot) or (isinstance(method, Probe) and method.reads_whole_texts):
+        return None
+    if isinstance(method, FewShot) and method.max_length is None:
         return None
     if isinstance(method, Finetune):
         return method.kept_of_long

@@ -14,7 +14,7 @@ from finetext.training.plan import Evaluation
 from finetext.training.tokens import TokenTable
 
 STEPS_AVERAGED: Final = 8
-"""Steps whose mean loss says whether there is anything left to learn."""
+"""Fewest steps whose mean loss says whether there is anything left to learn; they see each row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,8 @@ class ContrastiveTask:
 
     Attributes:
         labels: (n, k) of 0 and 1, which labels each text has. Texts without any are alike.
-        learned_at: mean loss of the last 8 steps at which there is nothing left to learn.
+        learned_at: mean loss at which there is nothing left to learn, over the last steps that saw
+            as many texts as an epoch has, at least 8.
     """
 
     tokens: TokenTable
@@ -68,7 +69,7 @@ class ContrastiveTask:
             others = members[generator.choice(shared)] if len(shared) else np.array([row])
             others = others[others != row] if len(shared) else others
             rows += [int(row), int(generator.choice(others))]
-        size = max(2, batch_size - batch_size % 2)
+        size = rows_of_pairs(batch_size)
         return [np.array(rows[start : start + size]) for start in range(0, len(rows), size)]
 
     def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
@@ -96,24 +97,36 @@ class ContrastiveTask:
         parts = [squares[others & (wanted > 0)], squares[others & (wanted == 0)]]
         means = [part.mean() for part in parts if len(part)] or [squares.mean()]  # one text: 0
         loss = torch.stack(means).mean()
-        self._losses.append(loss.detach())
-        del self._losses[:-STEPS_AVERAGED]
+        self._losses.append(torch.stack([loss.detach(), loss.new_tensor(float(len(vectors)))]))
+        while len(self._losses) > STEPS_AVERAGED and self._texts_seen(1) >= 2 * len(self.labels):
+            del self._losses[0]
         return loss
+
+    def _texts_seen(self, first: int = 0) -> float:
+        """Return how many texts the last steps saw, from one of them on."""
+        return sum(float(texts) for _, texts in self._losses[first:])
 
     @property
     def is_learned(self) -> bool:
         """Whether the pairs of the last steps were about as similar as their labels."""
-        recent = [float(loss) for loss in self._losses]
-        return len(recent) == STEPS_AVERAGED and sum(recent) < self.learned_at * len(recent)
+        steps = len(self._losses)
+        if steps < STEPS_AVERAGED or self._texts_seen() < 2 * len(self.labels):
+            return False
+        return sum(float(loss) for loss, _ in self._losses) < self.learned_at * steps
 
     def evaluate(self, model: Any) -> Evaluation | None:
         """Return None: there are no validation rows."""
         return None
 
     def state(self) -> dict[str, Any]:
-        """Return the losses of the last steps."""
+        """Return the losses of the last steps, each with its number of texts."""
         return {f"loss/{number}": loss for number, loss in enumerate(self._losses)}
 
     def load_state(self, tensors: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
         self._losses[:] = [tensors[f"loss/{number}"] for number in range(len(tensors))]
+
+
+def rows_of_pairs(batch_size: int) -> int:
+    """Return how many rows a batch of whole pairs has."""
+    return max(2, batch_size - batch_size % 2)

@@ -97,6 +97,9 @@ def _train(training: Training, task: Task, settings: Hyperparameters, keeper: Ti
     _evaluate_if_due(training, task, settings)
     for rows in keeper.steps():
         _refuse_collapse(training)
+        if task.is_learned:
+            record.event(f"nothing is left to learn at step {record.step} of {record.steps}")
+            return
         training.enter_stage()
         is_last_stage = training.plan.stage_of(record.step) == len(training.plan.stages) - 1
         if training.best.is_stale and is_last_stage:
@@ -109,9 +112,6 @@ def _train(training: Training, task: Task, settings: Hyperparameters, keeper: Ti
         if record.step == record.steps and training.optimizer.has_only_skipped:
             raise Diverged(f"{OVERFLOW} in all {record.steps} steps")
         _evaluate_if_due(training, task, settings)
-        if task.is_learned:
-            record.event(f"nothing is left to learn at step {record.step} of {record.steps}")
-            return
         training.save(only_if_due=True)
     if keeper.cut:  # maybe within an epoch
         _evaluate_if_due(training, task, settings)
