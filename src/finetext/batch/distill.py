@@ -311,8 +311,9 @@ def _described(
 def _with_one_method(recipe: Recipe) -> Recipe:
     """Return a recipe of one method: without human-labeled rows nothing compares several."""
     names = [name for name in recipe.methods if name not in BASELINES] or list(BASELINES[1:])
-    name = "finetune" if set(recipe.methods) == set(LADDER) else names[0]
-    if recipe.methods[name].combines or (len(names) > 1 and name != "finetune"):
+    is_default = recipe.by_rows and set(recipe.methods) == set(LADDER)
+    name = "finetune" if is_default else names[0]
+    if recipe.methods[name].combines or (len(names) > 1 and not is_default):
         raise RecipeError(
             "without human-labeled rows nothing can compare methods: name one with --methods, or "
             "give labeled rows with --test"

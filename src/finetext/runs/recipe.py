@@ -163,8 +163,7 @@ class Recipe:
             folders, `METHOD/checkpoints/step-500`; 0 by default. They come from the first seed.
         adapt: how to adapt an encoder to unlabeled text first, for the methods whose encoder is
             "adapted"; None (the default) adapts none.
-        decide: how probabilities become labels. A label of texts that belong to no class
-            (`read.out_of_scope`) implies a rule that refuses such texts.
+        decide: how probabilities become labels; `read.out_of_scope` implies its `out_of_scope`.
         seeds: number of seeds to fit every method with, from `seed` upwards, 1 by default. The
             models come from the first, the others show how much scores vary.
         margin: how far behind the best a cheaper method may be and still count as good, in the
