@@ -300,7 +300,7 @@ class Recipe:
             "decide": made("[decide]", Deciding, _section(values, "decide")),
             "methods": methods or ladder(LADDER),
         }
-        top = {"by_rows": not methods} | top
+        top.setdefault("by_rows", not methods)
         if "adapt" in values:
             top["adapt"] = _adapting(_section(values, "adapt"))
         if "weak" in values:
