@@ -13,8 +13,9 @@ import finetext
 from finetext.batch.distill import Distilled
 from finetext.core.contracts import FitContext, Listener
 from finetext.core.errors import DataError, FinetextError, RecipeError
+from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset
-from finetext.data.weak_labels import STATUS
+from finetext.data.rows import LABEL_STATUS
 from finetext.methods.tfidf import Tfidf
 from finetext.models.card import weak_labels_of
 
@@ -64,12 +65,12 @@ def test_people_score_what_the_teacher_taught(teacher: Path, pool: Path, people:
     assert done.run is not None
     assert done.folder == Path("runs") / "pool-distilled"
     table = pyarrow.parquet.read_table(done.folder / "data.parquet").to_pandas()
-    assert set(table[table.split == "train"][STATUS]) == {"weak"}
-    assert set(table[table.split != "train"][STATUS]) == {"human"}
+    assert set(table[table.split == "train"][LABEL_STATUS]) == {"weak"}
+    assert set(table[table.split != "train"][LABEL_STATUS]) == {"human"}
     assert dict(table.split.value_counts()) == {"train": 60, "test": 31, "validation": 15}
     assert COPY not in set(table[table.split == "train"].text)
     splits = pyarrow.parquet.read_table(done.folder / "splits.parquet").to_pandas()
-    assert splits[STATUS].tolist() == table[STATUS].tolist()
+    assert splits[LABEL_STATUS].tolist() == table[LABEL_STATUS].tolist()
     assert splits.split.tolist() == table.split.tolist()
     entries = {entry.method: entry for entry in done.run.leaderboard}
     assert list(entries) == ["majority", "tfidf", "teacher"]
@@ -125,7 +126,7 @@ def test_a_run_is_resumed_and_repeated_from_its_recipe(
     recipe = finetext.Recipe.from_file(done.folder / "recipe.toml")
     run = finetext.train(recipe, out=workplace / "again", listener=Listener())
     assert tested((run.folder / "leaderboard.json").read_text()) == tested(scores)
-    marks = pyarrow.parquet.read_table(run.folder / "splits.parquet").column(STATUS)
+    marks = pyarrow.parquet.read_table(run.folder / "splits.parquet").column(LABEL_STATUS)
     assert marks.to_pylist().count("weak") == 60
 
 
@@ -157,6 +158,28 @@ def test_other_rows_can_be_named_for_each_part(
     assert done.run is not None
     rows_of = json.loads((done.folder / "data.json").read_text(encoding="utf-8"))["rows"]
     assert rows_of == {"train": 62 + 15 - 2, "validation": 15, "test": 46}
+
+
+def test_rows_of_no_class_show_how_many_are_recognized(
+    teacher: Path, pool: Path, people: Path
+) -> None:
+    outside = [f"a comet and a volcano no {number},oos" for number in range(9)]
+    people.write_text("\n".join([people.read_text(), *outside]))
+    read = ReadSettings(out_of_scope="oos")
+    done = distilled(teacher, pool, test=people, validation=people, read=read)
+    assert done.run is not None
+    scope = done.run.entry("tfidf").scope
+    assert scope is not None
+    assert scope.recall is not None
+    assert (scope.recall.n, scope.allowed) == (18, 0.05)
+    table = pyarrow.parquet.read_table(done.folder / "data.parquet").to_pandas()
+    assert (table.label == "out of scope").sum() == 18
+    done = distilled(teacher, pool, test=people, read=read, out="another")
+    assert done.run is not None
+    scope = done.run.entry("tfidf").scope
+    assert scope is not None
+    assert scope.recall is not None
+    assert scope.recall.n == 9
 
 
 def test_without_people_there_is_a_model_and_no_score(
@@ -194,6 +217,9 @@ def test_a_teacher_is_not_scored_on_what_it_learned(
      ({"test": None}, RecipeError, "name its folder with --out"),
      ({"test": None, "validation": "people.csv"}, RecipeError, "only test rows can score it"),
      ({"test": None, "out": "o", "methods": ["probe", "static"]}, RecipeError, "name one with"),
+     ({"test": None, "out": "o", "methods": ["probe", "finetune"]}, RecipeError, "name one with"),
+     ({"test": None, "out": "o", "minutes": 5}, RecipeError, "--minutes needs --test"),
+     ({"test": None, "out": "o", "resume": True}, RecipeError, "--resume needs --test"),
      ({"test": "odd.csv"}, DataError, "1 label that the teacher does not know: 'travel'"),
      ({"test": "few.csv"}, DataError, "too few for validation and test rows"),
      ({"test": "pool.csv"}, DataError, "label"),

@@ -109,6 +109,17 @@ def test_labels_of_the_pool_are_ignored(tmp_path: Path) -> None:
     assert said[-1].startswith("note: the pool has labels, which are ignored")
 
 
+def test_the_pool_is_read_as_the_settings_say() -> None:
+    """The port is closed: an address that is allowed is tried."""
+    messages = []
+    for allowed in (False, True):
+        settings = ReadSettings(private_addresses=allowed, label="kind", out_of_scope="oos")
+        with pytest.raises(DataError) as error:
+            read_pool("http://127.0.0.1:9/pool.csv", settings, SCHEME, Listener())
+        messages.append("private" in str(error.value))
+    assert messages == [True, False]
+
+
 def test_a_teacher_of_several_columns_reads_them(topics: Dataset, workplace: Path) -> None:
     scheme = LabelScheme(SCHEME.names, text_columns=("title", "body"))
     fitted = Tfidf(inverse_regularisation=1.0).fit(topics, topics.select([]), FitContext())

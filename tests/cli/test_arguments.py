@@ -44,6 +44,18 @@ def test_texts_of_no_class_get_a_rule_and_their_label_a_name() -> None:
     assert (named.decide.out_of_scope, named.read.out_of_scope) == (0.05, "oos")
     strict = RunTraining(out_of_scope=True, settings=["decide.out_of_scope=0.01"])
     assert asked_recipe("x.csv", strict, MethodOptions()).decide.out_of_scope == 0.01
+    by_setting = RunTraining(settings=["data.out_of_scope=oos"])
+    assert asked_recipe("x.csv", by_setting, MethodOptions()).decide.out_of_scope == 0.05
+
+
+@pytest.mark.parametrize("options", [{"out_of_scope_label": "oos"}, {"out_of_scope": True}])
+def test_options_leave_the_share_of_false_alarms_of_a_recipe(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[decide]\nout_of_scope = 0.01\n")
+    asked = asked_recipe("x.csv", RunTraining(recipe=recipe, **options), MethodOptions())
+    assert asked.decide.out_of_scope == 0.01
 
 
 def test_a_share_and_a_count_are_told_apart() -> None:

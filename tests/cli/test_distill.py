@@ -15,6 +15,7 @@ from finetext.methods.tfidf import Tfidf
 
 Command = Callable[..., Any]
 QUICK = ("--methods", "tfidf")
+ALONE = ("teacher", "pool.txt", "--out", "student", *QUICK)
 
 
 def rows(start: int) -> list[tuple[str, str]]:
@@ -88,6 +89,12 @@ def test_a_recipe_gives_methods_and_columns(command: Command, files: tuple[str, 
      (["pool.txt", "pool.txt", "--test", "people.csv"], "no model or run folder pool.txt"),
      (["teacher", "nothere.csv", "--test", "people.csv"], "there is no file"),
      (["teacher", "pool.txt"], "name its folder with --out"),
+     ([*ALONE, "--minutes", "1"], "--minutes needs --test"),
+     ([*ALONE, "--resume"], "--resume needs --test"),
+     ([*ALONE, "--set", "seeds=2"], "seeds needs --test"),
+     ([*ALONE, "--set", "keep_checkpoints=1"], "keep_checkpoints needs --test"),
+     ([*ALONE, "--set", "decide.abstain=accuracy=0.9"], "a decision rule ([decide], data.out_of"),
+     ([*ALONE[:-1], "probe,finetune"], "name one with --methods"),
      (["teacher", "pool.txt", "--validation", "people.csv"], "only test rows can score it"),
      (["teacher", "pool.txt", "--test", "people.csv", "--keep", "2"], "it must be a share"),
      (["teacher", "pool.txt", "--test", "people.csv", "--methods", "teacher"], "name the folder"),

@@ -44,6 +44,15 @@ def test_a_text_without_known_words(command: Command, model: Path) -> None:
     assert "no word is evidence for good" in command("explain", model, "qwxz").out
 
 
+def test_a_text_of_no_class_gets_no_label(command: Command, finished: Path) -> None:
+    command("decide", finished / "tfidf", "--false-alarms", "0.9", "--out", "strict", status=0)
+    command("explain", "strict", "the film", "--page", "page.html", status=0)
+    assert "prediction: no label (out of scope)" in command("explain", "strict", "the film").out
+    assert "no label (out of scope)</h2>" in Path("page.html").read_text()
+    [told] = json.loads(command("explain", "strict", "the film", "--json").out)
+    assert (told["predicted"], told["out_of_scope"]) == ([], True)
+
+
 def test_json_has_everything(command: Command, model: Path) -> None:
     [told] = json.loads(command("explain", model, TEXT, "--json").out)
     assert told["text"] == TEXT

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import finetext
+from finetext.core.settings import ReadSettings
 from finetext.runs.recipe import Recipe
 
 Command = Callable[..., Any]
@@ -116,9 +117,12 @@ def test_a_run_decides_as_its_recipe_says(workplace: Path, reviews: Path) -> Non
 
 
 def test_a_rule_for_texts_of_no_class_is_chosen_and_obeyed(command: Command, run: Path) -> None:
-    seen = command("decide", run, "--out-of-scope", "--out", "m", status=0)
-    assert "films/tfidf: false alarms 0.05" in seen.out
-    assert "in scope are refused (allowed: 0.05)" in seen.out
+    seen = command("decide", run, "--out-of-scope", "--out", "few", status=0)
+    few = "films/tfidf: false alarms 0.05 (nothing is refused: 5% takes 19 validation rows, there"
+    assert few in seen.out
+    seen = command("decide", run, "--false-alarms", "0.1", "--out", "m", status=0)
+    assert "films/tfidf: false alarms 0.1\n" in seen.out
+    assert "in scope are refused (allowed: 0.1)" in seen.out
     command("decide", run, "--false-alarms", "0.9", "--out", "strict", status=0)
     [told] = json.loads(command("predict", "strict", "the film", "--json", status=0).out)
     assert (told["prediction"], told["out_of_scope"]) == (None, True)
@@ -129,6 +133,23 @@ def test_a_rule_for_texts_of_no_class_is_chosen_and_obeyed(command: Command, run
     assert "out of scope if less certain than" in finetext.load("strict")._repr_html_()
     seen = command("decide", run, "--false-alarms", "1", "--out", "n", status=2)
     assert "must be a share between 0 and 1" in seen.err
+
+
+def test_a_new_rule_is_measured_on_texts_of_no_class_while_the_data_are_there(
+    command: Command, workplace: Path
+) -> None:
+    of_label = {"pay": "send money", "play": "a song", "oos": "a comet"}
+    rows = [f"{said} {n},{label}" for n in range(40) for label, said in of_label.items()]
+    Path("rows.csv").write_text("\n".join(["text,label", *rows]))
+    finetext.train(
+        "rows.csv", "tfidf", read=ReadSettings(out_of_scope="oos"), out="run",
+        listener=finetext.Listener(),
+    )  # fmt: skip
+    words = ("decide", "run/tfidf", "--false-alarms", "0.2", "--out")
+    assert "of the 40 texts out of scope" in command(*words, "m", status=0).out
+    Path("rows.csv").rename("moved.csv")
+    seen = command(*words, "other", status=0).out
+    assert "how many out of scope are recognized was not measured again: the data of the" in seen
 
 
 def test_the_positive_class_is_stated_remembered_and_changed(command: Command, run: Path) -> None:

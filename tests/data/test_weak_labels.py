@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pandas
 import pytest
 
 import finetext
@@ -50,6 +51,28 @@ def test_a_table_without_status_is_labeled_by_people(marked: Path) -> None:
 def test_a_column_of_that_name_with_other_values_says_nothing(marked: Path) -> None:
     marked.write_text(marked.read_text().replace("weak", "checked"), encoding="utf-8")
     assert LABEL_STATUS not in finetext.read(marked, label="label").table.column_names
+
+
+def test_weak_rows_stay_marked_beside_blank_and_odd_statuses(marked: Path) -> None:
+    said = marked.read_text()
+    marked.write_text(said.replace("human", ""))
+    data = finetext.read(marked)
+    assert data.column(LABEL_STATUS) == ["weak"] * 40 + ["human"] * 20
+    assert data.findings == ()
+    marked.write_text(said.replace("human", "checked").replace("28,food,checked", "28,food, weak "))
+    data = finetext.read(marked)
+    assert data.column(LABEL_STATUS).count("weak") == 41
+    (found,) = [of for of in data.findings if of.code == "odd-label-status"]
+    assert found.severity == "warning"
+    assert "of 19 rows, but 'checked'" in found.message
+
+
+def test_weak_rows_stay_marked_in_joined_data_frames(marked: Path) -> None:
+    weak = pandas.read_csv(marked).iloc[:40]
+    own = pandas.DataFrame({"text": ["a loaf", "a match"], "label": ["food", "sport"]})
+    data = finetext.read(pandas.concat([weak, own]))
+    assert data.column(LABEL_STATUS) == ["weak"] * 40 + ["human"] * 2
+    refuse_weak(data.select([40, 41]), "test")
 
 
 def test_no_weak_label_gets_into_a_test_set(marked: Path, tmp_path: Path) -> None:

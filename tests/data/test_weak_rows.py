@@ -102,6 +102,23 @@ def test_rows_to_learn_from_that_are_marked_as_weak_stay_so(
     assert data.column(LABEL_STATUS) == ["weak", "weak", "weak", "human"]
 
 
+def test_rows_of_no_class_stay_and_no_copy_of_them_is_learned(
+    make_dataset: Callable[..., Dataset],
+) -> None:
+    outside = make_dataset(["a comet", "a volcano"], ["sport", "food"])
+    unlabeled = replace(outside, table=outside.table.remove_columns("label"), scheme=None)
+    test = replace(make_dataset(["a cake"], ["food"]), out_of_scope=unlabeled)
+    pool = pool_of(["a comet", "bread", "goal"], ["sport", "food", "sport"], [0.9, 0.8, 0.7])
+    found = choose_rows(pool, {"test": test}, 1.0, 0.0)
+    assert found.rows.tolist() == [False, True, True]
+    data = assembled(pool, found.rows, {"test": test}, SCHEME, weak_of(pool, found.rows))
+    assert data.texts == ["bread", "goal", "a cake"]
+    assert data.out_of_scope is not None
+    assert data.out_of_scope.ids == ["test/row0", "test/row1"]
+    columns = set(data.table.column_names) - {"label"}
+    assert set(data.out_of_scope.table.column_names) == columns
+
+
 def test_groups_of_people_stay_and_each_weak_row_is_one(
     make_dataset: Callable[..., Dataset],
 ) -> None:

@@ -94,6 +94,18 @@ def total(explanation: Explanation) -> float:
     return explanation.base + sum(attributions(explanation))
 
 
+def test_a_text_without_label_is_explained_by_the_label_it_would_get() -> None:
+    text = "fresh bread"
+    unsure = explain(Keyword(decision=Decision(least=(0.95, 0.95))), text)
+    refused = explain(Keyword(decision=Decision(in_scope_up_to=0.1)), text)
+    given = explain(Keyword(decision=Decision(in_scope_up_to=0.9)), text)
+    assert [of.label for of in (unsure, refused, given)] == ["yes"] * 3
+    assert [of.predicted for of in (unsure, refused, given)] == [(), (), ("yes",)]
+    said = [of.given for of in (unsure, refused, given)]
+    assert said == ["no label", "no label (out of scope)", "yes"]
+    assert [of.out_of_scope for of in (unsure, refused, given)] == [False, True, False]
+
+
 def test_contributions_and_intercept_sum_to_the_centered_logit(tfidf: TfidfClassifier) -> None:
     logits = logit(tfidf, TEXT)
     for number, name in enumerate(tfidf.scheme.names):

@@ -21,7 +21,6 @@ from finetext.evaluation.deciding import (
     choose_decision,
     covered,
     has_label,
-    in_scope_up_to,
     least_of_truth,
     selective,
     set_from,
@@ -157,8 +156,10 @@ def test_too_few_rows_refuse_nothing_as_out_of_scope() -> None:
         sure = replace(simulated(rows, 1), probabilities=np.tile(likely[:1], (rows, 1)))
         chosen = choose_decision(sure, Deciding(out_of_scope=0.05))
         assert chosen.out_of_scope(likely).tolist() == [False, is_refused]
-    with pytest.raises(DataError, match="validation rows"):
-        in_scope_up_to(simulated(0, 1), 0.05)
+        assert chosen.refuses_nothing == (not is_refused)
+        assert (chosen.in_scope_up_to is None) == (not is_refused)
+        why = "nothing is refused: 5% takes 19 validation rows, there are 18"
+        assert chosen.aim == "false alarms 0.05" + f" ({why})" * (not is_refused)
 
 
 def test_few_rows_aim_at_a_target_without_assuring_it() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from finetext.core.decision import AS_LIKELY, CrossFitted, Decision
+from finetext.core.errors import DataError
 from finetext.core.types import LabelScheme, Predictions
-from finetext.evaluation.out_of_scope import ScopeScores, scope_scores
+from finetext.evaluation.out_of_scope import ScopeScores, scope_scores, with_scope
 
 SURE, HALF = [0.9, 0.1], [0.5, 0.5]
 RULE = Decision(in_scope_up_to=0.8, false_alarms=0.05)
@@ -44,6 +46,19 @@ def test_without_a_rule_none_is_recognized() -> None:
     found = scope_scores(predictions(AS_LIKELY), np.array([HALF]))
     assert found is not None
     assert found.words == "none of the 1 text out of scope is recognized: the model has no rule"
+
+
+def test_a_rule_that_refuses_nothing_allows_no_share() -> None:
+    few = with_scope(AS_LIKELY, predictions(AS_LIKELY), 0.05)
+    assert scope_scores(predictions(few)) is None
+    found = scope_scores(predictions(few), np.array([HALF]))
+    assert found is not None
+    assert "allowed" not in found.words
+    enough = with_scope(AS_LIKELY, predictions(AS_LIKELY), 0.2)
+    assert enough.in_scope_up_to == 1.0
+    nobody = predictions(AS_LIKELY).select(np.zeros(4, dtype=np.bool_))
+    with pytest.raises(DataError, match="validation rows"):
+        with_scope(AS_LIKELY, nobody, 0.05)
 
 
 def test_rows_are_judged_by_the_rule_of_their_fold_and_others_by_that_of_the_model() -> None:

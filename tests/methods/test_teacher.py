@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from finetext.core.contracts import FitContext, predict
+import finetext
+from finetext.core.contracts import Classifier, FitContext, Listener, predict
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError, RecipeError
+from finetext.core.settings import SplitSettings
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.teacher import Teacher
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
+from finetext.runs.learning_curve import CurveSettings
+from finetext.storage.locks import CURVE_LOG
 
 
 @pytest.fixture
@@ -28,6 +33,39 @@ def test_it_predicts_as_the_saved_model_with_its_own_rule(saved: Path, topics: D
     assert isinstance(loaded, TfidfClassifier)
     assert loaded.decision.thresholds == (0.2, 0.5, 0.9)
     assert predict(loaded, topics).decisions.tolist() != topics.targets.tolist()
+
+
+def test_it_is_scored_as_it_is_in_whatever_run(
+    saved: Path, topics: Dataset, tmp_path: Path
+) -> None:
+    teacher, quiet = Teacher(str(saved)), Listener()
+    alone = teacher.fit(topics, topics.select([]), FitContext(device="cpu"))
+    for crossed in (False, True):
+        split = SplitSettings(cross_validate=crossed)
+        run = finetext.train(
+            topics, teacher, split=split, out=tmp_path / f"run {crossed}", listener=quiet
+        )
+        found, texts = run.predictions("teacher"), run.texts("teacher")
+        assert (found.probabilities == alone.predict_proba(texts)).all()
+        assert (found.decisions == predict(alone, run.rows("teacher", "test")).decisions).all()
+        assert run.classifier("teacher").decision == alone.decision
+    fitted = finetext.fit(topics.texts, topics.labels, teacher, listener=quiet)
+    assert fitted.decision == alone.decision
+
+
+@pytest.mark.parametrize("crossed", [False, True])
+def test_a_learning_curve_has_it_as_it_is(
+    crossed: bool, saved: Path, topics: Dataset, tmp_path: Path
+) -> None:
+    stubborn = Classifier.load(saved).with_decision(Decision(thresholds=(1e-9, 1.0, 1.0)))
+    teacher = Teacher(str(stubborn.save(tmp_path / "stubborn")))
+    finetext.learning_curve(
+        topics, teacher, settings=CurveSettings(sizes=(6, 9, 12), trainings=1),
+        split=SplitSettings(cross_validate=crossed), out=tmp_path / "curve", listener=Listener(),
+    )  # fmt: skip
+    lines = map(json.loads, (tmp_path / "curve" / CURVE_LOG).read_text().splitlines()[1:])
+    scores = {line["score"] for line in lines if line["rung"] == "teacher"}
+    assert max(scores) < 1 / 3  # more is no macro F1 of one label for all of three classes
 
 
 def test_it_has_the_labels_of_the_data(

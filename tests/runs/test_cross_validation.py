@@ -21,6 +21,7 @@ from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import SplitSettings
 from finetext.core.types import Dataset, Predictions
 from finetext.methods.majority import Majority, MajorityClassifier
+from finetext.methods.teacher import Teacher
 from finetext.report.confusion import confusion_matrix
 from finetext.runs import cross_validation
 from finetext.runs.cross_validation import FoldPlan, wants_folds
@@ -361,6 +362,9 @@ def test_every_method_can_be_cross_validated(
             continue
         known = hyperparameters(kind())
         method = kind(**{key: of for key, of in small.items() if key in known})
+        if isinstance(method, Teacher):
+            fitted = finetext.Tfidf().fit(topics, topics.select([]), FitContext())
+            method = Teacher(str(fitted.save(tmp_path / "saved")))
         place, context = tmp_path / name, FitContext(device="cpu")
         found, _ = cross_validation.cross_validate(
             name, method, plan, place, context, finetext.Recipe().decide

@@ -70,6 +70,18 @@ def test_rows_of_no_class_are_never_learned_from_and_show_the_recall(requests: P
     assert described["decision"]["false_alarms"] == 0.05
 
 
+def test_too_few_rows_for_the_stated_share_are_warned_of(requests: Path) -> None:
+    asked = replace(recipe("requests.csv"), decide=Deciding(out_of_scope=0.005))
+    run = finetext.train(asked, out="run")
+    scope = run.entry("tfidf").scope
+    assert scope is not None
+    assert scope.words == "none of the 200 texts out of scope is recognized: the model has no rule"
+    (found,) = [of for of in run.findings if "tfidf" in of.message and of.severity == "warning"]
+    assert found.code == "refuses-nothing"
+    assert "nothing is refused: 0.5% takes 199 validation rows, there are 150" in found.message
+    assert "0.5% takes 199 validation rows" in Path("run/report.html").read_text()
+
+
 def test_cross_validated_rows_are_refused_by_rules_of_other_folds(requests: Path) -> None:
     run = finetext.train(recipe("requests.csv", SplitSettings(cross_validate=True)), out="run")
     scope = run.entry("tfidf").scope
@@ -86,8 +98,9 @@ def test_data_passed_in_python_keep_their_rows_of_no_class(workplace: Path) -> N
         data, given.methods, split=given.split, out="run", listener=finetext.Listener()
     )
     scope = run.entry("tfidf").scope
-    assert scope is not None  # rows, and no rule
-    assert scope.words == "none of the 200 texts out of scope is recognized: the model has no rule"
+    assert scope is not None
+    assert scope.recall is not None
+    assert (scope.allowed, scope.recall.n) == (0.05, 200)  # the rows imply the rule
     assert stored_splits(run.folder).scheme.names == ("pay", "play")
     again = finetext.train(Recipe.from_file(Path("run/recipe.toml")), out="again")
     assert again.entry("tfidf").scope == scope

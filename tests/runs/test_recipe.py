@@ -250,3 +250,12 @@ def test_recipes_of_earlier_runs_truncate_texts_as_they_did() -> None:
     assert not recorded.methods["probe"].reads_whole_texts  # type: ignore[attr-defined]
     kept = again(replace(recorded, methods={"probe": fresh}))
     assert kept.methods["probe"].reads_whole_texts  # type: ignore[attr-defined]
+
+
+def test_a_label_of_texts_of_no_class_implies_a_rule_for_them() -> None:
+    named = Recipe.from_values({"data": {"out_of_scope": "oos"}})
+    assert named.decide.out_of_scope == 0.05
+    assert replace(Recipe(), read=ReadSettings(out_of_scope="oos")).decide.out_of_scope == 0.05
+    rare = {"data": {"out_of_scope": "oos"}, "decide": {"out_of_scope": 0.01}}
+    assert Recipe.from_values(rare).decide.out_of_scope == 0.01
+    assert Recipe().decide.out_of_scope is None

@@ -34,7 +34,7 @@ from finetext.runs import timetable
 from finetext.runs.fit import fit_rows
 from finetext.runs.load import load
 from finetext.runs.pipeline import Place, train_recipe
-from finetext.runs.recipe import BASELINES, Recipe
+from finetext.runs.recipe import BASELINES, LADDER, Recipe
 from finetext.runs.resolve import Methods, check_possible, recipe_for
 from finetext.runs.resume import held
 from finetext.runs.run import Run
@@ -46,6 +46,12 @@ KEEP: Final = 0.75
 as all texts or better on three of four sets, half a point behind on the other (LOG.md)."""
 VALIDATION: Final = 1 / 3
 """Share of human-labeled test rows that become validation rows where none are given."""
+
+_OF_RUNS: Final = {
+    "decide": "a decision rule ([decide], data.out_of_scope)", "minutes": "--minutes",
+    "seeds": "seeds", "keep_checkpoints": "keep_checkpoints", "track": "track",
+}  # fmt: skip
+"""Settings of a recipe that need a run, and how they are called."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +133,15 @@ def distill(
         validation: others to choose checkpoints, temperatures and methods by; by default a third of
             the test rows, which then do not score.
         train: others to learn from, beside the weak labels; none by default.
-        methods: as for `finetext.train`. Without test rows there is one: `finetune` by default.
+        methods: as for `finetext.train`. Without test rows name one; `finetune` by default.
         keep: share of the texts of each label to learn from, the most confident ones; 0.75 by
             default, 1 for all.
         least: least confidence, 0 by default.
         read: how to read the labeled rows, and the text columns of the pool.
         out: the run folder; `runs/POOL-distilled` by default. Without test rows the model folder.
         seed: seed of every random choice, 0 by default.
-        minutes: as for `finetext.train`; to label the pool takes a time of its own.
+        minutes: as for `finetext.train`; to label the pool takes a time of its own. It needs test
+            rows, as does `resume`.
         resume: resume the run in `out` that was stopped. Labels of the pool are always kept.
         listener: receives progress; by default it is shown on a terminal or in a notebook.
 
@@ -162,6 +169,7 @@ def distill_recipe(
         check_folder(Path(into.out), into.resume, held)
     elif not scored:
         recipe = _with_one_method(recipe)
+        _refuse_settings_of_runs(recipe, into.resume)
         _check_model_place(into)
     teacher = lesson.teacher
     with heard(listener) as hears:
@@ -210,10 +218,10 @@ def _labeled(name: str, source: Any, settings: ReadSettings, scheme: LabelScheme
     how = replace(settings, classes=scheme.names, multilabel=False, positive=None)
     data = read_data(source, settings=how.with_texts_of(scheme))
     if "split" in data.table.column_names:
-        data = data.select([row for row, of in enumerate(data.column("split")) if of == name])
+        outside = data.out_of_scope
+        data = replace(_of_split(data, name), out_of_scope=outside and _of_split(outside, name))
         if not len(data):
             raise DataError(f"the {name} rows have ready-made splits, but none of them is {name}")
-        data = replace(data, table=data.table.remove_columns("split"))
     if name != "train":
         refuse_weak(data, name)
     odd = [of for of in dict.fromkeys(data.labels) if of not in scheme.index]
@@ -224,6 +232,12 @@ def _labeled(name: str, source: Any, settings: ReadSettings, scheme: LabelScheme
             "rename them in one of the two"
         )
     return replace(data, scheme=scheme)
+
+
+def _of_split(data: Dataset, name: str) -> Dataset:
+    """Return the rows of a ready-made split, without that column."""
+    rows = [row for row, of in enumerate(data.column("split")) if of == name]
+    return replace(data, table=data.table.select(rows).remove_columns("split"))
 
 
 def _with_validation(test: Dataset, seed: int, hears: Listener) -> dict[str, Dataset]:
@@ -239,7 +253,8 @@ def _with_validation(test: Dataset, seed: int, hears: Listener) -> dict[str, Dat
         f"of {counted(len(test), 'human-labeled row')} {len(chosen):,} are validation rows, and "
         f"{len(scored):,} are test rows"
     )
-    return {"validation": chosen, "test": scored}
+    # All rows out of scope, which choose nothing, are those of the test rows.
+    return {"validation": replace(chosen, out_of_scope=None), "test": scored}
 
 
 def _trained_rows(teacher: str, human: Mapping[str, Dataset], hears: Listener) -> list[Finding]:
@@ -296,13 +311,25 @@ def _described(
 def _with_one_method(recipe: Recipe) -> Recipe:
     """Return a recipe of one method: without human-labeled rows nothing compares several."""
     names = [name for name in recipe.methods if name not in BASELINES] or list(BASELINES[1:])
-    name = "finetune" if "finetune" in names else names[0]
-    if recipe.methods[name].combines or (len(names) > 1 and name != "finetune"):
+    is_default = recipe.by_rows and set(recipe.methods) == set(LADDER)
+    name = "finetune" if is_default else names[0]
+    if recipe.methods[name].combines or (len(names) > 1 and not is_default):
         raise RecipeError(
             "without human-labeled rows nothing can compare methods: name one with --methods, or "
             "give labeled rows with --test"
         )
     return replace(recipe, methods={name: recipe.methods[name]})
+
+
+def _refuse_settings_of_runs(recipe: Recipe, is_resumed: bool) -> None:
+    """Refuse what only a run with human-labeled rows can do, as there is none to do it."""
+    usual = Recipe()
+    given = [name for name in _OF_RUNS if getattr(recipe, name) != getattr(usual, name)]
+    if given or is_resumed:
+        raise RecipeError(
+            f"{_OF_RUNS[given[0]] if given else '--resume'} needs --test: without human-labeled "
+            "rows there is a model alone, and no run"
+        )
 
 
 def _check_model_place(into: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,10 +36,10 @@ def read_pool(source: Any, settings: ReadSettings, scheme: LabelScheme, hears: L
 
     Raises a DataError if they cannot be read, or all are blank.
     """
-    texts_alone = ReadSettings(
-        text=settings.text, delimiter=settings.delimiter, header=settings.header,
-        encoding=settings.encoding, sheet=settings.sheet, most_bytes=settings.most_bytes,
-        labelled=False,
+    texts_alone = replace(
+        settings, label=None, group=None, id=None, label_names=None, multilabel=None,
+        label_delimiter=None, drop_unlabelled=False, classes=None, positive=None, missing=(),
+        out_of_scope=None, labelled=False,
     )  # fmt: skip
     pool = read(source, settings=texts_alone.with_texts_of(scheme))
     hears.say(f"pool: {pool.description}")

@@ -18,6 +18,7 @@ from finetext.core.budget import toml_values
 from finetext.core.errors import RecipeError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.types import Dataset, LabelScheme, SplitName
+from finetext.evaluation.deciding import FALSE_ALARMS
 from finetext.runs.recipe import ADAPTED, LADDER, SECTIONS, TOP, Recipe, read_toml
 from finetext.storage.locks import is_started
 
@@ -63,7 +64,6 @@ def asked_recipe(
             "out_of_scope": getattr(chosen, "out_of_scope_label", None),
         }
         | chosen.given(),
-        "decide": {"out_of_scope": getattr(chosen, "false_alarms", None)},
         "split": {name: size(getattr(chosen, f"{name}_size", None)) for name in parts}
         | {
             "keep_duplicates": getattr(chosen, "keep_duplicates", False) or None,
@@ -74,9 +74,12 @@ def asked_recipe(
     }
     of_llm = getattr(chosen, "of_llm", None) or {}
     methods = replace(methods, encoder=chosen.encoder, max_length=chosen.max_length, of_llm=of_llm)
-    return Recipe.from_values(
+    asked = Recipe.from_values(
         recipe_values(recipe or chosen.recipe, values | given, methods, chosen.settings)
     )
+    if getattr(chosen, "out_of_scope", False) and asked.decide.out_of_scope is None:
+        asked = replace(asked, decide=replace(asked.decide, out_of_scope=FALSE_ALARMS))
+    return asked
 
 
 def recipe_values(

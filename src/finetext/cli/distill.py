@@ -38,7 +38,9 @@ def distill(
         float | None, option("SHARE", "Most confident texts of each label; default 0.75.")
     ] = None,
     least: Annotated[float | None, option("NUMBER", "Least confidence; default 0.")] = None,
-    methods: options.Methods = None,
+    methods: Annotated[
+        str | None, option("NAMES", "By rows; without --test one, finetune by default.")
+    ] = None,
     minutes: Annotated[float | None, option("NUMBER", "End in time, with less if need be.")] = None,
     out: options.RunOut = None,
     resume: options.Resume = False,

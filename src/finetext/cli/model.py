@@ -8,11 +8,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, flag, option
-from finetext.core.errors import DataError, ModelError, RecipeError
+from finetext.core.errors import DataError, ModelError, RecipeError, RunError
+
+if TYPE_CHECKING:
+    from finetext.core.contracts import Classifier
+    from finetext.core.types import Predictions
 
 _MEASURED: Final = frozenset(
     {"scores", "validation_scores", "baselines", "decided", "calibration", "slices", "scope"}
@@ -46,7 +50,6 @@ def decide(
     from finetext.core.decision import CrossFitted
     from finetext.core.wording import rows_of
     from finetext.evaluation.deciding import FALSE_ALARMS, Deciding, decided_by
-    from finetext.evaluation.out_of_scope import scope_scores
     from finetext.models.folder import check_model_place, provenance, record_of, save_model
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.load import load
@@ -71,8 +74,8 @@ def decide(
     save_model(classifier, out, provenance(model), known)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     of_rows = [*decided_lines(decided), *threshold_lines(decided)]
-    if (scope := scope_scores(decided)) is not None:
-        of_rows.append(scope.words)
+    if decision.in_scope_up_to is not None:
+        of_rows.append(_scope(predicted.run, predicted.method, decided, classifier))
     if of_rows:
         where = f"{rows_of(predicted.part)} that it was chosen on:"
         if is_crossed:
@@ -81,6 +84,30 @@ def decide(
         lines += [f"  {line}" for line in of_rows]
     told = {"model": str(out), "decision": decision.to_json()} | decided_json(decided)
     output.show(told, [*lines, f"model: {out}"])
+
+
+def _scope(run: Path, method: str, decided: Predictions, classifier: Classifier) -> str:
+    """Say what a new rule makes of texts of no class, those that the data of the run mark included.
+
+    An endpoint is not asked about them again, and data that are gone cannot be read again.
+    """
+    from finetext.evaluation.out_of_scope import scope_scores
+    from finetext.runs.run import Run
+    from finetext.runs.stored_splits import stored_splits
+
+    entry = Run.open(run).entry(method)
+    likely, unknown = None, "is unknown without marked texts"
+    if entry.scope is not None and entry.scope.recall is not None:
+        unknown = "was not measured again"
+        if entry.asked is None:
+            try:
+                outside = stored_splits(run).train.out_of_scope
+            except RunError as error:
+                outside, unknown = None, f"{unknown}: {error}"
+            likely = None if outside is None else classifier.predict_proba(outside.texts)
+    scope = scope_scores(decided, likely)
+    assert scope is not None
+    return scope.said(unknown)
 
 
 def report(run: options.RunFolder, positive: options.Positive = None, *, output: Output) -> None:

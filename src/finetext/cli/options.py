@@ -169,13 +169,6 @@ class RunTraining(SplitTraining):
     out_of_scope_label: HiddenOutOfScopeLabel = None
 
     @property
-    def false_alarms(self) -> float | None:
-        """The share of false alarms of a rule for texts out of scope; None without such a rule."""
-        from finetext.evaluation.deciding import FALSE_ALARMS
-
-        return FALSE_ALARMS if self.out_of_scope or self.out_of_scope_label else None
-
-    @property
     def of_llm(self) -> dict[str, Any]:
         """The hyperparameters of the method `llm` that were given."""
         return of_llm(self.llm, self.llm_model, self.llm_budget)

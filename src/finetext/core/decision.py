@@ -84,6 +84,11 @@ class Decision:
         """Whether there may be rows without a label, of single-label data."""
         return self.least is not None or self.in_scope_up_to is not None
 
+    @property
+    def refuses_nothing(self) -> bool:
+        """Whether it was to refuse texts out of scope, and too few rows chose it to do so."""
+        return self.false_alarms is not None and self.in_scope_up_to is None
+
     def abstains(self, probabilities: Floats) -> Booleans:
         """Return (n,) which rows get no label, those out of scope among them."""
         refused = self.out_of_scope(probabilities)

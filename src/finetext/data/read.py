@@ -202,7 +202,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     columns |= {"group": column(chosen.group)} if chosen.group is not None else {}
     splits, noticed = _ready_made(batches, chosen.split, settings)
     chosen = replace(chosen, split=chosen.split if splits else None)
-    columns |= ({"split": list(splits)} if splits else {}) | statuses_in(batches)
+    columns |= ({"split": list(splits)} if splits else {}) | statuses_in(batches, findings)
     findings += noticed
     labeled = all(has_column(batch, name) for batch in batches for name in chosen.labels)
     labels, scheme, details, annotations, others = None, None, "", None, None

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import DataError
+from finetext.core.types import Finding
 from finetext.core.wording import counted
+from finetext.data.label_cells import missing
 from finetext.data.rows import LABEL_STATUS
 
 if TYPE_CHECKING:
@@ -81,15 +83,27 @@ class WeakLabels:
         return {label: self.kept.get(label, 0) / of for label, of in self.given.items() if of}
 
 
-def statuses_in(batches: Sequence[Batch]) -> dict[str, list[str]]:
-    """Return the column of the status of each label; nothing if no table has it."""
-    known = {WEAK, HUMAN}
-    if not any(
-        LABEL_STATUS in of.columns and set(of.columns[LABEL_STATUS]) <= known for of in batches
-    ):
+def statuses_in(batches: Sequence[Batch], findings: list[Finding]) -> dict[str, list[str]]:
+    """Return the column of the status of each label, none unless one is weak; add findings.
+
+    Labels of which the column says nothing, as of rows that were added by hand, are of people.
+    """
+    found = [_status(value) for of in batches for value in of.column(LABEL_STATUS)]
+    if WEAK not in found:
         return {}
-    values = (value for of in batches for value in of.column(LABEL_STATUS))
-    return {LABEL_STATUS: [value if value in known else HUMAN for value in values]}
+    if odd := [of for of in found if of not in (WEAK, HUMAN)]:
+        said = (
+            f"{LABEL_STATUS} is neither {WEAK!r} nor {HUMAN!r} of {counted(len(odd), 'row')}, but "
+            f"{', '.join(map(repr, list(dict.fromkeys(odd))[:5]))}: their labels count as those of "
+            f"people, and {found.count(WEAK):,} are weak"
+        )
+        findings.append(Finding("warning", "odd-label-status", said))
+    return {LABEL_STATUS: [WEAK if of == WEAK else HUMAN for of in found]}
+
+
+def _status(value: Any) -> str:
+    """Return what a cell says; a blank one, or NaN, says that a person labeled the row."""
+    return HUMAN if missing(value) else str(value).strip()
 
 
 def refuse_weak(rows: Dataset, part: str) -> None:

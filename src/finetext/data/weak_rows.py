@@ -77,7 +77,8 @@ def choose_rows(
     Copies and near-copies of rows that people labeled are left out, so that no text to score on
     was learned from; of texts that are equal there is one.
     """
-    others = [text for of in human.values() for text in of.texts]
+    rows_of_people = [*human.values(), *_out_of_scope(human).values()]
+    others = [text for of in rows_of_people for text in of.texts]
     clusters = near_duplicates([*others, *pool.texts])[len(others) :]
     is_human = clusters < len(others)
     is_copy = (copies(pool.texts) != np.arange(len(pool))) & ~is_human
@@ -134,22 +135,39 @@ def assembled(
     if any(of.groups is not None for of in human.values()):
         table["group"] = [f"(row {one})" for one in table["id"]]
     parts = [(name, human[name]) for name in SPLIT_NAMES if name in human]
+    outside: dict[str, list[Any]] = {name: [] for name in table if name != "label"}
+    for name, part in _out_of_scope(human).items():
+        _add(outside, name, part)
     for name, part in parts:
-        ids = [f"{name}/{one}" for one in part.ids]
-        table["id"] += ids
-        table["text"] += part.texts
+        _add(table, name, part)
         table["label"] += part.labels
-        table["split"] += [name] * len(part)
-        is_marked = LABEL_STATUS in part.table.column_names
-        table[LABEL_STATUS] += part.column(LABEL_STATUS) if is_marked else [HUMAN] * len(part)
-        if "group" in table:
-            table["group"] += part.groups or [f"(row {one})" for one in ids]
     learned = {of for of, at in zip(table["label"], table["split"], strict=True) if at == "train"}
     findings = [finding for _, part in parts for finding in part.findings]
     findings += _without_confidence(learned, weak)
     said = [f"{len(part):,} human-labeled {name} rows" for name, part in parts]
-    described = "; ".join([weak.words(), *said])
-    return Dataset(datasets.Dataset.from_dict(table), scheme, described, tuple(findings))
+    others = Dataset(datasets.Dataset.from_dict(outside)) if outside["id"] else None
+    said += [f"{counted(len(others), 'text')} out of scope"] if others else []
+    return Dataset(
+        datasets.Dataset.from_dict(table), scheme, "; ".join([weak.words(), *said]),
+        tuple(findings), out_of_scope=others,
+    )  # fmt: skip
+
+
+def _out_of_scope(human: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """Return the rows of each part that belong to no class, where there are any."""
+    return {name: of.out_of_scope for name, of in human.items() if of.out_of_scope is not None}
+
+
+def _add(table: dict[str, list[Any]], name: str, part: Dataset) -> None:
+    """Add the rows of a part to the columns of a table, all but their labels."""
+    ids = [f"{name}/{one}" for one in part.ids]
+    table["id"] += ids
+    table["text"] += part.texts
+    table["split"] += [name] * len(part)
+    is_marked = LABEL_STATUS in part.table.column_names
+    table[LABEL_STATUS] += part.column(LABEL_STATUS) if is_marked else [HUMAN] * len(part)
+    if "group" in table:
+        table["group"] += part.groups or [f"(row {one})" for one in ids]
 
 
 def _without_confidence(learned: set[str], weak: WeakLabels) -> list[Finding]:

@@ -97,7 +97,8 @@ class Explanation(Jsonable):
     """Why a text gets a label, or does not.
 
     Attributes:
-        predicted: the labels that the text gets.
+        predicted: the labels that the text gets; none where the classifier abstains or the text
+            belongs to no class (`out_of_scope`), and what is explained is the label it would get.
         way: "integrated gradients", "exact contributions" or "occlusion".
         words: the words that the model reads; `unread` is the number of those that it truncates.
         score: what is explained: the log-odds of the label. For exact contributions with more
@@ -123,6 +124,13 @@ class Explanation(Jsonable):
     lost_random: float
     removed: int
     remark: str = ""
+    out_of_scope: bool = False
+
+    @property
+    def given(self) -> str:
+        """The labels that the text gets, in words."""
+        reason = " (out of scope)" if self.out_of_scope else ""
+        return ", ".join(self.predicted) or f"no label{reason}"
 
 
 @dataclass(frozen=True)
@@ -176,8 +184,8 @@ def explain(
     Args:
         classifier: any classifier.
         texts: one text or several.
-        label: the label to explain; by default the one that each text gets, the most probable in
-            a multi-label scheme.
+        label: the label to explain; by default the one that each text gets, or would get if the
+            classifier did not abstain; the most probable in a multi-label scheme.
         way: attribution method: "gradients" (integrated gradients; transformers), "exact"
             (contributions; TF-IDF), "occlusion" (leaving out one word at a time, of more than 500
             a few neighbors at a time; anything), or "auto" (the default) for the first of these
@@ -210,7 +218,10 @@ def explanations(
         label = known
     for part in batches_of(len(texts), _BATCH):
         probabilities = classifier.predict_proba(texts[part])
-        given = scheme.decode(classifier.decision.labels(probabilities, scheme.multilabel))
+        rule = classifier.decision
+        given = scheme.decode(rule.labels(probabilities, scheme.multilabel))
+        refused = rule.out_of_scope(probabilities).tolist()
+        mute = rule.abstains(probabilities).tolist() if rule.can_abstain else refused
         for number, (text, labels) in enumerate(zip(texts[part], given, strict=True)):
             own = label
             if own is None:
@@ -224,11 +235,11 @@ def explanations(
                 Word(text[first:stop], first, stop, value)
                 for (first, stop), value in zip(places, found.values.tolist(), strict=True)
             )
-            predicted = tuple(labels) if scheme.multilabel else (labels,)
+            predicted = tuple(labels) if scheme.multilabel else () if mute[number] else (labels,)
             lost = _comprehensiveness(classifier, read.text, found, column, seed)
             yield Explanation(
                 text, own, float(probabilities[number, column]), predicted, explainer.way, words,
-                read.unread, found.score, found.base, *lost, explainer.remark,
+                read.unread, found.score, found.base, *lost, explainer.remark, refused[number],
             )  # fmt: skip
             progress(ProgressEvent("explaining", part.start + number + 1, len(texts)))
 

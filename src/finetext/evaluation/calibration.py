@@ -172,14 +172,17 @@ def calibrated(
     validation: Dataset,
     wanted: Deciding | None = None,
     kept: Dataset | None = None,
+    *,
+    learns: bool = True,
 ) -> tuple[Classifier, Predictions]:
     """Return the calibrated classifier and its predictions on the validation rows.
 
-    `kept` are the validation rows for the decision rule alone; by default all serve everything.
+    `kept` are the validation rows for the decision rule alone; by default all serve everything. A
+    model of a method that does not learn stays as it is.
     """
     predictions = predict(classifier, validation)
     rows = None if kept is None else np.isin(predictions.ids, kept.ids)
-    return calibrated_by(classifier, predictions, wanted, rows)
+    return calibrated_by(classifier, predictions, wanted, rows, learns=learns)
 
 
 def calibrated_by(
@@ -187,11 +190,16 @@ def calibrated_by(
     predictions: Predictions,
     wanted: Deciding | None = None,
     kept: Booleans | None = None,
+    *,
+    learns: bool = True,
 ) -> tuple[AnyClassifier, Predictions]:
     """Return the classifier and predictions, calibrated by these predictions of unseen rows.
 
-    `kept`, (n,), are the rows for the decision rule alone; by default all serve everything.
+    `kept`, (n,), are the rows for the decision rule alone; by default all serve everything. A
+    model of a method that does not learn (`Method.learns`) stays as it is.
     """
+    if not learns:
+        return classifier, predictions
     temperature = fit_temperature(predictions if kept is None else predictions.select(~kept))
     scaled = classifier.with_temperature(temperature)
     found = ruled(predictions, temperature if scaled is not classifier else None, wanted, kept)

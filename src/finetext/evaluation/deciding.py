@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, Integers
-from finetext.core.decision import CrossFitted, Decision, uncertainty
+from finetext.core.decision import CrossFitted, Decision
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import LabelScheme, Predictions
+from finetext.evaluation.out_of_scope import with_scope
 from finetext.evaluation.targets import Threshold, for_share_found, for_share_right
 from finetext.evaluation.thresholds import (
     best_threshold,
@@ -188,8 +189,7 @@ def choose_decision(validation: Predictions, wanted: Deciding) -> Decision:
         limit = set_from_by_label(validation, share) if by_class else set_from(validation, share)
         chosen = replace(chosen, set_from=limit, coverage=share)
     if (allowed := wanted.out_of_scope) is not None:
-        limit = in_scope_up_to(validation, allowed)
-        chosen = replace(chosen, in_scope_up_to=limit, false_alarms=allowed)
+        chosen = with_scope(chosen, validation, allowed)
     if not thresholds:
         return chosen
     short = [of.needed for of in thresholds if not of.assured]
@@ -324,21 +324,6 @@ def set_from_by_label(predictions: Predictions, coverage: float) -> tuple[float,
         allowed = math.floor((1 - coverage) * (len(truth) + 1) + _ROUNDING)
         limits.append(float(truth[allowed - 1]) if allowed else 0.0)
     return tuple(limits)
-
-
-def in_scope_up_to(predictions: Predictions, false_alarms: float) -> float:
-    """Return the uncertainty above which a row belongs to no class; see `Decision`.
-
-    Of new, exchangeable rows of the classes at most the share `false_alarms` is refused, on average
-    over draws of the given rows (conformal p-values: Bates, Candes, Lei, Romano and Sesia, Testing
-    for outliers with conformal p-values, Annals of Statistics 2023), if the model was not chosen by
-    these; validation rows nearly qualify. Fewer rows than 1 / `false_alarms` - 1 refuse nothing.
-    """
-    if not len(predictions):
-        raise DataError("out-of-scope texts need validation rows to be known by; there are none")
-    highest = np.sort(uncertainty(predictions.probabilities))[::-1]
-    allowed = math.floor(false_alarms * (len(highest) + 1) + _ROUNDING)
-    return float(highest[allowed - 1]) if allowed else len(predictions.scheme) / 2
 
 
 def has_label(labels: Integers, column: int) -> Booleans:

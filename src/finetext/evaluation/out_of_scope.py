@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
 
 from finetext.core.arrays import Floats
+from finetext.core.decision import Decision, uncertainty
+from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted, ends
 from finetext.evaluation.proportions import proportion
 from finetext.storage.codec import Jsonable
+
+_ROUNDING: Final = 1e-9
+
+
+def with_scope(decision: Decision, validation: Predictions, allowed: float) -> Decision:
+    """Return a decision rule that refuses texts out of scope, at most this share of the others.
+
+    With too few rows for that share it has no limit, so that it refuses nothing, and its aim says
+    why; `Decision.refuses_nothing`.
+    """
+    limit = in_scope_up_to(validation, allowed)
+    if limit is None:
+        needed = math.ceil(1 / allowed - 1 - _ROUNDING)
+        why = (
+            f"nothing is refused: {100 * allowed:.3g}% takes {counted(needed, 'validation row')}, "
+            f"there are {len(validation):,}"
+        )
+        decision = replace(decision, aim=f"{decision.aim} ({why})")
+    return replace(decision, in_scope_up_to=limit, false_alarms=allowed)
+
+
+def in_scope_up_to(predictions: Predictions, false_alarms: float) -> float | None:
+    """Return the uncertainty above which a row belongs to no class; see `Decision`.
+
+    Of new, exchangeable rows of the classes at most the share `false_alarms` is refused, on average
+    over draws of the given rows (conformal p-values: Bates, Candes, Lei, Romano and Sesia, Testing
+    for outliers with conformal p-values, Annals of Statistics 2023), if the model was not chosen by
+    these; validation rows nearly qualify. None with fewer rows than 1 / `false_alarms` - 1.
+    """
+    if not len(predictions):
+        raise DataError("out-of-scope texts need validation rows to be known by; there are none")
+    highest = np.sort(uncertainty(predictions.probabilities))[::-1]
+    allowed = math.floor(false_alarms * (len(highest) + 1) + _ROUNDING)
+    return float(highest[allowed - 1]) if allowed else None
 
 
 @dataclass(frozen=True)
@@ -30,6 +70,10 @@ class ScopeScores(Jsonable):
     @property
     def words(self) -> str:
         """Return them as a sentence without its period."""
+        return self.said("is unknown without marked texts")
+
+    def said(self, unknown: str) -> str:
+        """Return the same, with what to say of a recall that is None."""
         if self.allowed is None:
             outside = counted(0 if self.recall is None else self.recall.n, "text")
             return f"none of the {outside} out of scope is recognized: the model has no rule"
@@ -39,7 +83,7 @@ class ScopeScores(Jsonable):
             f"{self.allowed:.3g}) and {_shown(self.accuracy)} get their label; "
         )
         if self.recall is None:
-            return f"{said}how many out of scope are recognized is unknown without marked texts"
+            return f"{said}how many out of scope are recognized {unknown}"
         outside = counted(self.recall.n, "text")
         return f"{said}of the {outside} out of scope {_shown(self.recall)} are refused"
 
@@ -60,7 +104,7 @@ def scope_scores(predictions: Predictions, outside: Floats | None = None) -> Sco
     right = (predictions.decisions == predictions.targets) & ~predictions.abstained
     refused = decision.out_of_scope(predictions.probabilities)
     recall = None if outside is None else proportion(decision.shipped.out_of_scope(outside))
-    allowed = decision.false_alarms
+    allowed = None if decision.in_scope_up_to is None else decision.false_alarms
     return ScopeScores(proportion(right, groups), proportion(refused, groups), recall, allowed)
 
 

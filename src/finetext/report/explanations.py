@@ -56,8 +56,7 @@ def parts(explanation: Explanation) -> list[Part]:
 
 def show_explanation(explanation: Explanation, console: Console) -> None:
     """Print the text with its strong words marked, the words with their numbers, and the check."""
-    given = ", ".join(explanation.predicted) or "no label"
-    console.print(Text(f"prediction: {given}", style="bold"))
+    console.print(Text(f"prediction: {explanation.given}", style="bold"))
     console.print(
         Text(f"explained: {explanation.label}, probability {explanation.probability:.3f}")
         + Text(f", by {explanation.way}; [+for it] [-against it]", style="dim")

@@ -339,8 +339,11 @@ def fit_repeat(
         )  # fmt: skip
         fitted = method.fit(*_rows_outside(method, plan, held, of_fold.seed), of_fold)
         is_scaled = is_scaled and fitted.with_temperature(2.0) is not fitted
-        found.append(replace(predict(fitted, plan.dataset.select(held)), decision=AS_LIKELY))
-    return cross_calibrated(found, decide, is_scaled), tuple(dict.fromkeys(findings))
+        found.append(predict(fitted, plan.dataset.select(held)))
+    if method.learns:
+        raw = [replace(fold, decision=AS_LIKELY) for fold in found]
+        found = list(cross_calibrated(raw, decide, is_scaled))
+    return tuple(found), tuple(dict.fromkeys(findings))
 
 
 def _rows_outside(

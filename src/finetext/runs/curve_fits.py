@@ -175,7 +175,8 @@ class Growing:
         started = time.perf_counter()
         classifier = task.method.fit(share, validation, context)
         seconds = time.perf_counter() - started
-        predictions = calibrated(classifier, validation, self.recipe.decide)[1]
+        decide, learns = self.recipe.decide, task.method.learns
+        predictions = calibrated(classifier, validation, decide, learns=learns)[1]
         score = metric_for(self.recipe.metric, self.splits.scheme)(predictions)
         replicates = self._replicates(predictions)
         return Fit(task.name, len(share), score, replicates, round(seconds, 3))

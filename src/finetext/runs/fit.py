@@ -153,7 +153,8 @@ def _fit_member(
     The predictions are of the validation rows, by the model that had not seen them.
     """
     train, validation = parts
-    fitted, predictions = calibrated(method.fit(train, validation, context), validation)
+    fitted = method.fit(train, validation, context)
+    fitted, predictions = calibrated(fitted, validation, learns=method.learns)
     if is_refitted(method, recipe, train, validation):
         fitted = refitted(method, fitted, dataset, predictions, context)
     return fitted, predictions

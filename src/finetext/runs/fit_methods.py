@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -285,16 +285,14 @@ def fit(
         first = replace(context, deadline=ends.part(2)) if ends and fits_again else context
         classifier = method.fit(train, to_fit_on, first)
         chosen_on = len(validation) if method.needs_validation else 0
-        on_validation = None
         if folds is None:
             share, drawn = share_of_validation(splits), started.recipe.seed
-            on_validation = predict_affordable(classifier, validation, drawn, share)
-            of_rule = None if kept is None else np.isin(on_validation.ids, kept.ids)
-            if method.learns:
-                made = calibrated_by(classifier, on_validation, decide, of_rule)
-                classifier, on_validation = made
+            unseen = predict_affordable(classifier, validation, drawn, share)
+            of_rule = None if kept is None else np.isin(unseen.ids, kept.ids)
         else:
-            classifier, _ = calibrated_by(classifier, out_of_fold(folds.repeats[0]), decide)
+            unseen, of_rule = out_of_fold(folds.repeats[0]), None
+        made = calibrated_by(classifier, unseen, decide, of_rule, learns=method.learns)
+        classifier, on_validation = made[0], made[1] if folds is None else None
         if fits_again and (ends is None or ends.left > 0):
             rows = training_rows(splits, len(train) + len(validation))
             again = refitted(method, classifier, rows, on_validation, context)
@@ -314,15 +312,20 @@ def fit(
         assert plan is not None
         predictions = {"test": cross_fitted(folds.repeats[0], plan, classifier.decision)}
         some = [] if method.pays_per_text else plan.dataset.texts[::_EACH_TIMED]
-        start = time.perf_counter()
-        classifier.predict_proba(some)  # for the time it takes: it has learned from most of them
-        speed = len(some) / (time.perf_counter() - start)
+        speed = _speed(classifier, some)
     if isinstance(classifier, LlmClassifier):
         speed = rows_per_second(classifier)
     say_target(name, classifier, context)
     keep_predictions(place, predictions, started)
     learned_from = len(train) if method.learns else None
     return Made(classifier, predictions, seconds, speed, learned_from, chosen_on, folds)
+
+
+def _speed(classifier: Classifier, texts: Sequence[str]) -> float:
+    """Return how many texts are predicted in a second; the predictions do not count."""
+    start = time.perf_counter()
+    classifier.predict_proba(texts)  # it may have learned from most of them
+    return len(texts) / (time.perf_counter() - start)
 
 
 def _calling_it(name: str, method: Method, context: FitContext) -> FitContext:
@@ -340,11 +343,14 @@ def _calling_it(name: str, method: Method, context: FitContext) -> FitContext:
 
 
 def say_target(name: str, classifier: Classifier, context: FitContext) -> None:
-    """Say whether the decision rule of a method reaches its target, if it has one."""
+    """Say whether the decision rule of a method reaches its target, if it has one; or cannot."""
     if assurance := classifier.decision.assurance:
         message = f"{name}: the target of the decision rule is {assurance}"
         context.say(message)
         context.find(Finding("note", "target", message))
+    if classifier.decision.refuses_nothing:
+        message = f"{name}: texts out of scope: {classifier.decision.aim}"
+        context.find(Finding("warning", "refuses-nothing", message))
 
 
 def keep_predictions(

@@ -65,7 +65,7 @@ from finetext.core.settings import (
 )
 from finetext.data.weak_labels import WeakLabels
 from finetext.encoders.catalogue import is_encoder_name
-from finetext.evaluation.deciding import Deciding
+from finetext.evaluation.deciding import FALSE_ALARMS, Deciding
 from finetext.storage.locks import RUN_FILES
 from finetext.training.record import check_names
 
@@ -163,7 +163,7 @@ class Recipe:
             folders, `METHOD/checkpoints/step-500`; 0 by default. They come from the first seed.
         adapt: how to adapt an encoder to unlabeled text first, for the methods whose encoder is
             "adapted"; None (the default) adapts none.
-        decide: how probabilities become labels.
+        decide: how probabilities become labels; `read.out_of_scope` implies its `out_of_scope`.
         seeds: number of seeds to fit every method with, from `seed` upwards, 1 by default. The
             models come from the first, the others show how much scores vary.
         margin: how far behind the best a cheaper method may be and still count as good, in the
@@ -212,6 +212,9 @@ class Recipe:
                 "be below 1, such as 0.02"
             )
         check_names(self.track)
+        if self.read.out_of_scope is not None and self.decide.out_of_scope is None:
+            decide = dataclasses.replace(self.decide, out_of_scope=FALSE_ALARMS)
+            object.__setattr__(self, "decide", decide)
         if self.minutes is not None:
             self._check_minutes()
         methods = {name: self._checked(name, method) for name, method in self.methods.items()}
@@ -297,7 +300,7 @@ class Recipe:
             "decide": made("[decide]", Deciding, _section(values, "decide")),
             "methods": methods or ladder(LADDER),
         }
-        top = {"by_rows": not methods} | top
+        top.setdefault("by_rows", not methods)
         if "adapt" in values:
             top["adapt"] = _adapting(_section(values, "adapt"))
         if "weak" in values:

@@ -223,7 +223,7 @@ class Explained(BaseModel):
 
     label: str
     probability: float
-    predicted: list[str] = Field(description="The predicted labels.")
+    predicted: list[str] = Field(description="The predicted labels; none where it abstains.")
     way: str = Field(description="The attribution method, such as occlusion.")
     words: list[ExplainedWord] = Field(description="The words that the model reads, in order.")
     unread: int = Field(description="Words that it does not read, if the model truncates the text.")
@@ -233,6 +233,7 @@ class Explained(BaseModel):
     lost_random: float | None = Field(description="The same for as many random words.")
     removed: int = Field(description="How many words were removed for both.")
     remark: str = Field(description='Why the default method was not used; "" if it was.')
+    out_of_scope: bool = Field(description="Whether the text belongs to no class.")
 
 
 class Health(BaseModel):
