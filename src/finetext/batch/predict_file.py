@@ -167,14 +167,10 @@ def classify_file(
     """
     from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot
     from finetext.models.folder import check_model_place, save_model
-    from finetext.runs.zero_shot import prepared, prepared_llm
+    from finetext.runs.zero_shot import prepared
 
     source, columns = str(source), _named_columns(read)
-    method: Llm | ZeroShot
-    if llm is not None:
-        method, scheme = prepared_llm(labels, llm, multilabel, columns)
-    else:
-        method, scheme = prepared(labels, encoder, None, multilabel, columns)
+    method, scheme = prepared(labels, llm or encoder, None, multilabel, columns)
     if save is not None:
         check_model_place(Path(save), force)
     _check_out(out, source, force, locale, keep_formulas)

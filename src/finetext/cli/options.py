@@ -92,6 +92,9 @@ LlmBudget = Annotated[
 ]
 Positive = Annotated[str | None, option("LABEL", "Positive class of two; yes, or the second.")]
 Margin = Annotated[float | None, option("NUMBER", "So far behind still is as good; 0.02.")]
+HiddenMargin = Annotated[
+    float | None, option("NUMBER", "So far behind still is as good; 0.02.", hidden=True)
+]
 Device = Annotated[str | None, option("NAME", "auto, cpu, cuda, cuda:NUMBER or mps.")]
 
 

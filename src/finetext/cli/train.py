@@ -30,7 +30,7 @@ def train(
     epochs: options.Epochs = None,
     precision: options.Precision = None,
     metric: Annotated[str | None, option("NAME", "Validation metric; macro_f1 by default.")] = None,
-    margin: options.Margin = None,
+    margin: options.HiddenMargin = None,
     minutes: Annotated[float | None, option("NUMBER", "End in time, with less if need be.")] = None,
     out: options.RunOut = None,
     resume: options.Resume = False,

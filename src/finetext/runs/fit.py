@@ -93,9 +93,9 @@ def fit(
         UnknownNameError: there is no method of that name.
     """
     if not isinstance(labels, Iterable) or isinstance(labels, str):
+        kind = type(labels).__name__
         raise DataError(
-            f"labels must be one for each text, not {type(labels).__name__}: call "
-            "finetext.fit(texts, labels, method)"
+            f"labels must be one for each text, not {kind}: finetext.fit(texts, labels)"
         )
     recipe = Recipe(methods=with_members(method or "finetune"), seed=seed, device=device)
     check_possible(recipe)

@@ -56,6 +56,7 @@ def zero_shot(
         UnknownNameError: there is no such encoder.
     """
     method, scheme = prepared(labels, encoder, templates, multilabel, text_columns)
+    assert isinstance(method, ZeroShot)
     with heard(listener) as hears:
         context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
         return method.classifier(scheme, texts_of(texts, scheme.text_columns), context)
@@ -63,31 +64,22 @@ def zero_shot(
 
 def prepared(
     labels: Sequence[str] | Descriptions,
-    encoder: str,
+    by: str | Llm,
     templates: Sequence[str] | None,
     multilabel: bool,
     text_columns: Sequence[str] = (),
-) -> tuple[ZeroShot, LabelScheme]:
-    """Return the method and the labels that `zero_shot` was asked for; raises the same."""
-    described, scheme = _scheme_of(labels, multilabel, text_columns)
-    settings = {"encoder": encoder, "templates": templates, "descriptions": described}
-    method = made("zeroshot", ZeroShot, settings)
-    method.check(scheme)
-    return method, scheme
+) -> tuple[ZeroShot | Llm, LabelScheme]:
+    """Return the method and the labels that `zero_shot` was asked for; raises the same.
 
-
-def prepared_llm(
-    labels: Sequence[str] | Descriptions,
-    llm: Llm,
-    multilabel: bool,
-    text_columns: Sequence[str] = (),
-) -> tuple[Llm, LabelScheme]:
-    """Return a method that asks an endpoint about labels without rows, and the labels.
-
-    Raises a DataError or a RecipeError before anything is sent.
+    `by` is an encoder, or a language model, which is asked without examples.
     """
     described, scheme = _scheme_of(labels, multilabel, text_columns)
-    method = replace(llm, descriptions=described or llm.descriptions, examples=0)
+    method: ZeroShot | Llm
+    if isinstance(by, Llm):
+        method = replace(by, descriptions=described or by.descriptions, examples=0)
+    else:
+        settings = {"encoder": by, "templates": templates, "descriptions": described}
+        method = made("zeroshot", ZeroShot, settings)
     method.check(scheme)
     return method, scheme
 
