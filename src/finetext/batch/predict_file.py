@@ -165,9 +165,9 @@ def classify_file(
     Raises:
         FinetextError: something given cannot be used.
     """
-    from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot
+    from finetext.methods.zeroshot import MOST_TEXTS
     from finetext.models.folder import check_model_place, save_model
-    from finetext.runs.zero_shot import prepared
+    from finetext.runs.zero_shot import classifier_of, prepared
 
     source, columns = str(source), _named_columns(read)
     method, scheme = prepared(labels, llm or encoder, None, multilabel, columns)
@@ -176,21 +176,23 @@ def classify_file(
     _check_out(out, source, force, locale, keep_formulas)
     with heard(listener) as hears:
         context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
-        classifier: Classifier
-        if isinstance(method, ZeroShot):
-            texts = sample_of(source, read, MOST_TEXTS, seed)
-            classifier = method.classifier(scheme, texts, context)
-        else:
-            hears.say(method.told)
-            classifier = method.classifier(scheme)
+        if llm is not None:
+            hears.say(llm.told)
+        classifier = classifier_of(
+            method, scheme, lambda: sample_of(source, read, MOST_TEXTS, seed), context
+        )
         done = predict_file(
             classifier, source, out, read=read, force=force, locale=locale,
             keep_formulas=keep_formulas, each=each, listener=hears,
         )  # fmt: skip
         if save is not None:
-            made_by = {"method": method.name, "hyperparameters": hyperparameters(method)}
-            hears.say(f"model: {save_model(classifier, Path(save), made_by | {'seed': seed})}")
+            hears.say(f"model: {save_model(classifier, Path(save), _made_by(method, seed))}")
         return done
+
+
+def _made_by(method: Method, seed: int) -> dict[str, Any]:
+    """Return what a model folder records of the method that made its classifier."""
+    return {"method": method.name, "hyperparameters": hyperparameters(method), "seed": seed}
 
 
 def _check_out(

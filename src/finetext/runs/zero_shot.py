@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from finetext.core.console import heard
-from finetext.core.contracts import FitContext, Listener
+from finetext.core.contracts import Classifier, FitContext, Listener
 from finetext.core.errors import DataError
 from finetext.core.settings import made
 from finetext.core.text_columns import texts_of
@@ -60,6 +60,18 @@ def zero_shot(
     with heard(listener) as hears:
         context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
         return method.classifier(scheme, texts_of(texts, scheme.text_columns), context)
+
+
+def classifier_of(
+    method: ZeroShot | Llm,
+    scheme: LabelScheme,
+    texts: Callable[[], Sequence[str]],
+    context: FitContext,
+) -> Classifier:
+    """Return the classifier of labels alone; a sentence encoder reads some texts beforehand."""
+    if isinstance(method, Llm):
+        return method.classifier(scheme)
+    return method.classifier(scheme, texts(), context)
 
 
 def prepared(
