@@ -30,11 +30,8 @@ from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.calibration import tempered
 from finetext.methods.asking import Answers, Asking
-from finetext.methods.endpoint import (
-    Answer,
-    Endpoint,
-    Question,
-)
+from finetext.methods.endpoint import Answer, BudgetEnded, Endpoint, Question
+from finetext.methods.endpoint_client import key
 from finetext.methods.label_sentences import (
     Descriptions,
     check_descriptions,
@@ -130,6 +127,7 @@ class Llm(Method):
                 "--llm-model NAME, or as url and model in [methods.llm]"
             )
         check_address(self.url)
+        key()
         if find_spec("openai") is None:
             raise MissingExtraError("asking an LLM", "openai", "llm")
         if self.most_cost is not None and None in (self.sent_price, self.received_price):
@@ -256,13 +254,13 @@ class LlmClassifier(Classifier):
     temperature: float = 1.0
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """See `Classifier.predict_proba`; raises a RecipeError where the budget ends."""
+        """See `Classifier.predict_proba`; raises a BudgetEnded where the budget ends."""
         found = self.answered(texts)
         if len(found.rows) < len(texts):
-            raise RecipeError(
+            raise BudgetEnded(
                 f"llm: the budget of {self.endpoint.budget.limits.words()} ended after "
                 f"{len(found.rows):,} of {len(texts):,} texts. Their answers are kept, and not "
-                "paid for again with a larger budget"
+                "paid for again with a larger budget (--llm-budget)"
             )
         return found.probabilities
 

@@ -14,6 +14,7 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import Classifier, FitContext, Method, predict
 from finetext.core.types import Dataset, Splits
 from finetext.encoders.states import FrozenEncoder
+from finetext.methods.endpoint import BudgetEnded
 from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
@@ -21,7 +22,7 @@ from finetext.methods.llm import Llm
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
 from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
-from finetext.runs.asked import rows_per_second
+from finetext.runs.asked import answered_sample, budget_shares, rows_per_second, too_small
 from finetext.training.contrastive import STEPS_AVERAGED
 from finetext.training.precision import choose_device
 
@@ -146,8 +147,14 @@ class Cost:
         return float(np.minimum(self.lengths, max_length).sum() / max(1, self.lengths.sum()))
 
 
-def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
-    """Measure what a method costs, in the same way as its training is going to compute."""
+def cost_of(
+    method: Method, splits: Splits, context: FitContext, outside: Dataset | None = None
+) -> Cost:
+    """Measure what a method costs, in the same way as its training is going to compute.
+
+    `outside` are texts out of scope, which have their share of a budget. Raises a BudgetEnded if
+    that has no room for a single text.
+    """
     if isinstance(method, Finetune):
         return _of_training(method, splits, context)
     if isinstance(method, Probe):
@@ -157,7 +164,7 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
     if isinstance(method, FewShot):
         return _of_pairs(method, splits, context)
     if isinstance(method, Llm):
-        return _of_asking(method, splits, context)
+        return _of_asking(method, splits, context, outside)
     if isinstance(method, Static):
         began = time.perf_counter()
         of_tokens = method.embeddings(context)
@@ -280,14 +287,14 @@ def _of_pairs(method: FewShot, splits: Splits, context: FitContext) -> Cost:
     return Cost(loading + each * made, read, read)
 
 
-def _of_asking(method: Llm, splits: Splits, context: FitContext) -> Cost:
+def _of_asking(method: Llm, splits: Splits, context: FitContext, outside: Dataset | None) -> Cost:
     """Return the cost by the first texts that are asked anyway, so that nothing is paid twice."""
     began = time.perf_counter()
     classifier = method.fit(splits.train, splits.validation, replace(context, shared=None))
-    fixed = time.perf_counter() - began
-    rows = splits.validation if len(splits.validation) else splits.train
-    order = np.random.default_rng(context.seed).permutation(len(rows)).tolist()
-    classifier.answered(rows.texts, order[: TIMED_REQUESTS * method.concurrency])
+    fixed, rows = time.perf_counter() - began, splits.validation
+    share, most = budget_shares(splits, outside)[0], TIMED_REQUESTS * method.concurrency
+    if not answered_sample(classifier, rows.texts, context.seed, share, most).rows:
+        raise BudgetEnded(too_small(method.limits, 0, len(rows)))
     return Cost(fixed, 0.0, 1 / rows_per_second(classifier))
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from finetext.core.contracts import FitContext, Method, encoder_of
 from finetext.core.types import Splits
 from finetext.core.wording import counted, duration
@@ -140,7 +142,8 @@ class Asked:
 
 def asked_of(name: str, method: Method, run: ResolvedRun, context: FitContext) -> Asked:
     """Measure what a method costs in a run, as it is going to be fitted there."""
-    cost, plan = cost_of(method, run.splits, context), run.folds
+    plan, outside = run.folds, run.dataset.out_of_scope
+    cost = cost_of(method, _asked_first(method, run), context, outside)
     repeats, folds = (0, 0) if plan is None else (plan.repeats(method), plan.count)
     least = max(FEWEST_ROWS, least_rows(run.splits.train))
     rows = run.splits.train, run.splits.validation
@@ -152,6 +155,18 @@ def asked_of(name: str, method: Method, run: ResolvedRun, context: FitContext) -
     return Asked(
         name, method, cost, Load.of(run.splits), repeats, folds, least, refits, may_refit
     )  # fmt: skip
+
+
+def _asked_first(method: Method, run: ResolvedRun) -> Splits:
+    """Return the splits to measure a method on.
+
+    One that pays for each text is asked what the first fold asks, so that it is not paid twice.
+    """
+    if run.folds is None or not method.pays_per_text:
+        return run.splits
+    every, held = run.folds.dataset, run.folds.held[0][0]
+    seen = every.select(np.setdiff1d(np.arange(len(every)), held))
+    return Splits(seen, every.select(held), every.select([]))
 
 
 def choose(asked: Asked, seconds: float) -> Turn:
