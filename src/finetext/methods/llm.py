@@ -84,7 +84,8 @@ class Llm(Method):
             default.
         samples: answers to each text where there are no log-probabilities, 1 by default.
         most_tokens: budget of all texts, sent and received tokens together; None (the default) for
-            no limit. A run that cannot afford all rows scores a random sample.
+            no limit. A run that cannot afford all rows scores a random sample. It is the budget of
+            the run: the saved model has none.
         most_cost: the same in money; it needs both prices.
         sent_price: price of a million tokens sent, in any currency; None if unknown.
         received_price: price of a million tokens received.
@@ -331,6 +332,12 @@ class LlmClassifier(Classifier):
                 return found
         return from_answers(contents, self.prior, self.scheme)
 
+    @property
+    def told(self) -> str:
+        """Where texts are sent, and within which budget."""
+        asked, limits = self.endpoint, self.endpoint.budget.limits
+        return f"texts are sent to {asked.url} (model {asked.model}); budget: {limits.words()}"
+
     @cached_property
     def _said(self) -> str:
         described = self.method.described
@@ -348,8 +355,12 @@ class LlmClassifier(Classifier):
         return replace(self, temperature=self.temperature * temperature)
 
     def save_weights(self, folder: Path) -> None:
-        """Write address, model and prompt, and the rows that examples are chosen from; no key."""
-        settings = {name: of for name, of in hyperparameters(self.method).items() if of is not None}
+        """Write address, model and prompt, and the rows that examples are chosen from.
+
+        Neither the key nor the budget, which is of the run: the model that it made has none.
+        """
+        lasting = replace(self.method, most_tokens=None, most_cost=None)
+        settings = {name: of for name, of in hyperparameters(lasting).items() if of is not None}
         about = {"prior": self.prior.tolist(), "temperature": self.temperature}
         write_json(folder / _ABOUT, {"settings": settings, **about})
         if self.examples is not None:
@@ -367,7 +378,7 @@ class LlmClassifier(Classifier):
             raise ValueError(f"{_ABOUT}: the temperature must be a positive number")
         if prior.shape != (len(scheme),) or not ((prior > 0) & (prior < 1)).all():
             raise ValueError(f"{_ABOUT} does not have a share of each label")
-        method = replace(method, url=address_for(method.url))
+        method = replace(method, url=address_for(method.url), most_tokens=None, most_cost=None)
         endpoint = Endpoint(method.url, method.model, method.limits, method.seconds)
         examples = Examples.load(folder, scheme, device)
         return cls(scheme, decision, method, endpoint, prior, examples, temperature)
