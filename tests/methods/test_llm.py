@@ -228,10 +228,6 @@ def test_a_saved_model_predicts_beyond_the_budget_of_its_run(
     limited = llm(server, most_tokens=1_000, most_cost=1.0, sent_price=1.0, received_price=1.0)
     folder, texts = limited.classifier(SCHEME).save(tmp_path / "model"), [f"{n}" for n in range(20)]
     assert len(Classifier.load(folder, "cpu").predict(texts)) == 20
-    about = json.loads((folder / "llm.json").read_text())
-    about["settings"] |= {"most_tokens": 1_000}  # as an earlier version wrote it
-    (folder / "llm.json").write_text(json.dumps(about))
-    assert len(Classifier.load(folder, "cpu").predict([*texts, "one more"])) == 21
 
 
 def test_a_damaged_folder_is_refused(server: LlmServer, tmp_path: Path) -> None:

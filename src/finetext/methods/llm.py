@@ -378,7 +378,7 @@ class LlmClassifier(Classifier):
             raise ValueError(f"{_ABOUT}: the temperature must be a positive number")
         if prior.shape != (len(scheme),) or not ((prior > 0) & (prior < 1)).all():
             raise ValueError(f"{_ABOUT} does not have a share of each label")
-        method = replace(method, url=address_for(method.url), most_tokens=None, most_cost=None)
+        method = replace(method, url=address_for(method.url))
         endpoint = Endpoint(method.url, method.model, method.limits, method.seconds)
         examples = Examples.load(folder, scheme, device)
         return cls(scheme, decision, method, endpoint, prior, examples, temperature)

@@ -22,7 +22,7 @@ from finetext.methods.llm import Llm
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
 from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
-from finetext.runs.asked import answered_sample, budget_shares, rows_per_second, too_small
+from finetext.runs.asked import answered_sample, rows_per_second, too_small
 from finetext.training.contrastive import STEPS_AVERAGED
 from finetext.training.precision import choose_device
 
@@ -147,14 +147,8 @@ class Cost:
         return float(np.minimum(self.lengths, max_length).sum() / max(1, self.lengths.sum()))
 
 
-def cost_of(
-    method: Method, splits: Splits, context: FitContext, outside: Dataset | None = None
-) -> Cost:
-    """Measure what a method costs, in the same way as its training is going to compute.
-
-    `outside` are texts out of scope, which have their share of a budget. Raises a BudgetEnded if
-    that has no room for a single text.
-    """
+def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
+    """Measure what a method costs, in the same way as its training is going to compute."""
     if isinstance(method, Finetune):
         return _of_training(method, splits, context)
     if isinstance(method, Probe):
@@ -163,8 +157,6 @@ def cost_of(
         return _of_names(method, splits, context)
     if isinstance(method, FewShot):
         return _of_pairs(method, splits, context)
-    if isinstance(method, Llm):
-        return _of_asking(method, splits, context, outside)
     if isinstance(method, Static):
         began = time.perf_counter()
         of_tokens = method.embeddings(context)
@@ -173,6 +165,25 @@ def cost_of(
         return replace(cost, loading=loading)
     validation = splits.validation
     return _of_fits(lambda rows: method.fit(rows, validation, context), splits, context.seed)
+
+
+def cost_of_asking(
+    method: Llm, train: Dataset, asked: Dataset, context: FitContext, share: float
+) -> Cost:
+    """Measure what it costs to ask an endpoint, with examples from `train`.
+
+    It is asked about the first rows that the run asks about anyway, within the share of the budget
+    that these have: the answers are kept, so that nothing is paid for twice.
+
+    Raises:
+        BudgetEnded: the budget has no room for a single row.
+    """
+    began = time.perf_counter()
+    classifier = method.fit(train, asked, replace(context, shared=None))
+    fixed, most = time.perf_counter() - began, TIMED_REQUESTS * method.concurrency
+    if not answered_sample(classifier, asked.texts, context.seed, share, most).rows:
+        raise BudgetEnded(too_small(method.limits, 0, len(asked)))
+    return Cost(fixed, 0.0, 1 / rows_per_second(classifier))
 
 
 def _of_fits(fit: Callable[[Dataset], Classifier], splits: Splits, seed: int) -> Cost:
@@ -285,17 +296,6 @@ def _of_pairs(method: FewShot, splits: Splits, context: FitContext) -> Cost:
     made = STEPS_MADE * epochs * share * 2 * len(splits.train) / method.batch_size
     each = max(0.0, learned - read * len(few)) / steps
     return Cost(loading + each * made, read, read)
-
-
-def _of_asking(method: Llm, splits: Splits, context: FitContext, outside: Dataset | None) -> Cost:
-    """Return the cost by the first texts that are asked anyway, so that nothing is paid twice."""
-    began = time.perf_counter()
-    classifier = method.fit(splits.train, splits.validation, replace(context, shared=None))
-    fixed, rows = time.perf_counter() - began, splits.validation
-    share, most = budget_shares(splits, outside)[0], TIMED_REQUESTS * method.concurrency
-    if not answered_sample(classifier, rows.texts, context.seed, share, most).rows:
-        raise BudgetEnded(too_small(method.limits, 0, len(rows)))
-    return Cost(fixed, 0.0, 1 / rows_per_second(classifier))
 
 
 def _timed(
