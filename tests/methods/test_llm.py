@@ -258,6 +258,14 @@ def test_settings_are_checked_before_anything_is_sent(
     assert not server.requests
 
 
+def test_a_key_that_is_none_is_noticed_before_anything_begins(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-\u00e9")
+    with pytest.raises(RecipeError, match="copy the key again"):
+        llm(server).check()
+
+
 def test_without_the_client_nothing_begins(
     server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
