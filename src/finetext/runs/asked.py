@@ -89,7 +89,7 @@ def scope_within_budget(
 ) -> tuple[ScopeScores | None, tuple[Finding, ...]]:
     """Return what the rule makes of test rows and of texts that belong to no class, and findings.
 
-    Of these texts, what is left of a budget may allow a sample, or none, which is a finding.
+    Of these texts, the rest of a budget may allow a sample, or none, which is a finding.
     """
     if outside is None:
         return scope_scores(on_test), ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -316,17 +316,22 @@ def fit(
         assert folds is not None
         assert plan is not None
         predictions = {"test": cross_fitted(folds.repeats[0], plan, classifier.decision)}
-        pays = isinstance(classifier, LlmClassifier)
-        some = [] if pays else plan.dataset.texts[::_EACH_TIMED]
-        start = time.perf_counter()
-        classifier.predict_proba(some)  # for the time it takes: it has learned from most of them
-        speed = len(some) / (time.perf_counter() - start)
+        speed = _speed(classifier, plan.dataset.texts[::_EACH_TIMED])
     if isinstance(classifier, LlmClassifier):
         speed = rows_per_second(classifier)
     say_target(name, classifier, context)
     keep_predictions(place, predictions, started)
     learned_from = len(train) if method.learns else None
     return Made(classifier, predictions, seconds, speed, learned_from, chosen_on, folds)
+
+
+def _speed(classifier: Classifier, texts: Sequence[str]) -> float:
+    """Return the texts/s of a model that has learned from most of them; a paid one is not asked."""
+    if isinstance(classifier, LlmClassifier):
+        return rows_per_second(classifier)
+    start = time.perf_counter()
+    classifier.predict_proba(texts)
+    return len(texts) / (time.perf_counter() - start)
 
 
 def _calling_it(name: str, method: Method, context: FitContext) -> FitContext:
