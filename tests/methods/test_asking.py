@@ -117,6 +117,22 @@ def test_a_resumed_run_stops_where_the_first_one_would(server: LlmServer) -> Non
     assert len(server.requests) == asked
 
 
+@pytest.mark.parametrize("known", [0, 1, 5])
+def test_what_a_server_lacks_is_found_out_by_one_question_that_is_not_known(
+    server: LlmServer, known: int
+) -> None:
+    asking(server).all(questions(known))
+
+    def script(request: dict[str, Any]) -> Reply:
+        is_refused = "logprobs" in request
+        return Reply("no", 400, seconds=0.02) if is_refused else by_length(request)
+
+    server.script, server.requests[:] = script, []
+    found = asking(server, concurrency=8).all(questions(16))
+    assert not any(of.refused for [of] in found)
+    assert len(server.requests) == 16 - known + 1
+
+
 def test_ctrl_c_waits_for_what_was_sent_and_keeps_it(server: LlmServer) -> None:
     server.script = lambda request: Reply("ham", seconds=0.05)
     seen = threading.Event()

@@ -16,6 +16,7 @@ from llm_server import LlmServer, Reply, by_length, serving
 from finetext.core.errors import ModelError, RecipeError
 from finetext.methods import endpoint as module
 from finetext.methods.endpoint import ATTEMPTS, BudgetEnded, Endpoint, Question
+from finetext.methods.endpoint_client import check_reachable
 from finetext.methods.llm_address import KEY, VARIABLE, address_for, check_address, name_endpoint
 from finetext.methods.token_budget import Limits, Tokens
 
@@ -138,9 +139,55 @@ def test_errors_that_do_not_end_say_what_to_do(
 def test_texts_are_not_sent_on_to_another_address(server: LlmServer, pauses: list[float]) -> None:
     with serving() as other:
         server.script = lambda request: Reply("", 307, {"location": f"{other.url}/chat"})
-        with pytest.raises(ModelError, match=r"refuses the request \(307\)"):
+        with pytest.raises(ModelError, match=rf"\(307\): it sends requests on to {other.url}"):
             ask(endpoint(server))
         assert not other.requests
+
+
+def test_this_machine_is_asked_without_a_proxy(
+    server: LlmServer, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        ask(endpoint(server))
+        assert (len(server.requests), len(proxy.requests)) == (1, 0)
+        ask(Endpoint("http://far.example/v1", "toy", Limits(), 30.0))
+        assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("given", ["sk-se cret", "sk-secret\nx", "sk-sécret"])
+def test_a_key_that_is_none_is_refused_and_not_shown(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv(KEY, given)
+    with pytest.raises(RecipeError, match=f"{KEY} has a space, a line break") as caught:
+        ask(endpoint(server))
+    assert "cret" not in str(caught.value)
+    assert not server.requests
+
+
+def test_space_around_the_key_is_not_sent(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, " sk-secret\n")
+    ask(endpoint(server))
+    assert server.headers[0]["authorization"] == "Bearer sk-secret"
+    server.script = failing(Reply("sk-secret is not valid", 413))
+    with pytest.raises(ModelError) as caught:
+        ask(endpoint(server), "another")
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_a_server_that_is_there_is_reachable_whatever_it_says(server: LlmServer) -> None:
+    check_reachable(server.url)
+    with serving() as other:
+        pass
+    with pytest.raises(ModelError, match="nothing answers at http://127"):
+        check_reachable(other.url)
+    assert not server.requests
 
 
 def test_a_server_that_is_not_there_is_asked_once(pauses: list[float]) -> None:
@@ -184,7 +231,7 @@ def test_what_a_server_lacks_is_left_out_from_then_on(server: LlmServer) -> None
     of = endpoint(server)
     assert ask(of).content == '{"label": "ham"}'
     assert len(server.requests) == 3
-    assert of.lacking == {"logprobs", "schema"}
+    assert of.features.lacking == {"logprobs", "schema"}
     ask(of, "another")
     assert len(server.requests) == 4
 
@@ -202,6 +249,29 @@ def test_names_of_newer_models_are_found_out(server: LlmServer) -> None:
     assert server.requests[-1]["max_completion_tokens"] == 20
 
 
+def test_a_server_without_seeds_answers_without_them(server: LlmServer) -> None:
+    server.script = lambda request: (
+        Reply("unknown parameter: seed", 400) if "seed" in request else by_length(request)
+    )
+    of = endpoint(server)
+    assert not any(ask(of, "hello", number).refused for number in range(3))
+    assert of.features.lacking == {"seed"}
+    assert len(server.requests) == 4
+
+
+def test_a_refused_text_that_comes_first_when_resumed_is_refused_alone(server: LlmServer) -> None:
+    ask(endpoint(server))
+    server.script = lambda request: (
+        Reply("too long", 400) if "long" in str(request["messages"]) else by_length(request)
+    )
+    of = endpoint(server)
+    ask(of)
+    assert ask(of, "a long text").refused
+    assert of.features.lacking == frozenset()
+    ask(of, "another")
+    assert "logprobs" in server.requests[-1]
+
+
 def test_a_text_is_refused_alone_by_a_server_that_answers_others(server: LlmServer) -> None:
     def script(request: dict[str, Any]) -> Reply:
         is_long = "long" in request["messages"][-1]["content"]
@@ -211,7 +281,7 @@ def test_a_text_is_refused_alone_by_a_server_that_answers_others(server: LlmServ
     of = endpoint(server)
     assert not ask(of).refused
     assert ask(of, "a long text") == module.Answer("", refused=True)
-    assert of.lacking == frozenset()
+    assert of.features.lacking == frozenset()
     with pytest.raises(ModelError, match=r"refuses the request \(400\).*too long"):
         ask(endpoint(server), "a long text, first")
 

@@ -181,7 +181,8 @@ def test_a_model_folder_holds_address_and_rows_and_no_key(
         assert not path.is_file() or b"sk-secret" not in path.read_bytes()
     loaded = Classifier.load(folder, "cpu")
     assert isinstance(loaded, LlmClassifier)
-    assert loaded.method == method
+    assert loaded.method == replace(method, most_tokens=None)
+    assert loaded.endpoint.budget.limits.words() == "no limit"
     assert loaded.temperature == 2.0
     described = json.loads((folder / "finetext.json").read_text())
     assert described["provenance"]["endpoint"] == server.url
@@ -203,7 +204,7 @@ def test_a_model_says_where_it_sends_texts(
 ) -> None:
     folder, said = fitted(llm(server, tiny_encoder), topics).save(tmp_path / "model"), list[str]()
     load(folder, "cpu", say=said.append)
-    assert said == [f"texts are sent to {server.url} (model toy)"]
+    assert said == [f"texts are sent to {server.url} (model toy); budget: no limit"]
     card = (folder / "README.md").read_text()
     assert "which is asked about each text" in card
     assert "`examples.json` holds 27 training rows" in card
@@ -214,8 +215,19 @@ def test_a_text_is_explained_only_if_asked_for(server: LlmServer) -> None:
     model = llm(server).classifier(["ham", "spam"])
     with pytest.raises(RecipeError, match="once for each word"):
         choose_explainer(model)
+    served = ServedModel(model)
+    assert (served.way, "once for each word" in served.unexplained) == ("", True)
+    with pytest.raises(RecipeError, match="once for each word"):
+        served.explain("a text", None)
     assert not server.requests
-    assert ServedModel(model).explainer.way == "occlusion"
+
+
+def test_a_saved_model_predicts_beyond_the_budget_of_its_run(
+    server: LlmServer, tmp_path: Path
+) -> None:
+    limited = llm(server, most_tokens=1_000, most_cost=1.0, sent_price=1.0, received_price=1.0)
+    folder, texts = limited.classifier(SCHEME).save(tmp_path / "model"), [f"{n}" for n in range(20)]
+    assert len(Classifier.load(folder, "cpu").predict(texts)) == 20
 
 
 def test_a_damaged_folder_is_refused(server: LlmServer, tmp_path: Path) -> None:
@@ -244,6 +256,14 @@ def test_settings_are_checked_before_anything_is_sent(
     with pytest.raises(RecipeError, match=message):
         replace(llm(server), **changed).check(SCHEME)
     assert not server.requests
+
+
+def test_a_key_that_is_none_is_noticed_before_anything_begins(
+    server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-\u00e9")
+    with pytest.raises(RecipeError, match="copy the key again"):
+        llm(server).check()
 
 
 def test_without_the_client_nothing_begins(

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from finetext.core.types import LabelScheme
@@ -86,6 +86,43 @@ def test_a_bare_label_is_followed_too() -> None:
     np.testing.assert_allclose(unmixed(found), [0.9, 0.1, 0])
 
 
+SPORT = LabelScheme(("sport", "sports", "news"))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"),
+    [
+        ([token("sports", own=0.7, sports=0.7, news=0.3)], [0, 0.7, 0.3]),
+        ([token("sport", own=0.7, sport=0.7, news=0.3)], [0.7, 0, 0.3]),
+        ([token("sport", own=0.9, news=0.1), token("s", own=0.6, **{".": 0.4})], [0.36, 0.54, 0.1]),
+        ([token("sport", own=0.9, news=0.1), token(".", own=0.6, s=0.4)], [0.54, 0.36, 0.1]),
+    ],
+)
+def test_a_label_that_begins_another_one_is_told_from_it(
+    tokens: list[Token], wanted: list[float]
+) -> None:
+    content = "".join(of.text for of in tokens)
+    found = from_tokens(content, tokens, EVEN, SPORT)
+    np.testing.assert_allclose(unmixed(found), wanted)
+
+
+@pytest.mark.parametrize("ends", [("", ""), ('{"label": "', '"}')])
+def test_what_is_thought_before_an_answer_is_not_the_answer(ends: tuple[str, str]) -> None:
+    before, after = ends
+    tokens = [
+        token('<think>"label": "', own=0.5), token("ham", own=0.9, spam=0.1), token("</think>\n"),
+        token(before), token("spam", own=0.8, ham=0.2), token(after),
+    ]  # fmt: skip
+    content = "".join(of.text for of in tokens)
+    found = from_tokens(content, tokens, EVEN, SCHEME)
+    np.testing.assert_allclose(unmixed(found), [0.2, 0.8, 0])
+
+
+def test_another_label_than_that_of_the_answer_is_not_the_most_probable() -> None:
+    tokens = [token("spam", own=0.3, ham=0.7)]
+    assert from_tokens("spam", tokens, EVEN, SCHEME) is None
+
+
 @pytest.mark.parametrize("content", ["egg", '{"label": "egg"}'])
 def test_invalid_answers_have_no_such_probabilities(content: str) -> None:
     assert from_tokens(content, [token(content)], EVEN, SCHEME) is None
@@ -99,7 +136,11 @@ def test_tokens_of_another_text_are_not_used() -> None:
 def test_a_model_that_spells_out_labels_gets_exactly_its_probabilities(
     names: list[str], data: st.DataObject
 ) -> None:
-    """One character a token, so that every way to every label is listed."""
+    """One character a token, so that every way from the answer to other labels is listed.
+
+    Labels that leave it together divide their probability equally. Of an answer that is not the
+    most probable label then, the probabilities are not taken.
+    """
     scheme = LabelScheme(tuple(names))
     weights = data.draw(st.lists(st.floats(0.01, 1), min_size=len(names), max_size=len(names)))
     wanted = np.array(weights) / sum(weights)
@@ -116,8 +157,18 @@ def test_a_model_that_spells_out_labels_gets_exactly_its_probabilities(
         listed = tuple((text, math.log(of)) for text, of in odds.items())
         tokens.append(Token(letter, math.log(odds[letter]), listed))
         before += letter
-    content = "".join(of.text for of in [*tokens, Token("}", 0.0)])
+    leaving = [
+        next((of[:n] for n in range(1, len(of)) if of[:n] != target[:n]), of) for of in spelled
+    ]
+    shared = [[n for n, of in enumerate(leaving) if of == way] for way in leaving]
+    wanted = np.array([wanted[of].mean() for of in shared])
+    place, content = names.index(chosen), "".join(of.text for of in [*tokens, Token("}", 0.0)])
+    rivals = np.delete(wanted, place)
+    assume(abs(rivals.max() - wanted[place]) > 1e-6)
     even = shares_of(None, scheme)
     found = from_tokens(content, [*tokens, Token("}", 0.0)], even, scheme)
+    if rivals.max() > wanted[place]:
+        assert found is None
+        return
     assert found is not None
     np.testing.assert_allclose((found - PRIOR_SHARE * even) / (1 - PRIOR_SHARE), wanted, atol=1e-6)

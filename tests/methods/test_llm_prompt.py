@@ -57,6 +57,14 @@ def test_a_valid_answer_gives_its_label(label: str) -> None:
         ('<think>ham or spam?</think>\n{"label": "spam"}', [1]),
         ('```json\n{"label": "ham"}\n```', [0]),
         ("The label is spam.", [1]),
+        ("**Label:** spam", [1]),
+        ('label = "spam"', [1]),
+        ('I would say "spam".', [1]),
+        ("It is 'spam', isn't it?", [1]),
+        ('Is it "ham" or "spam"?', None),
+        ("It may be spam", None),
+        ("The label is not spam", None),
+        ("I'm sorry, but I'm not sure about that.", None),
         ("ham, not spam", None),
         ('{"label": "egg"}', None),
         ('{"label": null}', None),
@@ -70,6 +78,11 @@ def test_a_valid_answer_gives_its_label(label: str) -> None:
 )
 def test_other_answers_are_read_or_invalid(content: str, columns: list[int] | None) -> None:
     assert columns_in(content, SCHEME) == columns
+
+
+def test_a_word_of_a_refusal_is_no_label() -> None:
+    scheme = LabelScheme(("help", "complaint"))
+    assert columns_in("I'm sorry, but I can't help with that.", scheme) is None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import SplitSettings
 from finetext.core.types import Dataset, LabelScheme
+from finetext.methods.llm import Llm
 from finetext.methods.teacher import Teacher
 from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.runs.learning_curve import CurveSettings
@@ -77,6 +78,20 @@ def test_it_has_the_labels_of_the_data(
     turned = replace(topics, scheme=LabelScheme(("sport", "money", "food")))
     with pytest.raises(RecipeError, match="they are in another order"):
         Teacher(str(saved)).fit(turned, turned, FitContext(device="cpu"))
+
+
+def test_it_says_where_a_model_sends_texts(
+    topics: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path / "cache"))
+    assert topics.scheme is not None
+    method, said = Llm(url="http://127.0.0.1:1/v1", model="toy", examples=0), list[str]()
+    folder = method.classifier(topics.scheme).save(tmp_path / "model")
+    context = FitContext(device="cpu", say=said.append)
+    Teacher(str(folder)).fit(topics, topics.select([]), context)
+    assert said == [
+        "teacher: texts are sent to http://127.0.0.1:1/v1 (model toy); budget: no limit"
+    ]
 
 
 def test_it_needs_a_model(topics: Dataset, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import pytest
 from llm_server import LlmServer, Reply, serving, text_of
 
 import finetext
-from finetext.core.errors import RunError
-from finetext.core.settings import SplitSettings
+from finetext.core.errors import ModelError, RunError
+from finetext.core.settings import ReadSettings, SplitSettings
+from finetext.evaluation.deciding import Deciding
 from finetext.methods.llm import Llm
+from finetext.methods.teacher import Teacher
 from finetext.report.leaderboard import asked_lines
 from finetext.runs.run import Run
 
@@ -113,9 +115,70 @@ def test_a_small_budget_scores_a_sample_and_says_so(
     assert len(server.requests) == entry.asked.texts
 
 
-def test_a_budget_for_next_to_nothing_is_refused(run: Callable[..., Run]) -> None:
-    with pytest.raises(RunError, match=r"enough for \d+ of 30 rows"):
-        run(most_tokens=1_500)
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_budget_for_next_to_nothing_leaves_it_out(
+    run: Callable[..., Run], tmp_path: Path, seeds: int
+) -> None:
+    found = run(most_tokens=1_500, seeds=seeds)
+    assert [of.method for of in found.leaderboard] == ["majority", "tfidf"]
+    [finding] = [of for of in found.findings if of.code == "budget"]
+    assert finding.severity == "warning"
+    assert "llm is left out: the budget of 1,500 tokens is enough for" in finding.message
+    assert finding.message in found.report.read_text()
+    assert found.best == "tfidf"
+    assert Run.open(tmp_path / "run").findings == found.findings
+    assert not (tmp_path / "run/llm").exists()
+
+
+def test_a_budget_that_ends_in_the_folds_leaves_it_out(
+    run: Callable[..., Run], few_folds: None
+) -> None:
+    found = run(split=SplitSettings(cross_validate=True), most_tokens=7_000)
+    [finding] = [of for of in found.findings if of.code == "budget"]
+    assert "llm is left out: the budget of 7,000 tokens ended after" in finding.message
+    assert found.best == "tfidf"
+
+
+def test_a_server_that_is_not_there_is_noticed_before_anything_is_trained(
+    run: Callable[..., Run], tmp_path: Path
+) -> None:
+    with serving() as gone:
+        pass
+    with pytest.raises(ModelError, match=f"nothing answers at {gone.url}"):
+        run(url=gone.url)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("budget", "texts"), [(None, 60), (9_000, 60), (6_500, 15)])
+def test_texts_out_of_scope_have_their_share_of_the_budget(
+    server: LlmServer, films: Path, tmp_path: Path, budget: int | None, texts: int
+) -> None:
+    with films.open("a") as file:
+        file.writelines(f"a recipe of {n * n} spoons,oos\n" for n in range(texts))
+    method = Llm(url=server.url, model="toy", examples=0, most_tokens=budget)
+    recipe = finetext.Recipe(
+        source=str(films), methods={"llm": method}, read=ReadSettings(out_of_scope="oos"),
+        split=SplitSettings(test=0.3, keep_duplicates=True), decide=Deciding(out_of_scope=0.1),
+    )  # fmt: skip
+    found = finetext.train(recipe, out=tmp_path / "run", listener=SILENT)
+    entry = found.entry("llm")
+    assert entry.asked is not None
+    assert entry.scope is not None
+    assert entry.asked.texts == len(server.requests)
+    assert budget is None or entry.asked.sent + entry.asked.received <= budget
+    outside = sum("spoons" in text for text in server.texts)
+    lost = [of.message for of in found.findings if of.code == "budget"]
+    if texts < 60:
+        assert outside < 10
+        assert entry.scope.recall is None
+        assert lost == [
+            "llm: the budget has no room for texts out of scope, so their recall is unknown"
+        ]
+        return
+    assert not lost
+    assert entry.scope.recall is not None
+    assert entry.scope.recall.n == outside == (60 if budget is None else outside)
+    assert entry.asked.rows["out of scope"] == 60
 
 
 def test_a_run_that_was_stopped_pays_for_nothing_twice(
@@ -228,6 +291,46 @@ def test_a_learning_curve_asks_once_for_all_sizes(
     scores = {score for point in curve.rung("llm").points for score in point.scores}
     assert len(scores) == 1
     assert [point.labels for point in curve.rung("llm").points] == [40, 60, 80]
+
+
+def test_a_plan_asks_nothing_of_a_teacher_that_asks(
+    server: LlmServer, films: Path, tmp_path: Path
+) -> None:
+    method = Llm(url=server.url, model="toy", examples=0)
+    folder = method.classifier(["bad", "good"]).save(tmp_path / "model")
+    found = finetext.plan(str(films), {"teacher": Teacher(str(folder))}, listener=SILENT)
+    assert [of.seconds for of in found.methods if of.method == "teacher"] == [None]
+    assert not server.requests
+
+
+@pytest.mark.parametrize("tokens", [100, 1_500])
+def test_a_run_in_minutes_leaves_it_out_where_the_budget_is_too_small(
+    server: LlmServer, films: Path, tmp_path: Path, tokens: int
+) -> None:
+    method = Llm(url=server.url, model="toy", examples=0, most_tokens=tokens)
+    recipe = finetext.Recipe(
+        source=str(films), methods={"tfidf": finetext.Tfidf(), "llm": method}, minutes=1.0,
+        split=SplitSettings(test=0.3, keep_duplicates=True),
+    )  # fmt: skip
+    found = finetext.train(recipe, out=tmp_path / "run", listener=SILENT)
+    assert found.best == "tfidf"
+    [message] = [of.message for of in found.findings if of.message.startswith("llm is left out")]
+    assert f"the budget of {tokens:,} tokens is enough for" in message
+    assert 105 * len(server.requests) <= tokens
+
+
+def test_a_cross_validated_run_in_minutes_asks_what_its_folds_ask(
+    films: Path, server: LlmServer, tiny_encoder: Path, tmp_path: Path, few_folds: None
+) -> None:
+    how = Llm(url=server.url, model="toy", similarity=str(tiny_encoder))
+    recipe = finetext.Recipe(
+        source=str(films), methods={"tfidf": finetext.Tfidf(), "llm": how}, minutes=2.0,
+        split=SplitSettings(cross_validate=True),
+    )  # fmt: skip
+    said = list[str]()
+    listener = finetext.Listener(say=said.append)
+    found = finetext.train(recipe, out=tmp_path / "run", listener=listener)
+    assert found.entry("llm").asked.texts == len(server.requests) == 200  # type: ignore[union-attr]
 
 
 def test_a_run_in_minutes_asks_no_text_twice(

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from serving_toys import Answer, Client, Toy, call, error_of, toy_probability
 from finetext.core.arrays import Floats
 from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme
+from finetext.methods.llm import Llm, LlmClassifier
 
 Make = Callable[..., Client]
 
@@ -211,6 +213,20 @@ def test_explanations_say_which_words_mattered(make_client: Make) -> None:
     message = error_of(client("POST", "/explain", {"inputs": "x", "label": "maybe"}), 422)
     assert "'maybe'" in message
     assert "yes" in message
+
+
+def test_texts_of_a_model_that_is_paid_are_not_explained(
+    make_client: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path))
+    asked = list[Any]()
+    monkeypatch.setattr(LlmClassifier, "predict_proba", lambda self, texts: asked.append(texts))
+    method = Llm(url="http://127.0.0.1:1/v1", model="toy", examples=0)
+    client = make_client(method.classifier(["bad", "good"]))
+    assert client("GET", "/info").json["way"] == ""
+    refused = error_of(client("POST", "/explain", {"inputs": "a good film"}), 422)
+    assert "http://127.0.0.1:1/v1 would be asked once for each word" in refused
+    assert not asked
 
 
 def test_too_long_texts_are_not_explained(make_client: Make) -> None:

@@ -22,7 +22,7 @@ from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predict
 from finetext.core import __version__
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
-from finetext.core.contracts import Classifier, FitContext, Listener, hyperparameters
+from finetext.core.contracts import Classifier, FitContext, Listener, Method, hyperparameters
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding

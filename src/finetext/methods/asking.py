@@ -35,7 +35,8 @@ class Asking:
     def all(self, questions: Sequence[Question], share: float = 1.0) -> list[Answers]:
         """Return the answers to the first questions, as many as a share of the budget allows.
 
-        Questions are asked in their order, the first one alone: it shows what the server can do.
+        Questions are asked in their order, the first one that is not known alone: it shows what
+        the server can do.
 
         Raises as `Endpoint.ask` does, when the answers under way have come.
         """
@@ -47,8 +48,8 @@ class Asking:
                     if not self.endpoint.budget.reserve(reserved, share):
                         break
                     asked.append(pool.submit(self._answers, question, reserved))
-                    if len(asked) == 1:
-                        asked[0].exception()
+                    if not self.endpoint.has_answered:
+                        asked[-1].exception()
                     if self._failed.is_set():
                         break
                 for done, of in enumerate(as_completed(asked), start=1):

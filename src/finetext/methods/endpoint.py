@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import json
-import os
 import random
 import time
 import weakref
@@ -17,10 +16,12 @@ from typing import Any, Final, final
 
 from finetext.core.contracts import ProgressEvent, silent
 from finetext.core.environment import cache_folder
-from finetext.core.errors import MissingExtraError, ModelError, RecipeError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.wording import short
+from finetext.methods.endpoint_client import client_of, key, reason, redirected, without_key
 from finetext.methods.llm_address import KEY
 from finetext.methods.llm_probabilities import Token
+from finetext.methods.server_features import Features
 from finetext.methods.token_budget import Limits, TokenBudget, Tokens
 from finetext.storage.cache import keep_json, kept_json
 
@@ -40,14 +41,6 @@ _EACH: Final = 8
 """Tokens around each message, at most."""
 _NO_ANSWER: Final = (AttributeError, IndexError, TypeError, ValueError)
 """What comes of an answer that is not JSON, or not of the form that it should have."""
-_FEATURES: Final[Mapping[str, tuple[str, ...]]] = {
-    "logprobs": ("logprob",),
-    "schema": ("response_format", "json_schema", "schema", "grammar", "guided", "enum"),
-    "seed": ("seed",),
-    "temperature": ("temperature",),
-    "max_tokens": ("max_tokens", "max_completion_tokens"),
-}
-"""What a server may lack, with the words of an error that says so; the first are tried first."""
 clock: Callable[[], float] = time.monotonic
 pause: Callable[[Event, float], object] = Event.wait
 """How a request waits for seconds, or for the event that ends all waiting."""
@@ -144,9 +137,9 @@ class Endpoint:
         """Take address and name, a budget, and the longest time of an answer in seconds."""
         self.url, self.model, self.progress = url, model, progress
         self.budget, self.totals, self.stop = TokenBudget(limits), Totals(), Event()
-        self.lacking: frozenset[str] = frozenset()
+        self.features = Features()
         self._cache, self._seconds = cache_folder(), seconds
-        self._answered, self._not_before = False, 0.0
+        self.has_answered, self._was_known, self._not_before = False, False, 0.0
         self._lock = Lock()
         self._made: Any = None
 
@@ -167,6 +160,7 @@ class Endpoint:
             MissingExtraError: the package `openai` is not installed.
         """
         if (known := self.known(question)) is not None:
+            self._was_known = True
             return known
         self._client()
         for attempt in range(1, ATTEMPTS + 1):
@@ -188,7 +182,7 @@ class Endpoint:
                 with self._lock:
                     self._not_before = max(self._not_before, clock() + retry)
                 continue
-            self._answered = True
+            self.has_answered = True
             self._keep(question, answer)
             return answer
         raise AssertionError("the last attempt ends in an answer or an error")
@@ -217,33 +211,37 @@ class Endpoint:
         import openai
 
         while True:
-            lacking = self.lacking
+            sent, used = self._sent(question, self.features.lacking)
             try:
-                found = self._client().chat.completions.create(**self._sent(question, lacking))
+                found = self._client().chat.completions.create(**sent)
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                less = _without_one(str(error), lacking, question)
-                if less is None or self._answered:
+                if not self.features.refused(str(error), used):
                     raise
-                self.lacking = less
                 continue
+            self.features.had(used)
             return found
 
-    def _sent(self, question: Question, lacking: frozenset[str]) -> dict[str, Any]:
-        """Return the arguments of a request."""
-        most = "max_completion_tokens" if "max_tokens" in lacking else "max_tokens"
-        sent: dict[str, Any] = {
-            "model": self.model, "messages": list(question.messages), most: question.most,
-        }  # fmt: skip
-        if "temperature" not in lacking:
-            sent["temperature"] = question.temperature
-        if question.number and "seed" not in lacking:
-            sent["seed"] = question.number
-        if question.logprobs and "logprobs" not in lacking:
-            sent |= {"logprobs": True, "top_logprobs": ALTERNATIVES}
-        if "schema" not in lacking:
-            schema = {"name": "answer", "strict": True, "schema": dict(question.schema)}
-            sent["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return sent
+    def _sent(
+        self, question: Question, lacking: frozenset[str]
+    ) -> tuple[dict[str, Any], frozenset[str]]:
+        """Return the arguments of a request, and what the server must have for them."""
+        schema = {"name": "answer", "strict": True, "schema": dict(question.schema)}
+        every: dict[str, dict[str, Any]] = {
+            "max_tokens": {"max_tokens": question.most},
+            "temperature": {"temperature": question.temperature},
+            "schema": {"response_format": {"type": "json_schema", "json_schema": schema}},
+        }
+        if question.number:
+            every["seed"] = {"seed": question.number}
+        if question.logprobs:
+            every["logprobs"] = {"logprobs": True, "top_logprobs": ALTERNATIVES}
+        sent: dict[str, Any] = {"model": self.model, "messages": list(question.messages)}
+        if "max_tokens" in lacking:
+            sent["max_completion_tokens"] = question.most
+        used = frozenset(every) - lacking
+        for name in used:
+            sent |= every[name]
+        return sent, used
 
     def _judged(self, error: Exception, attempt: int) -> tuple[float | None, bool]:
         """Return after how many seconds to ask again, and whether the attempt may be paid for.
@@ -255,10 +253,11 @@ class Endpoint:
 
         if isinstance(error, openai.APIStatusError):
             status = error.status_code
-            if status in _IMPOSSIBLE and status != 404 and self._answered:
+            others = self.has_answered or self._was_known
+            if status in _IMPOSSIBLE and status != 404 and others:
                 return None, False
             if (status not in _RETRIED and status < 500) or "insufficient_quota" in str(error):
-                raise ModelError(self._refusal(status, error)) from None
+                raise ModelError(self._refusal(error)) from None
             if attempt == ATTEMPTS:
                 raise ModelError(self._given_up(f"status {status}")) from OSError(str(status))
             asked = _asked_pause(error.response.headers.get("retry-after"))
@@ -271,9 +270,9 @@ class Endpoint:
                 raise ModelError(self._given_up(late)) from OSError("time-out")
             return _pause_after(attempt), True
         if isinstance(error, openai.APIConnectionError):
-            if not self._answered or attempt == ATTEMPTS:
+            if not self.has_answered or attempt == ATTEMPTS:
                 raise ModelError(
-                    f"nothing answers at {self.url} ({_reason(error)}). Start the server, or "
+                    f"nothing answers at {self.url} ({reason(error)}). Start the server, or "
                     "correct the address; answers so far are kept"
                 ) from OSError("no connection")
             return _pause_after(attempt), True
@@ -283,11 +282,14 @@ class Endpoint:
             return _pause_after(attempt), True
         raise error
 
-    def _refusal(self, status: int, error: Exception) -> str:
+    def _refusal(self, error: Any) -> str:
         """Return what to do about a request that is refused."""
-        said = short(_without_key(" ".join(str(error).split())), 300)
+        status = error.status_code
+        if said := redirected(error.response):
+            return f"{self.url} refuses the request ({status}): {said}"
+        said = short(without_key(" ".join(str(error).split())), 300)
         if status in (401, 403):
-            has = "is set" if os.environ.get(KEY) else "is not set"
+            has = "is set" if key() else "is not set"
             return f"{self.url} refuses access ({status}). {KEY} {has}; set it to a valid key"
         if status == 404:
             return (
@@ -307,23 +309,13 @@ class Endpoint:
     def _client(self) -> Any:
         with self._lock:
             if self._made is None:
-                try:
-                    import openai
-                except ImportError:
-                    raise MissingExtraError("asking an LLM", "openai", "llm") from None
-                # A key must be given, also to servers that need none. No answer may send the texts
-                # on to another address.
-                self._made = openai.OpenAI(
-                    base_url=self.url, api_key=os.environ.get(KEY) or "none",
-                    timeout=self._seconds, max_retries=0,
-                    http_client=openai.DefaultHttpxClient(follow_redirects=False),
-                )  # fmt: skip
+                self._made = client_of(self.url, self._seconds)
                 weakref.finalize(self, self._made.close)
             return self._made
 
 
 class BudgetEnded(RecipeError):
-    """The budget has no room for a request."""
+    """The budget has no room for a request, or for as many as are needed."""
 
 
 def _answer(found: Any, seconds: float, reserved: Tokens) -> Answer:
@@ -340,17 +332,6 @@ def _answer(found: Any, seconds: float, reserved: Tokens) -> Answer:
     return Answer(choice.message.content or "", used.sent, used.received, seconds, tokens)
 
 
-def _without_one(said: str, lacking: frozenset[str], question: Question) -> frozenset[str] | None:
-    """Return what the server lacks by an error, or by a guess; None if nothing more can be left."""
-    used = [name for name in _FEATURES if name not in lacking]
-    used = [name for name in used if name != "seed" or question.number]
-    used = [name for name in used if name != "logprobs" or question.logprobs]
-    named = [name for name in used if any(word in said.lower() for word in _FEATURES[name])]
-    guessed = [name for name in used if name in ("logprobs", "schema")]
-    chosen = (named or guessed)[:1]
-    return lacking | set(chosen) if chosen else None
-
-
 def _asked_pause(value: str | None) -> float:
     """Return the seconds of a header Retry-After: a number, or a time; 0 without one."""
     if not value:
@@ -365,13 +346,3 @@ def _asked_pause(value: str | None) -> float:
 def _pause_after(attempt: int) -> float:
     """Return a random pause that doubles with each attempt."""
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**attempt)
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return short(str(cause) or type(cause).__name__, 100)
-
-
-def _without_key(said: str) -> str:
-    key = os.environ.get(KEY)
-    return said.replace(key, "...") if key else said

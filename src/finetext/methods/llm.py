@@ -30,11 +30,8 @@ from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.calibration import tempered
 from finetext.methods.asking import Answers, Asking
-from finetext.methods.endpoint import (
-    Answer,
-    Endpoint,
-    Question,
-)
+from finetext.methods.endpoint import Answer, BudgetEnded, Endpoint, Question
+from finetext.methods.endpoint_client import key
 from finetext.methods.label_sentences import (
     Descriptions,
     check_descriptions,
@@ -87,7 +84,8 @@ class Llm(Method):
             default.
         samples: answers to each text where there are no log-probabilities, 1 by default.
         most_tokens: budget of all texts, sent and received tokens together; None (the default) for
-            no limit. A run that cannot afford all rows scores a random sample.
+            no limit. A run that cannot afford all rows scores a random sample. It is the budget of
+            the run: the saved model has none.
         most_cost: the same in money; it needs both prices.
         sent_price: price of a million tokens sent, in any currency; None if unknown.
         received_price: price of a million tokens received.
@@ -130,6 +128,7 @@ class Llm(Method):
                 "--llm-model NAME, or as url and model in [methods.llm]"
             )
         check_address(self.url)
+        key()
         if find_spec("openai") is None:
             raise MissingExtraError("asking an LLM", "openai", "llm")
         if self.most_cost is not None and None in (self.sent_price, self.received_price):
@@ -256,13 +255,13 @@ class LlmClassifier(Classifier):
     temperature: float = 1.0
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """See `Classifier.predict_proba`; raises a RecipeError where the budget ends."""
+        """See `Classifier.predict_proba`; raises a BudgetEnded where the budget ends."""
         found = self.answered(texts)
         if len(found.rows) < len(texts):
-            raise RecipeError(
+            raise BudgetEnded(
                 f"llm: the budget of {self.endpoint.budget.limits.words()} ended after "
                 f"{len(found.rows):,} of {len(texts):,} texts. Their answers are kept, and not "
-                "paid for again with a larger budget"
+                "paid for again with a larger budget (--llm-budget)"
             )
         return found.probabilities
 
@@ -333,6 +332,12 @@ class LlmClassifier(Classifier):
                 return found
         return from_answers(contents, self.prior, self.scheme)
 
+    @property
+    def told(self) -> str:
+        """Where texts are sent, and within which budget."""
+        asked, limits = self.endpoint, self.endpoint.budget.limits
+        return f"texts are sent to {asked.url} (model {asked.model}); budget: {limits.words()}"
+
     @cached_property
     def _said(self) -> str:
         described = self.method.described
@@ -350,8 +355,12 @@ class LlmClassifier(Classifier):
         return replace(self, temperature=self.temperature * temperature)
 
     def save_weights(self, folder: Path) -> None:
-        """Write address, model and prompt, and the rows that examples are chosen from; no key."""
-        settings = {name: of for name, of in hyperparameters(self.method).items() if of is not None}
+        """Write address, model and prompt, and the rows that examples are chosen from.
+
+        Neither the key nor the budget, which is of the run: the model that it made has none.
+        """
+        lasting = replace(self.method, most_tokens=None, most_cost=None)
+        settings = {name: of for name, of in hyperparameters(lasting).items() if of is not None}
         about = {"prior": self.prior.tolist(), "temperature": self.temperature}
         write_json(folder / _ABOUT, {"settings": settings, **about})
         if self.examples is not None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import unit
 from finetext.core.contracts import FitContext
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.states import FrozenEncoder
@@ -43,7 +43,7 @@ class Examples:
         order = np.random.default_rng(0).permutation(len(rows))[:MOST_ROWS]
         chosen = rows.select(np.sort(order))
         frozen = FrozenEncoder.for_fits(context, encoder)
-        states = _unit(frozen.states(chosen.texts, context)).astype(np.float32)
+        states = unit(frozen.states(chosen.texts, context)).astype(np.float32)
         return cls(frozen, tuple(chosen.texts), tuple(chosen.labels), states)
 
     def near(
@@ -57,7 +57,7 @@ class Examples:
         """
         if not len(texts) or not self.texts:
             return [[] for _ in texts]
-        likeness = _unit(self.encoder.states(list(texts))).astype(np.float32) @ self.states.T
+        likeness = unit(self.encoder.states(list(texts))).astype(np.float32) @ self.states.T
         found = []
         for text, row in zip(texts, likeness, strict=True):
             # Rounded: in another batch a state differs in its last digits.
@@ -109,8 +109,3 @@ class Examples:
             raise ValueError(f"{_STATES} does not have a vector of each example")
         scheme.encode(labels)
         return cls(encoder, texts, labels, states)
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12))

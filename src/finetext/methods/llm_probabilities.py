@@ -13,7 +13,7 @@ import numpy as np
 
 from finetext.core.arrays import Floats
 from finetext.core.types import LabelScheme
-from finetext.methods.llm_prompt import ONE, columns_in
+from finetext.methods.llm_prompt import AROUND_A_LABEL, ONE, columns_in, thought
 
 PRIOR_ANSWERS: Final = 1.0
 """Answers that the shares of the labels are worth beside those of the model."""
@@ -70,9 +70,11 @@ def from_tokens(
 
     The tokens of the label are followed from its beginning. Where other tokens could have led to
     other labels, these get the probability of that way; labels that share a way divide it equally.
-    What none of the listed tokens leads to is left out, and the rest sums to 1.
+    What none of the listed tokens leads to is left out, and the rest sums to 1. What a model thinks
+    before it answers is not looked at.
 
-    None if the answer is invalid, or the tokens are not those of the answer.
+    None if the answer is invalid, if the tokens are not those of the answer, or if another label
+    than that of the answer is the most probable one, which is then the better witness.
     """
     columns = columns_in(content, scheme)
     if columns is None or "".join(token.text for token in tokens) != content:
@@ -94,26 +96,41 @@ def from_tokens(
         alive = _leading_to(before, alive, spelled)
         if len(alive) < 2:
             break
+    if len(alive) > 1:  # the answer ends with one of them
+        alive = [column for column in alive if column in columns]
     for column in alive:
         found[column] += way / len(alive)
     total = found.sum()
     if not (alive and math.isfinite(total) and total > 0):
         return None
-    return np.asarray((1 - PRIOR_SHARE) * found / total + PRIOR_SHARE * prior)
+    likely = np.asarray((1 - PRIOR_SHARE) * found / total + PRIOR_SHARE * prior)
+    return likely if [int(likely.argmax())] == columns else None
 
 
 def _label_in(content: str, scheme: LabelScheme) -> tuple[int, list[str]]:
     """Return where the label begins in an answer, and all labels as they would be spelled there."""
-    if (found := _VALUE.search(content)) is None:
-        return len(content) - len(content.lstrip(" \n\"'`*")), list(scheme.names)
+    begin = thought(content)
+    if (found := _VALUE.search(content, begin)) is None:
+        rest = content[begin:]
+        start = begin + len(rest) - len(rest.lstrip(AROUND_A_LABEL))
+        return start, list(scheme.names)
     spelled = [json.dumps(name, ensure_ascii=False)[1:] for name in scheme.names]
     return found.end(), spelled
 
 
 def _leading_to(text: str, alive: Sequence[int], spelled: Sequence[str]) -> list[int]:
-    """Return the labels that a text begins, or that begin the text."""
+    """Return the labels that a text begins, or that the text is with marks after it."""
     return [
         column
         for column in alive
-        if text and (spelled[column].startswith(text) or text.startswith(spelled[column]))
+        if text and (spelled[column].startswith(text) or _is_ended(text, spelled[column]))
     ]
+
+
+def _is_ended(text: str, label: str) -> bool:
+    """Return whether a text is a label and what may follow one: "sports" is not "sport".
+
+    In JSON a quotation mark ends the label, and anything may follow.
+    """
+    rest = text.removeprefix(label).strip(AROUND_A_LABEL + ".")
+    return text.startswith(label) and (label.endswith('"') or not rest)

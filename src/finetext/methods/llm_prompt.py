@@ -12,7 +12,15 @@ from finetext.core.types import LabelScheme
 Message = dict[str, str]
 ONE: Final = "label"
 SEVERAL: Final = "labels"
+AROUND_A_LABEL: Final = " \n\"'`*"
+"""What may stand before a label that is a whole answer, and after it, as a period may."""
 _THOUGHT: Final = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_QUOTED: Final = re.compile(r"(?<!\w)([\"'`*]+)(?=\S)(.+?)(?<=\S)\1(?!\w)")
+_SAID: Final = re.compile(
+    r"^\W*(?:the )?(?:label|answer|class|category)\W*?(?: is|[:=])\s*(.+)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line such as "Label: spam" or "The answer is spam."."""
 _GAP: Final = " [...] "
 
 
@@ -91,14 +99,21 @@ def shortened(text: str, most: int) -> str:
 def columns_in(content: str, scheme: LabelScheme) -> list[int] | None:
     """Return the columns of the labels that an answer gives; None if it is invalid.
 
-    Valid is a JSON object with known labels, a label alone, or a text in which just one label
-    occurs. With several labels a text, only the object and a list of labels are.
+    Valid is a JSON object with known labels, a label alone, or a text that has just one label in
+    quotation marks or after words such as "label:". With several labels a text, only the object
+    and a list of labels are.
     """
-    content = _THOUGHT.sub("", content).strip()
+    content = content[thought(content) :].strip()
     found = _given(content, scheme)
     if found is None and not scheme.multilabel:
         return _mentioned(content, scheme)
     return found
+
+
+def thought(content: str) -> int:
+    """Return the number of characters that a model thinks before it answers."""
+    found = _THOUGHT.match(content)
+    return 0 if found is None else found.end()
 
 
 def _given(content: str, scheme: LabelScheme) -> list[int] | None:
@@ -126,16 +141,21 @@ def _column(label: Any, scheme: LabelScheme) -> int | None:
 
 
 def _mentioned(content: str, scheme: LabelScheme) -> list[int] | None:
-    """Return the column of the only label in a text, or of the label that the whole text is."""
-    if (whole := _column(content.strip("\"'`.* \n"), scheme)) is not None:
+    """Return the column of the label that a text is, or of the only one that it marks as a label.
+
+    Words of a sentence may be labels by chance: "I can't help with that" is not the label "help".
+    """
+    if (whole := _alone(content, scheme)) is not None:
         return [whole]
-    said = _plain(content)
-    found = [
-        column
-        for column, name in enumerate(scheme.names)
-        if re.search(rf"(?<!\w){re.escape(_plain(name))}(?!\w)", said)
-    ]
-    return found if len(found) == 1 else None
+    marked = [found[2] for found in _QUOTED.finditer(content)]
+    marked += [found[1] for found in _SAID.finditer(content)]
+    columns = {column for of in marked if (column := _alone(of, scheme)) is not None}
+    return list(columns) if len(columns) == 1 else None
+
+
+def _alone(said: str, scheme: LabelScheme) -> int | None:
+    """Return the column of a label with nothing but marks around it."""
+    return _column(said.strip(AROUND_A_LABEL + "."), scheme)
 
 
 def _plain(label: str) -> str:

@@ -9,6 +9,7 @@ from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.core.wording import counted
+from finetext.methods.llm import LlmClassifier
 
 
 @final
@@ -45,4 +46,6 @@ class Teacher(Method):
                 f"teacher: the model {self.model} has {counted(len(theirs), 'label')}, and the "
                 f"data have {len(ours)}: {what}; name the model that gave the labels"
             )
+        if isinstance(loaded, LlmClassifier):
+            context.say(f"teacher: {loaded.told}")
         return loaded

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 
-from finetext.core.contracts import Classifier, predict
-from finetext.core.errors import RecipeError
-from finetext.core.types import Dataset, Predictions, Splits
+from finetext.core.contracts import Classifier, Method, predict
+from finetext.core.types import Dataset, Finding, Predictions, Splits
 from finetext.core.wording import counted
 from finetext.evaluation.leaderboard import Asked
-from finetext.methods.llm import LlmClassifier
+from finetext.evaluation.out_of_scope import ScopeScores, scope_scores
+from finetext.methods.endpoint import BudgetEnded
+from finetext.methods.endpoint_client import check_reachable
+from finetext.methods.llm import Answered, Llm, LlmClassifier
+from finetext.methods.token_budget import Limits
 
 FEWEST_ROWS: Final = 10
 """Rows of a split below which a sample says nothing; splits with fewer rows need all of theirs."""
 
 
-def share_of_validation(splits: Splits) -> float:
-    """Return the share of a budget that is for validation rows; the rest is for test rows."""
-    return len(splits.validation) / max(1, len(splits.validation) + len(splits.test))
+def check_endpoints(methods: Iterable[Method]) -> None:
+    """Raise a ModelError if nothing answers at an address that methods ask; no text is sent."""
+    for url in dict.fromkeys(of.url for of in methods if isinstance(of, Llm)):
+        check_reachable(url)
+
+
+def budget_shares(splits: Splits, outside: Dataset | None) -> tuple[float, float]:
+    """Return the shares of a budget that may be used after validation rows, and after test rows.
+
+    The rest is for texts `outside` of the scope, if there are any.
+    """
+    rows = len(splits.validation), len(splits.test), 0 if outside is None else len(outside)
+    total = max(1, sum(rows))
+    return rows[0] / total, (rows[0] + rows[1]) / total
 
 
 def predict_affordable(
@@ -31,24 +46,60 @@ def predict_affordable(
     of the data.
 
     Raises:
-        RecipeError: the budget is too small for a sample.
+        BudgetEnded: the budget is too small for a sample.
     """
     if not isinstance(classifier, LlmClassifier):
         return predict(classifier, dataset)
-    order = np.random.default_rng(seed).permutation(len(dataset)).tolist()
-    found = classifier.answered(dataset.texts, order, share)
-    rows, limits = len(found.rows), classifier.endpoint.budget.limits
-    if rows < min(FEWEST_ROWS, len(dataset)):
-        raise RecipeError(
-            f"llm: the budget of {limits.words()} is enough for {rows} of "
-            f"{counted(len(dataset), 'row')}, and fewer than {FEWEST_ROWS} say nothing. Give more "
-            "(--llm-budget); answers so far are kept"
-        )
+    found = answered_sample(classifier, dataset.texts, seed, share)
+    if len(found.rows) < min(FEWEST_ROWS, len(dataset)):
+        limits = classifier.endpoint.budget.limits
+        raise BudgetEnded(too_small(limits, len(found.rows), len(dataset)))
     kept, groups = dataset.select(found.rows), dataset.groups
     return Predictions(
         tuple(kept.ids), kept.targets, found.probabilities, classifier.scheme, classifier.decision,
         None if groups is None else tuple(kept.groups or ()),
     )  # fmt: skip
+
+
+def answered_sample(
+    classifier: LlmClassifier,
+    texts: Sequence[str],
+    seed: int,
+    share: float = 1.0,
+    most: int | None = None,
+) -> Answered:
+    """Return the answers to a random sample of texts: what a share of the budget allows, or `most`.
+
+    A smaller sample is the beginning of a larger one, so that nothing is paid for twice.
+    """
+    order = np.random.default_rng(seed).permutation(len(texts)).tolist()
+    return classifier.answered(texts, order[:most], share)
+
+
+def too_small(limits: Limits, rows: int, every: int) -> str:
+    """Return that a budget is enough for so few rows that these say nothing."""
+    return (
+        f"llm: the budget of {limits.words()} is enough for {rows} of {counted(every, 'row')}, and "
+        f"fewer than {FEWEST_ROWS} say nothing. Give more (--llm-budget); answers so far are kept"
+    )
+
+
+def scope_within_budget(
+    name: str, classifier: Classifier, on_test: Predictions, outside: Dataset | None, seed: int
+) -> tuple[ScopeScores | None, tuple[Finding, ...]]:
+    """Return what the rule makes of test rows and of texts that belong to no class, and findings.
+
+    Of these texts, the rest of a budget may allow a sample, or none, which is a finding.
+    """
+    if outside is None:
+        return scope_scores(on_test), ()
+    if not isinstance(classifier, LlmClassifier):
+        return scope_scores(on_test, classifier.predict_proba(outside.texts)), ()
+    found = answered_sample(classifier, outside.texts, seed)
+    if len(found.rows) >= min(FEWEST_ROWS, len(outside)):
+        return scope_scores(on_test, found.probabilities), ()
+    message = f"{name}: the budget has no room for texts out of scope, so their recall is unknown"
+    return scope_scores(on_test), (Finding("warning", "budget", message),)
 
 
 def rows_per_second(classifier: LlmClassifier) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.contracts import Classifier, FitContext, Method, predict
 from finetext.core.types import Dataset, Splits
+from finetext.methods.endpoint import BudgetEnded
 from finetext.methods.fewshot import TEXTS_OF_A_NAME, FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
@@ -19,7 +20,7 @@ from finetext.methods.llm import Llm
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
 from finetext.methods.zeroshot import MOST_TEXTS, ZeroShot, ZeroShotClassifier
-from finetext.runs.asked import rows_per_second
+from finetext.runs.asked import answered_sample, rows_per_second, too_small
 
 SECONDS: Final = 1.0
 """How long training steps, or the states of texts, are measured."""
@@ -153,8 +154,6 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
         return _of_names(method, splits, context)
     if isinstance(method, FewShot):
         return _of_pairs(method, splits, context)
-    if isinstance(method, Llm):
-        return _of_asking(method, splits, context)
     if isinstance(method, Static):
         began = time.perf_counter()
         of_tokens = method.embeddings(context)
@@ -163,6 +162,25 @@ def cost_of(method: Method, splits: Splits, context: FitContext) -> Cost:
         return replace(cost, loading=loading)
     validation = splits.validation
     return _of_fits(lambda rows: method.fit(rows, validation, context), splits, context.seed)
+
+
+def cost_of_asking(
+    method: Llm, train: Dataset, asked: Dataset, context: FitContext, share: float
+) -> Cost:
+    """Measure what it costs to ask an endpoint, with examples from `train`.
+
+    It is asked about the first rows that the run asks about anyway, within the share of the budget
+    that these have: the answers are kept, so that nothing is paid for twice.
+
+    Raises:
+        BudgetEnded: the budget has no room for a single row.
+    """
+    began = time.perf_counter()
+    classifier = method.fit(train, asked, replace(context, shared=None))
+    fixed, most = time.perf_counter() - began, TIMED_REQUESTS * method.concurrency
+    if not answered_sample(classifier, asked.texts, context.seed, share, most).rows:
+        raise BudgetEnded(too_small(method.limits, 0, len(asked)))
+    return Cost(fixed, 0.0, 1 / rows_per_second(classifier))
 
 
 def _of_fits(fit: Callable[[Dataset], Classifier], splits: Splits, seed: int) -> Cost:
@@ -277,17 +295,6 @@ def _of_pairs(method: FewShot, splits: Splits, context: FitContext) -> Cost:
     steps = method.most_steps(len(train) + TEXTS_OF_A_NAME * len(train.scheme))
     fixed = max(0.0, seconds[1] - each - read * len(few))
     return Cost(fixed + STEPS_MADE * each * steps, read, read)
-
-
-def _of_asking(method: Llm, splits: Splits, context: FitContext) -> Cost:
-    """Return the cost by the first texts that are asked anyway, so that nothing is paid twice."""
-    began = time.perf_counter()
-    classifier = method.fit(splits.train, splits.validation, replace(context, shared=None))
-    fixed = time.perf_counter() - began
-    rows = splits.validation if len(splits.validation) else splits.train
-    order = np.random.default_rng(context.seed).permutation(len(rows)).tolist()
-    classifier.answered(rows.texts, order[: TIMED_REQUESTS * method.concurrency])
-    return Cost(fixed, 0.0, 1 / rows_per_second(classifier))
 
 
 def _timed(

@@ -27,16 +27,16 @@ from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.metrics import values_of
-from finetext.evaluation.out_of_scope import ScopeScores, scope_scores
 from finetext.methods.llm import Llm, LlmClassifier
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import members_in
 from finetext.runs.asked import (
     asked_of,
+    budget_shares,
     predict_affordable,
     rows_per_second,
-    share_of_validation,
+    scope_within_budget,
 )
 from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
 from finetext.runs.cross_validation import (
@@ -140,6 +140,11 @@ def keep_method(
     scores = {"labels": to_json(per_class(test, seed)), "confusion": confusion(test).tolist()}
     write_json(place / "scores.json", scores)
     model = save_model(made.classifier, place / "model", _made_by(method, started))
+    outside = started.run.dataset.out_of_scope
+    scope, lost = scope_within_budget(name, made.classifier, test, outside, started.recipe.seed)
+    for finding in lost:
+        started.context.find(finding)
+    findings = (*findings, *lost)
     entry = LeaderboardEntry(
         method=name,
         metrics=_metrics(made.predictions, seed, made.folds),
@@ -151,7 +156,7 @@ def keep_method(
         chosen_on=made.chosen_on,
         reading=texts_read(made.classifier, started.run.tested.texts),
         asked=asked_of(made.classifier, _rows_of(started)),
-        scope=_scope(made, started.run.dataset.out_of_scope),
+        scope=scope,
     )
     found, sizes = to_json(findings), _sizes(place)
     write_json(place / ENTRY, {"entry": to_json(entry), "findings": found, "files": sizes})
@@ -159,17 +164,15 @@ def keep_method(
 
 
 def _rows_of(started: Started) -> dict[str, int]:
-    """Return the number of validation and test rows; cross-validated, all are test rows."""
-    tested = {"test": len(started.run.tested)}
+    """Return the number of validation and test rows; cross-validated, all are test rows.
+
+    Texts out of scope, if there are any, are counted by themselves.
+    """
+    tested, outside = {"test": len(started.run.tested)}, started.run.dataset.out_of_scope
+    tested |= {} if outside is None else {"out of scope": len(outside)}
     if started.run.folds is not None:
         return tested
     return {"validation": len(started.run.splits.validation), **tested}
-
-
-def _scope(made: Made, outside: Dataset | None) -> ScopeScores | None:
-    """Return what the decision rule makes of test rows and of texts that belong to no class."""
-    likely = None if outside is None else made.classifier.predict_proba(outside.texts)
-    return scope_scores(made.predictions["test"], likely)
 
 
 def _made_by(method: Method, started: Started) -> dict[str, Any]:
@@ -281,13 +284,13 @@ def fit(
         if fits_again:  # what both fits compute of the texts alone is computed once
             context = replace(context, shared=SharedTexts((*train.texts, *validation.texts)))
     ends = context.deadline if method.trains_in_steps else None
+    drawn, shares = started.recipe.seed, budget_shares(splits, started.run.dataset.out_of_scope)
     try:
         first = replace(context, deadline=ends.part(2)) if ends and fits_again else context
         classifier = method.fit(train, to_fit_on, first)
         chosen_on = len(validation) if method.needs_validation else 0
         if folds is None:
-            share, drawn = share_of_validation(splits), started.recipe.seed
-            unseen = predict_affordable(classifier, validation, drawn, share)
+            unseen = predict_affordable(classifier, validation, drawn, shares[0])
             of_rule = None if kept is None else np.isin(unseen.ids, kept.ids)
         else:
             unseen, of_rule = out_of_fold(folds.repeats[0]), None
@@ -304,15 +307,14 @@ def fit(
     seconds = attempts.seconds
     if on_validation is not None:
         start = time.perf_counter()
-        on_test = predict_affordable(classifier, splits.test, started.recipe.seed)
+        on_test = predict_affordable(classifier, splits.test, drawn, shares[1])
         speed = len(on_test) / (time.perf_counter() - start)
         predictions: dict[SplitName, Predictions] = {"validation": on_validation, "test": on_test}
     else:
         assert folds is not None
         assert plan is not None
         predictions = {"test": cross_fitted(folds.repeats[0], plan, classifier.decision)}
-        some = [] if method.pays_per_text else plan.dataset.texts[::_EACH_TIMED]
-        speed = _speed(classifier, some)
+        speed = _speed(classifier, plan.dataset.texts[::_EACH_TIMED])
     if isinstance(classifier, LlmClassifier):
         speed = rows_per_second(classifier)
     say_target(name, classifier, context)
@@ -322,9 +324,11 @@ def fit(
 
 
 def _speed(classifier: Classifier, texts: Sequence[str]) -> float:
-    """Return how many texts are predicted in a second; the predictions do not count."""
+    """Return the texts/s of a model that has learned from most of them; a paid one is not asked."""
+    if isinstance(classifier, LlmClassifier):
+        return rows_per_second(classifier)
     start = time.perf_counter()
-    classifier.predict_proba(texts)  # it may have learned from most of them
+    classifier.predict_proba(texts)
     return len(texts) / (time.perf_counter() - start)
 
 

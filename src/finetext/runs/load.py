@@ -51,5 +51,5 @@ def load(
     if warning := warning_of(folder):
         say(warning)
     if isinstance(classifier, LlmClassifier):
-        say(f"texts are sent to {classifier.endpoint.url} (model {classifier.endpoint.model})")
+        say(classifier.told)
     return classifier if wanted is None else classifier.with_precision(wanted)

@@ -17,14 +17,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from finetext.core.contracts import FitContext, Method, encoder_of
 from finetext.core.types import Splits
 from finetext.core.wording import counted, duration
 from finetext.diagnosis.curve import NestedShares, least_rows
 from finetext.methods.finetune import Finetune
+from finetext.methods.llm import Llm
 from finetext.methods.majority import Majority
 from finetext.methods.static import Static
-from finetext.runs.costs import Cost, How, Load, cost_of
+from finetext.runs.asked import budget_shares
+from finetext.runs.costs import Cost, How, Load, cost_of, cost_of_asking
 from finetext.runs.refit import is_refitted
 from finetext.runs.resolve import ResolvedRun
 from finetext.storage.codec import Jsonable, from_json, to_json
@@ -140,7 +144,7 @@ class Asked:
 
 def asked_of(name: str, method: Method, run: ResolvedRun, context: FitContext) -> Asked:
     """Measure what a method costs in a run, as it is going to be fitted there."""
-    cost, plan = cost_of(method, run.splits, context), run.folds
+    cost, plan = _cost(method, run, context), run.folds
     repeats, folds = (0, 0) if plan is None else (plan.repeats(method), plan.count)
     least = max(FEWEST_ROWS, least_rows(run.splits.train))
     rows = run.splits.train, run.splits.validation
@@ -152,6 +156,18 @@ def asked_of(name: str, method: Method, run: ResolvedRun, context: FitContext) -
     return Asked(
         name, method, cost, Load.of(run.splits), repeats, folds, least, refits, may_refit
     )  # fmt: skip
+
+
+def _cost(method: Method, run: ResolvedRun, context: FitContext) -> Cost:
+    """Measure a method; one that pays for each text is asked what the run asks first."""
+    if not isinstance(method, Llm):
+        return cost_of(method, run.splits, context)
+    if run.folds is None:
+        splits, share = run.splits, budget_shares(run.splits, run.dataset.out_of_scope)[0]
+        return cost_of_asking(method, splits.train, splits.validation, context, share)
+    every, held = run.folds.dataset, run.folds.held[0][0]
+    train = every.select(np.setdiff1d(np.arange(len(every)), held))
+    return cost_of_asking(method, train, every.select(held), context, 1.0)
 
 
 def choose(asked: Asked, seconds: float) -> Turn:

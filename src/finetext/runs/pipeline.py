@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from finetext.core.console import heard
 from finetext.core.contracts import Checkpoints, Listener
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import ReadSettings, SplitSettings
+from finetext.methods.endpoint import BudgetEnded
 from finetext.runs import timetable
 from finetext.runs.ablations import with_encoder
 from finetext.runs.adapting import adapt_encoder
+from finetext.runs.asked import check_endpoints
 from finetext.runs.blending import combine
 from finetext.runs.finish import finish, finish_without
 from finetext.runs.fit_methods import (
@@ -40,6 +43,7 @@ from finetext.runs.run import Run, is_finished
 from finetext.runs.seeds import fit_seeds
 from finetext.runs.timetable import Timetable
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
+from finetext.storage.unfinished import remove
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def train_recipe(
         findings, lengths = check_data(run.recipe, run.splits, hears, run.findings)
         if run.recipe.minutes is None and is_long(run.recipe, run.splits):
             hears.say(planned(run).estimate)
+        check_endpoints(run.recipe.methods.values())
         with claimed_new(place, run.name) as folder:
             start_run(folder, run, findings, lengths)
             return _fit_all(folder, run, hears, began)
@@ -153,11 +158,17 @@ def _fit_all(folder: Path, run: ResolvedRun, hears: Listener, began: float) -> R
             finished = finished_method(name, *turn)
             if finished is not None:
                 hears.say(f"{name} was finished before")
-            fitted[name] = finished or fit_method(name, *turn)
+            try:
+                fitted[name] = finished or fit_method(name, *turn)
+            except BudgetEnded as error:
+                with suppress(FileNotFoundError):
+                    remove(folder / name)
+                turns.leave_out(name, str(error).removeprefix(f"{methods[name].name}: "))
+                continue
             turns.had(name, fitted)
-        learning = {name: methods[name] for name in order if not methods[name].combines}
+        learning = {name: methods[name] for name in order if name in fitted}
         fitted = fit_seeds(fitted, learning, started)
-        for name in [name for name in order if name not in learning]:
+        for name in [name for name in order if methods[name].combines]:
             if (turn := turns.turn(name, methods[name], fitted)) is None:
                 continue
             if (combined := combine(name, *turn, fitted)) is not None:

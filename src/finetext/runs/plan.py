@@ -160,7 +160,8 @@ def planned(run: ResolvedRun, began: float | None = None) -> RunPlan:
     left = None if recipe.minutes is None else SECONDS_A_MINUTE * recipe.minutes - REPORT
     methods, found = recipe.methods, list[PlannedMethod]()
     for name, method in methods.items() if left is None else in_order(methods).items():
-        if encoder_of(method) == ADAPTED:
+        # A saved model that learns nothing may ask an endpoint, which a measurement would pay.
+        if encoder_of(method) == ADAPTED or not method.learns:
             found.append(PlannedMethod(name, _changed(method), recipe.seeds, None))
             continue
         if method.pays_per_text:  # nothing is sent here

@@ -14,6 +14,8 @@ from finetext.core.deadline import SECONDS_A_MINUTE, Clock, Deadline
 from finetext.core.types import Finding
 from finetext.core.wording import duration
 from finetext.evaluation.leaderboard import LeaderboardEntry
+from finetext.methods.endpoint import BudgetEnded
+from finetext.methods.llm import Llm
 from finetext.runs.costs import SAMPLES
 from finetext.runs.finish import keep_so_far
 from finetext.runs.fit_methods import FittedMethod, Started
@@ -67,6 +69,7 @@ class Timetable:
         self._methods: dict[str, Method] = {}
         self._done: list[str] = []
         self._skipped: list[str] = []
+        self._noticed: list[Finding] = []
         self._to_combine: list[LeaderboardEntry] = []
         self._overhead, self._diagnosis = OVERHEAD, 0.0
         self._slowness = slowness(now() - began)
@@ -121,10 +124,17 @@ class Timetable:
             )
         self._write_so_far(fitted)
 
+    def leave_out(self, name: str, reason: str) -> None:
+        """Leave out a method for which a budget turned out to be too small, and say why."""
+        finding = Finding("warning", "budget", f"{name} is left out: {reason}")
+        self._skipped.append(name)
+        self._noticed.append(finding)
+        self._started.context.find(finding)
+
     def ending(self) -> Started:
         """Return the run for its end: without the methods that are left out, with what was cut."""
         if self._deadline is None:
-            return self._started
+            return self.so_far
         notes = [
             Finding("warning" if turn.skipped else "note", "minutes", turn.line)
             for turn in self._ledger.turns
@@ -133,12 +143,13 @@ class Timetable:
         self._ledger = replace(self._ledger, outlook=tuple(outlook(self._started, self._ledger)))
         notes += [Finding("note", "minutes", line) for line in self._ledger.outlook]
         context = replace(self._started.context, deadline=self._deadline.earlier(self._report))
-        return replace(self.so_far, context=context, noticed=tuple(notes))
+        return replace(self.so_far, context=context, noticed=(*notes, *self._noticed))
 
     @property
     def so_far(self) -> Started:
         """The run without the methods that are left out."""
-        return replace(self._started, skipped=frozenset(self._skipped))
+        skipped, noticed = frozenset(self._skipped), tuple(self._noticed)
+        return replace(self._started, skipped=skipped, noticed=noticed)
 
     def close(self) -> None:
         """Say what the minutes were used for, and what more of them would likely bring."""
@@ -180,7 +191,12 @@ class Timetable:
             return Turn(name)
         assert self._deadline is not None
         ends = Deadline.after(left, self._deadline.clock)
-        asked = asked_of(name, method, run, _unheard(self._started.context, ends))
+        if isinstance(method, Llm):  # said before the first text is sent
+            self._started.context.say(method.told)
+        try:
+            asked = asked_of(name, method, run, _unheard(self._started.context, ends))
+        except BudgetEnded as error:
+            return Turn(name, skipped=str(error).removeprefix(f"{method.name}: "))
         return choose(asked, self._seconds_for(share))
 
     def _seconds_for(self, share: float) -> float:

@@ -140,6 +140,8 @@ class Service:
         [text], most = self._texts(asked.inputs), self._settings.explained_characters
         if (length := _length(text)) > most:
             raise Refusal(422, f"inputs has {length:,} characters; to be explained, {most:,}")
+        if why := self._model.unexplained:
+            raise Refusal(422, why)
         try:
             found = await self.batcher.do(partial(self._model.explain, text, asked.label))
         except UnknownNameError as error:
@@ -181,7 +183,7 @@ class Service:
             "text_columns": list(scheme.text_columns), "text_column": scheme.text_column,
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,
-            "precision": self._classifier.number_format, "way": self._model.explainer.way,
+            "precision": self._classifier.number_format, "way": self._model.way,
             "limits": {name: of for name, of in asdict(self._settings).items() if name != "hosts"},
         })  # fmt: skip
 

@@ -166,18 +166,34 @@ class ServedModel:
         return longest or (cut["max_length"] if isinstance(cut, dict) else 10**9)
 
     def explain(self, text: str, label: str | None) -> Explanation:
-        """Return which words of a text mattered; raises an UnknownNameError for the label."""
+        """Return which words of a text mattered.
+
+        Raises an UnknownNameError for the label, and a RecipeError where texts are not explained.
+        """
         from finetext.diagnosis.explain import explanations
 
         return next(explanations(self.explainer, [text], label))
 
+    @property
+    def unexplained(self) -> str:
+        """Why no text is explained; "" if texts are."""
+        if not isinstance(self.classifier, LlmClassifier):
+            return ""
+        return (
+            f"texts are not explained here: {self.classifier.endpoint.url} would be asked once for "
+            "each word; finetext explain --way occlusion does that"
+        )
+
+    @property
+    def way(self) -> str:
+        """The name of the attribution method; "" if no text is explained."""
+        return "" if self.unexplained else self.explainer.way
+
     @cached_property
     def explainer(self) -> Explainer:
-        """The default attribution method; occlusion if a package is missing, or an LLM is asked."""
+        """The default attribution method; occlusion if a package is missing."""
         from finetext.diagnosis.explain import GRADIENTS, choose_explainer
 
-        if isinstance(self.classifier, LlmClassifier):
-            return choose_explainer(self.classifier, "occlusion")
         usual = choose_explainer(self.classifier)
         if usual.way != GRADIENTS or find_spec("captum") is not None:
             return usual

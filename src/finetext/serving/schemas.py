@@ -263,7 +263,7 @@ class Info(BaseModel):
     abstains: bool = Field(description="Whether it abstains when no label is probable enough.")
     coverage: float | None = Field(description="Coverage of its prediction sets, or null.")
     precision: str | None = Field(description="Number format of prediction.")
-    way: str = Field(description="The attribution method of explanations.")
+    way: str = Field(description="The attribution method; empty if no text is explained.")
     provenance: dict[str, Any] = Field(description="How it was trained.")
     run: dict[str, Any] | None = Field(
         description="Its run: name, method, metric, best and leaderboard; or null."

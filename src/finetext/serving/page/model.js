@@ -17,7 +17,7 @@ export function showModel(info) {
 function facts(info) {
   const pairs = [
     ["Name", info.name], ["Kind", info.kind], [`Labels (${whole(info.labels.length)})`, info.labels.join(", ")],
-    ["Decision", decision(info)], ["Explanations", info.way], ["Number format", info.precision],
+    ["Decision", decision(info)], ["Explanations", info.way || "none"], ["Number format", info.precision],
     ["Served by", `finetext ${info.finetext_version}`],
     ["Request limit", `${whole(info.limits.request_texts)} texts of up to ${whole(info.limits.text_characters)} characters`],
   ];

@@ -128,6 +128,10 @@ async function explain(label, signal) {
     status.textContent = `Only texts of at most ${whole(most)} characters are explained.`;
     return;
   }
+  if (info && !info.way) {
+    status.textContent = "Texts are not explained here: a paid model would be asked once for each word.";
+    return;
+  }
   status.textContent = "Explaining …";
   try {
     const question = label === undefined ? { inputs: text } : { inputs: text, label };
