@@ -53,7 +53,7 @@ def test_files_of_a_run_folder(finished: Path) -> None:
     assert data["columns"][1]["reason"] in (finished / "report.html").read_text("utf-8")
     entries = json.loads((finished / "leaderboard.json").read_text())
     keys = {"method", "metrics", "seconds_to_train", "rows_per_second", "bytes", "model", "seeds"}
-    assert set(entries[0]) == keys | {"learned_from", "chosen_on", "reading", "scope"}
+    assert set(entries[0]) == keys | {"learned_from", "chosen_on", "reading", "asked", "scope"}
     assert {of["method"]: of["learned_from"] for of in entries} == {"majority": 42, "tfidf": 42}
     assert set(entries[0]["metrics"]) == {"validation", "test"}
     assert {"value", "low", "high"} <= set(entries[0]["metrics"]["test"]["macro_f1"])

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predict
 from finetext.core import __version__
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
-from finetext.core.contracts import Classifier, FitContext, Listener, Method, hyperparameters
+from finetext.core.contracts import Classifier, Listener, Method, hyperparameters
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
@@ -149,8 +150,7 @@ def classify_file(
         source: as for `predict_file`; up to 2,000 texts of a file or folder are read beforehand.
         out: the table to write; see `predict_file`.
         encoder: alias, Hub name or folder, "minilm" by default; see `finetext.zero_shot`.
-        llm: a language model to ask instead, to which every text is sent; None (the default) sends
-            nothing. No texts are read beforehand then.
+        llm: a language model to ask instead, to which every text is sent; None by default.
         multilabel: whether a text can have several labels, False by default.
         save: model folder to write once all is predicted, or None.
         read: settings of `ReadSettings` by name; text columns named here are those of the model.
@@ -175,12 +175,8 @@ def classify_file(
         check_model_place(Path(save), force)
     _check_out(out, source, force, locale, keep_formulas)
     with heard(listener) as hears:
-        context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
-        if llm is not None:
-            hears.say(llm.told)
-        classifier = classifier_of(
-            method, scheme, lambda: sample_of(source, read, MOST_TEXTS, seed), context
-        )
+        texts = partial(sample_of, source, read, MOST_TEXTS, seed)
+        classifier = classifier_of(method, scheme, texts, hears, seed, device)
         done = predict_file(
             classifier, source, out, read=read, force=force, locale=locale,
             keep_formulas=keep_formulas, each=each, listener=hears,

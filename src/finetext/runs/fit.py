@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 FEWEST_BATCHES: Final = 10
 """Batches of an epoch below which the range test sees the same rows too often to say much."""
 FEWEST_STEPS: Final = 10
+CALL: Final = "call finetext.fit(texts, labels, method)"
 
 
 @within_memory
@@ -74,9 +75,8 @@ def fit(
         texts: n texts.
         labels: n labels; n lists of labels if a text can have several.
         method: a method with its hyperparameters, such as `Finetune(epochs=3)`, or the name of
-            one; None (the default) is "fewshot" with up to 64 texts a label on average, else
-            "finetune". "blend" fits all of the ladder and combines them where
-            that is worth it; see `Blend`.
+            one; None (the default) is "fewshot" with up to 64 texts a label, else "finetune".
+            "blend" fits all of the ladder and combines them where that is worth it; see `Blend`.
         seed: seed of every random choice, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
         positive: the positive class of two, which the model remembers for its scores; by default
@@ -93,10 +93,7 @@ def fit(
         UnknownNameError: there is no method of that name.
     """
     if not isinstance(labels, Iterable) or isinstance(labels, str):
-        kind = type(labels).__name__
-        raise DataError(
-            f"labels must be one for each text, not {kind}: finetext.fit(texts, labels)"
-        )
+        raise DataError(f"labels must be one for each text, not {type(labels).__name__}: " + CALL)
     recipe = Recipe(methods=with_members(method or "finetune"), seed=seed, device=device)
     check_possible(recipe)
     if not len(texts):

@@ -174,8 +174,7 @@ class Recipe:
             where it costs little, without training in steps or with at most 3,000 training rows;
             not where a decision rule has a target, whose assurance is of the model that reached it.
         by_rows: whether those of the default methods that do not suit the rows are left out (see
-            `finetext.runs.default_methods`); a list of your own is fitted as it is. False in the
-            recipe that a run writes.
+            `finetext.runs.default_methods`); not in a list of your own, nor one that a run wrote.
         minutes: how long the run takes from the first row that is read to the report: methods are
             cut or left out to end in time. None (the default) takes the time that it needs.
         weak: where the weak labels of training rows are from; None (the default) if there are none.
@@ -320,7 +319,8 @@ class Recipe:
             kind = {} if name == type(method).name else {"method": type(method).name}
             methods[name] = kind | hyperparameters(method)
         values: dict[str, Any] = {
-            **{name: getattr(self, name) for name in TOP if name not in KNOBS},
+            **{name: getattr(self, name) for name in TOP if name not in (*KNOBS, "by_rows")},
+            **({"by_rows": True} if self.by_rows else {}),
             **{name: of for name, of in _changed(self).items() if name in KNOBS},
             "data": {"source": recorded(self.source), "content_hash": self.content_hash}
             | _changed(self.read),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from finetext.core.console import heard
 from finetext.core.contracts import Classifier, FitContext, Listener
@@ -56,21 +57,26 @@ def zero_shot(
         UnknownNameError: there is no such encoder.
     """
     method, scheme = prepared(labels, encoder, templates, multilabel, text_columns)
-    assert isinstance(method, ZeroShot)
+    read = partial(texts_of, texts, scheme.text_columns)
     with heard(listener) as hears:
-        context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
-        return method.classifier(scheme, texts_of(texts, scheme.text_columns), context)
+        found = classifier_of(method, scheme, read, hears, seed, device)
+        assert isinstance(found, ZeroShotClassifier | EntailmentClassifier)
+        return found
 
 
 def classifier_of(
     method: ZeroShot | Llm,
     scheme: LabelScheme,
     texts: Callable[[], Sequence[str]],
-    context: FitContext,
+    hears: Listener,
+    seed: int,
+    device: str,
 ) -> Classifier:
     """Return the classifier of labels alone; a sentence encoder reads some texts beforehand."""
     if isinstance(method, Llm):
+        hears.say(method.told)
         return method.classifier(scheme)
+    context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
     return method.classifier(scheme, texts(), context)
 
 
