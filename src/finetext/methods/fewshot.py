@@ -107,7 +107,7 @@ class FewShot(Method):
         """Refuse an unknown encoder, random weights, and descriptions of unknown labels."""
         if is_random(self.encoder):
             raise RecipeError(
-                f"fewshot: {self.encoder} has random weights, which no few rows can train. Leave "
+                f"fewshot: {self.encoder} has random weights, which few rows cannot train. Leave "
                 "fewshot out, or name a sentence encoder: finetext models --task zero-shot"
             )
         longest_input(self.encoder, self.max_length)
@@ -141,7 +141,7 @@ class FewShot(Method):
         return -(-2 * texts // rows_of_pairs(self.batch_size))
 
     def _untrained(self, context: FitContext) -> FrozenEncoder:
-        """Return the encoder without dropout, of which little is left to gain in so few steps."""
+        """Return the encoder before training, without dropout, which costs accuracy here."""
         length, whole = longest_input(self.encoder, self.max_length), self.max_length is None
         length = min(length, WINDOW) if whole else length
         tokenizer = load_tokenizer(self.encoder)
@@ -164,7 +164,10 @@ class FewShot(Method):
         if self.templates is None and any(clear):
             named = [of for (of, _), is_clear in zip(parts, clear, strict=True) if is_clear]
             if not names_fit(encoder, named, texts, labels[:, clear], context):
-                context.say("fewshot: names of labels are left out: texts are not nearer to theirs")
+                context.say(
+                    "fewshot: names of labels are left out, as texts are not nearer to the name of "
+                    "their own label"
+                )
                 clear = [False] * len(clear)
         found = list[tuple[str, int]]()
         for column, (of_name, descriptions) in enumerate(parts):
@@ -212,9 +215,9 @@ def names_fit(
 ) -> bool:
     """Return whether texts are nearer to the name of their own label than to other names.
 
-    That is, by more than one standard error of the mean difference between the cosine with the
-    sentences of the own label and the mean of others, less the mean cosine of each label with all
-    texts. Of two labels it says about the same as which of the two names is nearer.
+    The gap of a text is its cosine with the sentences of its own label less the mean of those with
+    other labels, each cosine less the mean of its label over all texts. The mean gap must exceed
+    its standard error.
 
     Args:
         encoder: before its training.

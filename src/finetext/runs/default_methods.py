@@ -16,9 +16,8 @@ from finetext.runs.ablations import ablation_baselines
 from finetext.runs.recipe import ADAPTED, LADDER, Recipe
 
 FEW_ROWS: Final = 64
-"""Training rows a label up to which few-shot learning does better than fine-tuning (see
+"""Training rows a label up to which few-shot learning is preferred to fine-tuning (see
 `benchmarks/LOG.md`, "Few labels")."""
-
 SHARED: Final = ("encoder", "max_length", "precision")
 """Hyperparameters that the command line sets for all methods at once."""
 
@@ -52,7 +51,7 @@ def suited(recipe: Recipe, train: Dataset) -> tuple[Recipe, list[str]]:
 
 
 def better_of_steps(train: Dataset) -> str:
-    """Return which method that trains an encoder does better with these rows."""
+    """Return which method that trains an encoder is usually better with so many rows."""
     return "fewshot" if _rows_a_label(train) <= FEW_ROWS else "finetune"
 
 

@@ -97,7 +97,7 @@ class ContrastiveTask:
         parts = [squares[others & (wanted > 0)], squares[others & (wanted == 0)]]
         means = [part.mean() for part in parts if len(part)] or [squares.mean()]  # one text: 0
         loss = torch.stack(means).mean()
-        self._losses.append(torch.stack([loss.detach(), loss.new_tensor(float(len(vectors)))]))
+        self._losses.append(torch.tensor([float(loss.detach()), float(len(vectors))]))
         while len(self._losses) > STEPS_AVERAGED and self._texts_seen(1) >= 2 * len(self.labels):
             del self._losses[0]
         return loss
