@@ -53,7 +53,7 @@ def test_an_entry_says_of_which_rows_a_sample_was_scored() -> None:
     assert ENTRY.sampled == {}
     assert LeaderboardEntry.from_json(entry.to_json()) == entry
     assert asked.for_thousand() == "310,000 tokens"
-    assert replace(asked, cost=0.6).for_thousand() == "2 in money"
+    assert replace(asked, cost=0.6).for_thousand() == "2 in your currency"
 
 
 def test_an_unknown_metric_or_split_is_an_error_that_offers_the_nearest() -> None:

@@ -22,7 +22,9 @@ Teacher = Annotated[
 class Distilling(Training):
     """What to train on beside the weak labels; these are rows that people labeled."""
 
-    test: Annotated[str | None, option("DATA", "Labeled rows to score on; others do not.")] = None
+    test: Annotated[str | None, option("DATA", "Labeled rows to score on; weak ones never do.")] = (
+        None
+    )
     validation: Annotated[
         str | None, option("DATA", "Labeled rows to choose by; a third of --test.")
     ] = None

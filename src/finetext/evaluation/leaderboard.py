@@ -92,7 +92,7 @@ class Asked(Jsonable):
         """Return what 1,000 texts cost, or how many tokens they take."""
         each = 1_000 / max(1, self.texts)
         if self.cost is not None:
-            return f"{each * self.cost:.3g} in money"
+            return f"{each * self.cost:.3g} in your currency"
         return f"{round(each * (self.sent + self.received)):,} tokens"
 
 

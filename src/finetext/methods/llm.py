@@ -86,7 +86,7 @@ class Llm(Method):
         most_tokens: budget of all texts, sent and received tokens together; None (the default) for
             no limit. A run that cannot afford all rows scores a random sample. It is the budget of
             the run: the saved model has none.
-        most_cost: the same in money; it needs both prices.
+        most_cost: the same in the currency of the prices, both of which it needs.
         sent_price: price of a million tokens sent, in any currency; None if unknown.
         received_price: price of a million tokens received.
         concurrency: requests at once, 4 by default.

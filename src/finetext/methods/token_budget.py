@@ -59,7 +59,7 @@ class Limits:
     def words(self) -> str:
         """Return the limits: "200,000 tokens"; "no limit" without any."""
         parts = [] if self.tokens is None else [f"{self.tokens:,} tokens"]
-        parts += [] if self.cost is None else [f"{self.cost:g} in money"]
+        parts += [] if self.cost is None else [f"{self.cost:g} in your currency"]
         return " and ".join(parts) or "no limit"
 
 

@@ -151,7 +151,7 @@ def asked_lines(entries: Sequence[LeaderboardEntry]) -> list[str]:
     for entry in entries:
         if (of := entry.asked) is None:
             continue
-        cost = "" if of.cost is None else f", {of.cost:.3g} in money"
+        cost = "" if of.cost is None else f", {of.cost:.3g} in your currency"
         lines.append(
             f"{entry.method}: {counted(of.texts, 'text')} with their examples went to {of.url} "
             f"(model {of.model}): {of.sent + of.received:,} tokens{cost}. 1,000 texts take "
