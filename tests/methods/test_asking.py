@@ -152,11 +152,16 @@ def test_ctrl_c_waits_for_what_was_sent_and_keeps_it(server: LlmServer) -> None:
 
 
 def test_an_error_ends_the_pauses_of_others(server: LlmServer) -> None:
+    is_last_there = threading.Event()  # a pause would keep it from being sent
+
     def script(request: dict[str, Any]) -> Reply:
         if text_of(request) == "text 1":
+            is_last_there.wait(20)
             return Reply("wait", 429, {"retry-after": "60"})
-        is_last = text_of(request) == "text 2"
-        return Reply("no key", 401, seconds=0.3) if is_last else by_length(request)
+        if text_of(request) == "text 2":
+            is_last_there.set()
+            return Reply("no key", 401, seconds=0.3)
+        return by_length(request)
 
     server.script, started = script, time.monotonic()
     with pytest.raises(ModelError, match="refuses access"):
