@@ -26,8 +26,22 @@ from finetext.evaluation.calibration import calibration_error
 
 UNLABELED: Final = 2_000
 _SENTIMENT: Final = {
-    "negative": ("a bad film", "boring, dull and disappointing", "a waste of time"),
-    "positive": ("a great film", "entertaining, moving and well made", "a must-see"),
+    "negative": (
+        "a bad film",
+        "boring, dull and disappointing",
+        "a waste of time",
+        "bad, boring, dull, stupid, lame, pointless, mess",
+        "a dull, tedious, clumsy mess without ideas",
+        "The story is thin, the jokes fall flat and the acting is poor.",
+    ),
+    "positive": (
+        "a great film",
+        "entertaining, moving and well made",
+        "a must-see",
+        "good, funny, charming, moving, beautiful, smart, enjoyable",
+        "a funny, engaging, touching and original work",
+        "The story is gripping, the jokes work and the acting is superb.",
+    ),
 }
 NAMES: Final[dict[str, dict[str, str]]] = {
     "sst2": {"0": "negative", "1": "positive"},

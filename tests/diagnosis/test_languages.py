@@ -96,12 +96,21 @@ def test_texts_of_another_language_are_warned_of_with_encoders_for_it() -> None:
         "one for many languages: --encoder multilingual-e5-small (470.8 MB), or one for German: "
         "--encoder gbert (439.6 MB)."
     )
-    assert "tfidf are not affected" in german
     [french] = messages(FRENCH * 20, "sentence-transformers/all-MiniLM-L6-v2")
     assert "--encoder camembert" in french
     assert "gbert" not in french
     for word in german.replace(",", "").split("--encoder ")[1:]:
         assert is_alias(word.split()[0])
+
+
+def test_for_zero_shot_only_encoders_that_compare_texts_are_recommended() -> None:
+    counts = Counter({"de": 100})
+    [said] = [of.message for of in language_findings(counts, ["minilm"], "zero-shot")]
+    assert "; the encoder minilm was trained on English. Take one for many languages: " in said
+    [named] = said.split("--encoder ")[1:]
+    [entry] = [one for one in ENTRIES if one.alias == named.split()[0]]
+    assert "zero-shot" in entry.tasks
+    assert "de" in entry.language_codes
 
 
 def test_encoders_that_know_the_language_are_not_warned_of() -> None:
@@ -155,7 +164,9 @@ def test_the_check_reads_the_encoders_that_were_asked_for() -> None:
     material = Material.of(data)
     assert language_mismatch(material) == []
     asked = Material(material.parts, encoders=("minilm", "random:minilm"))
-    assert [of.code for of in language_mismatch(asked)] == ["language-mismatch"]
+    [found] = language_mismatch(asked)
+    assert found.code == "language-mismatch"
+    assert "tfidf are not affected" in found.message
     assert "language-mismatch" not in {of.code for of in check(data)}
 
 
@@ -182,3 +193,6 @@ def test_commands_warn(command: Callable[..., Any], workplace: Path) -> None:
     assert "language-mismatch" in command("explore", "german.csv", status=0).out
     seen = command("features", "german.csv", "--out", "features.npz", "--max-length", 16, status=0)
     assert "The texts are German" in seen.err
+    assert "tfidf" not in seen.err
+    seen = command("classify", "german.csv", "--labels", "weather,food", status=0)
+    assert "The texts are German (40 of 40 sampled)" in " ".join(seen.err.split())

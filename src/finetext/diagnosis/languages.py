@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from finetext.diagnosis.data_checks import Material
 from finetext.encoders.catalogue import (
     ENTRIES,
     EncoderEntry,
+    Task,
     is_random,
     language_name,
     resolve,
@@ -39,6 +41,9 @@ _SAME: Final = {"nb": "no", "nn": "no"}
 _NO_LANGUAGE: Final = "zxx"
 _FIRST: Final = ("multilingual-e5-small", "multilingual-minilm", "mbert")
 """Encoders for many languages to recommend, the first that knows the language."""
+_UNAFFECTED: Final = (
+    "The methods majority and tfidf are not affected: they count the words of the texts themselves."
+)
 
 
 def languages_of(texts: Sequence[str]) -> list[str]:
@@ -81,7 +86,7 @@ def languages_in(texts: Sequence[str]) -> Counter[str]:
 
 
 def language_findings(
-    counts: Counter[str], encoders: Sequence[str], option: str = "--encoder"
+    counts: Counter[str], encoders: Sequence[str], task: Task | None = None
 ) -> list[Finding]:
     """Return a warning on each encoder of the catalogue that most texts are no text for.
 
@@ -91,7 +96,7 @@ def language_findings(
     Args:
         counts: number of texts in each language; see `languages_in`.
         encoders: names of encoders.
-        option: the option of the command that names another encoder.
+        task: what an encoder that is recommended instead must be for, if anything.
     """
     findings, total = [], counts.total()
     for name in dict.fromkeys(encoders) if total >= FEWEST_SAMPLED else ():
@@ -109,8 +114,7 @@ def language_findings(
             what = f"{language_name(others[0][0])} ({others[0][1]:,} of {total:,} sampled)"
         message = (
             f"The texts are {what}; the encoder {name} was trained on {trained_on(entry)}. "
-            f"{recommended([code for code, _ in languages], option)} The methods majority and "
-            "tfidf are not affected: they count the words of the texts themselves."
+            f"{recommended([code for code, _ in languages], task)}"
         )
         findings.append(Finding("warning", "language-mismatch", message))
     return findings
@@ -120,7 +124,8 @@ def language_mismatch(material: Material) -> list[Finding]:
     """Return the encoders of methods that were trained on other languages than the texts."""
     if not any(map(_entry_of, material.encoders)):
         return []
-    return language_findings(languages_in(material.texts), material.encoders)
+    found = language_findings(languages_in(material.texts), material.encoders)
+    return [replace(one, message=f"{one.message} {_UNAFFECTED}") for one in found]
 
 
 def trained_on(entry: EncoderEntry) -> str:
@@ -128,21 +133,22 @@ def trained_on(entry: EncoderEntry) -> str:
     return entry.languages if entry.languages[0].isupper() else f"{entry.languages} languages"
 
 
-def recommended(codes: Sequence[str], option: str) -> str:
+def recommended(codes: Sequence[str], task: Task | None = None) -> str:
     """Return what to use for texts in some languages, as options of a command."""
-    by_name = {entry.alias: entry for entry in ENTRIES}
-    many = [by_name[name] for name in _FIRST if set(codes) <= set(by_name[name].language_codes)]
-    own = [entry for entry in ENTRIES if len(codes) == 1 and entry.language_codes == tuple(codes)]
-    parts = [f"one for many languages: {_shown(many[0], option)}"] if many else []
+    able = {entry.alias: entry for entry in ENTRIES if task is None or task in entry.tasks}
+    several = [able[name] for name in _FIRST if name in able]
+    many = [entry for entry in several if set(codes) <= set(entry.language_codes)]
+    own = [one for one in able.values() if len(codes) == 1 and one.language_codes == tuple(codes)]
+    parts = [f"one for many languages: {_shown(many[0])}"] if many else []
     if own:
-        parts.append(f"one for {language_name(codes[0])}: {_shown(own[0], option)}")
+        parts.append(f"one for {language_name(codes[0])}: {_shown(own[0])}")
     if not parts:
         return "No encoder of the catalogue is known for it: look on the Hugging Face Hub."
     return f"Take {', or '.join(parts)}."
 
 
-def _shown(entry: EncoderEntry, option: str) -> str:
-    return f"{option} {entry.alias} ({size(round(4e6 * entry.parameters))})"
+def _shown(entry: EncoderEntry) -> str:
+    return f"--encoder {entry.alias} ({size(round(4e6 * entry.parameters))})"
 
 
 def _entry_of(name: str) -> EncoderEntry | None:

@@ -12,6 +12,7 @@ from finetext.core.errors import DataError
 from finetext.core.settings import made
 from finetext.core.text_columns import texts_of
 from finetext.core.types import LabelScheme
+from finetext.diagnosis.languages import language_findings, languages_in
 from finetext.methods.entailment import EntailmentClassifier
 from finetext.methods.label_sentences import Descriptions
 from finetext.methods.llm import Llm
@@ -72,12 +73,18 @@ def classifier_of(
     seed: int,
     device: str,
 ) -> Classifier:
-    """Return the classifier of labels alone; a sentence encoder reads some texts beforehand."""
+    """Return the classifier of labels alone; a sentence encoder reads some texts beforehand.
+
+    A finding says if most of them are in a language that the encoder was not trained on.
+    """
     if isinstance(method, Llm):
         hears.say(method.told)
         return method.classifier(scheme)
+    read = texts()
+    for finding in language_findings(languages_in(read), [method.encoder], "zero-shot"):
+        hears.finding(finding)
     context = FitContext(seed, device, progress=hears.progress, find=hears.finding)
-    return method.classifier(scheme, texts(), context)
+    return method.classifier(scheme, read, context)
 
 
 def prepared(
