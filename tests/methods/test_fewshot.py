@@ -15,10 +15,9 @@ from finetext.core.types import Dataset
 from finetext.methods.fewshot import (
     MOST_EPOCHS,
     MOST_STEPS,
-    TEXTS_OF_A_NAME,
     FewShot,
-    names_fit,
 )
+from finetext.methods.label_sentences import TEXTS_OF_A_NAME, names_fit, repeated
 from finetext.methods.probe import Probe
 
 CONTEXT = FitContext(device="cpu")
@@ -98,7 +97,8 @@ def _sentences(method: FewShot, rows: Dataset) -> list[tuple[str, int]]:
     assert rows.scheme is not None
     labels = np.eye(len(rows.scheme), dtype=np.int64)[rows.targets]
     encoder = method._untrained(CONTEXT)
-    return method._sentences(rows.scheme, encoder, rows.texts, labels, CONTEXT)
+    known = method._known.of(rows.scheme, encoder, rows.texts, labels, CONTEXT)
+    return repeated(known)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_names_that_mislead_are_left_out(
     one_hot = np.eye(3, dtype=np.int64)[rows.targets]
     assert rows.scheme is not None
     encoder = method._untrained(context)
-    found = method._sentences(rows.scheme, encoder, rows.texts, one_hot, context)
-    assert bool(found) is fit
+    found = method._known.of(rows.scheme, encoder, rows.texts, one_hot, context)
+    assert any(found) is fit
     assert any("names of labels are left out" in line for line in said) is not fit
 
 

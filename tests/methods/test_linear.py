@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, unit
 from finetext.core.contracts import FitContext
 from finetext.core.types import LabelScheme
 from finetext.methods import linear
@@ -18,7 +18,8 @@ from finetext.methods.linear import (
     CANDIDATES,
     Candidate,
     LinearHead,
-    choose_regularization,
+    Prototypes,
+    choose_way,
     fit_head,
 )
 
@@ -171,8 +172,8 @@ def test_regularisation_is_chosen_for_new_groups() -> None:
     targets = random.integers(2, size=40)[group]
     candidates = [Candidate(value) for value in CANDIDATES]
     given = (features, targets, scheme(2), candidates, CONTEXT)
-    assert choose_regularization(*given)[1] > 0.9
-    assert choose_regularization(*given, [str(g) for g in group])[1] < 0.7
+    assert choose_way(*given)[1] > 0.9
+    assert choose_way(*given, [str(g) for g in group])[1] < 0.7
 
 
 def counts(classes: int, rows: int = 60) -> tuple[Any, Any]:
@@ -233,3 +234,37 @@ def test_many_classes_of_few_rows_are_fitted_in_silence() -> None:
     head = fit_head(FEATURES[:90], targets, many, None, CONTEXT)
     assert head.weights.shape == (30, 6)
     assert len(linear.folds_of(np.arange(40) // 2, many, None)) == linear.FOLDS
+
+
+def test_prototypes_are_the_nearest_mean_of_a_class() -> None:
+    targets = classes_of(3)
+    mean, scale = FEATURES.mean(axis=0), FEATURES.std(axis=0)
+    way = Prototypes(5.0, np.zeros((4, 6)), mean, scale)
+    head = fit_head((FEATURES - mean) / scale, targets, scheme(4), way, CONTEXT)
+    found = head.probabilities((FEATURES - mean) / scale, scheme(4))
+    states = unit(FEATURES)
+    means = unit(np.array([states[targets == of].mean(axis=0) for of in range(3)]))
+    assert (found.argmax(axis=1) == (states @ means.T).argmax(axis=1)).all()
+    assert found[:, 3].max() < 1e-6  # a class without rows
+    assert head.inverse_regularisation == 0
+
+
+def test_what_is_known_of_a_class_without_rows_is_its_prototype() -> None:
+    known = np.zeros((4, 6))
+    known[3] = -FEATURES[0]
+    way = Prototypes(5.0, known, np.zeros(6), np.ones(6))
+    head = fit_head(FEATURES, classes_of(3), scheme(4), way, CONTEXT)
+    assert head.probabilities(-FEATURES[:1], scheme(4)).argmax() == 3
+
+
+def test_logits_of_prototypes_and_of_a_regression_are_averaged() -> None:
+    targets, known = classes_of(3), np.zeros((4, 6))
+    known[3] = -FEATURES[0]
+    alone = Prototypes(5.0, known, np.zeros(6), np.ones(6))
+    way = Prototypes(5.0, known, np.zeros(6), np.ones(6), Candidate(0.1))
+    parts = [fit_head(FEATURES, targets, scheme(4), of, CONTEXT) for of in (alone, 0.1)]
+    found = fit_head(FEATURES, targets, scheme(4), way, CONTEXT)
+    assert found.inverse_regularisation == 0.1
+    mean = np.mean([of.logits(FEATURES) for of in parts], axis=0)
+    np.testing.assert_allclose(found.logits(FEATURES)[:, :3], mean[:, :3])
+    np.testing.assert_allclose(found.logits(FEATURES)[:, 3], parts[0].logits(FEATURES)[:, 3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.core.contracts import FitContext, ProgressEvent
+from finetext.core.arrays import unit
+from finetext.core.contracts import Classifier, FitContext, ProgressEvent
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.core.types import Dataset
 from finetext.encoders.load import load_encoder, load_tokenizer
 from finetext.encoders.states import FrozenEncoder
-from finetext.methods.probe import Probe
+from finetext.methods.probe import REGRESSIONS, Probe
 from finetext.runs.recipe import Recipe
 from finetext.training.tokens import TokenTable
 
@@ -142,10 +143,74 @@ def test_weights_that_a_checkpoint_lacks_do_not_spoil_the_cache(
     assert computed == [27]
 
 
-def test_it_chooses_c_and_says_which(tiny_encoder: Path, topics: Dataset) -> None:
-    fitted = Probe(encoder=str(tiny_encoder)).fit(topics, topics, FitContext(device="cpu"))
-    assert fitted.provenance()["inverse_regularisation"] in (0.1, 1.0, 10.0, 100.0)
+def test_it_chooses_c_and_says_which(
+    tiny_encoder: Path, topics: Dataset, make_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    labels = [str(label) for label in topics.column("label")]
+    rows, context = make_dataset(topics.texts * 2, labels * 2), FitContext(device="cpu")
+    fitted = Probe(encoder=str(tiny_encoder)).fit(rows, topics, context)
+    chosen = {way.inverse_regularisation for way in REGRESSIONS}
+    assert fitted.provenance()["inverse_regularisation"] in chosen
     assert fitted.provenance()["window"] == 64
+    few = Probe(encoder=str(tiny_encoder)).fit(topics, topics, context)
+    assert few.provenance()["prototypes"] is True
+    assert Classifier.load(few.save(tmp_path / "few"), "cpu").provenance() == few.provenance()
+
+
+NEWS = {
+    "sports": ["The striker scored twice", "The coach was fired", "A record in the marathon"],
+    "politics": ["The minister resigned", "A new tax bill passed", "The election is close"],
+    "science": ["A new planet was found", "The virus changed its genes", "A stronger magnet"],
+}
+UNSEEN = ["The goalkeeper saved a penalty", "Parliament debates", "A telescope sees a galaxy"]
+
+
+def news(make_dataset: Callable[..., Dataset], names: Sequence[str], each: int) -> Dataset:
+    texts = [text for several in NEWS.values() for text in several[:each]]
+    return make_dataset(texts, [name for name in names for _ in range(each)])
+
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_with_few_rows_each_label_is_the_mean_of_its_rows_and_name(
+    make_dataset: Callable[..., Dataset], each: int
+) -> None:
+    rows, context = news(make_dataset, list(NEWS), each), FitContext(device="cpu")
+    fitted = Probe().fit(rows, rows.select([]), context)
+    assert fitted.provenance()["prototypes"]
+    assert "inverse_regularisation" not in fitted.provenance()
+    assert fitted.predict(UNSEEN) == list(NEWS)
+    assert np.median(fitted.predict_proba(UNSEEN).max(axis=1)) < 0.99
+    whole = fitted.encoder.states([*rows.texts, "none"])[:-1]
+    assert rows.scheme is not None
+    wanted = []
+    for column, name in enumerate(rows.scheme.names):
+        said = [name, f"This text expresses {name}.", f"The topic is {name}."]
+        of_name = unit(unit(fitted.encoder.states(said)).mean(axis=0))
+        wanted.append(unit(unit(whole[rows.targets == column]).sum(axis=0) + 9 * of_name))
+    cosines = unit(fitted.encoder.states(UNSEEN)) @ np.array(wanted).T
+    logits = fitted.head.logits((fitted.encoder.states(UNSEEN) - fitted.mean) / fitted.scale)
+    ratios = logits / cosines  # one factor a text: its length
+    np.testing.assert_allclose(ratios, np.repeat(ratios[:, :1], 3, axis=1), rtol=1e-4)
+
+
+def test_names_that_mislead_are_not_learned_from(make_dataset: Callable[..., Dataset]) -> None:
+    rows = news(make_dataset, ["science", "sports", "politics"], 3)
+    said: list[str] = []
+    fitted = Probe().fit(rows, rows.select([]), FitContext(device="cpu", say=said.append))
+    assert any("names of labels are left out" in line for line in said)
+    assert fitted.predict(UNSEEN) == ["science", "sports", "politics"]
+
+
+def test_descriptions_are_learned_from(make_dataset: Callable[..., Dataset]) -> None:
+    texts, context = ["The striker scored twice", "A new tax bill passed"], FitContext(device="cpu")
+    rows = make_dataset(texts, ["1", "2"])
+    described = {"1": ("astronomy", "planets and telescopes"), "2": "cooking and recipes"}
+    bare, fitted = (
+        Probe(descriptions=some).fit(rows, rows.select([]), context) for some in ({}, described)
+    )
+    asked = ["A telescope sees a galaxy", "Bake the bread for an hour"]
+    gain = np.diag(fitted.predict_proba(asked)) - np.diag(bare.predict_proba(asked))
+    assert gain.min() > 0.1
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

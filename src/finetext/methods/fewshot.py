@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from finetext.core.arrays import Integers, unit
+from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
@@ -25,11 +24,10 @@ from finetext.encoders.load import (
 from finetext.encoders.states import WINDOW, FrozenEncoder
 from finetext.methods.label_sentences import (
     Descriptions,
+    LabelSentences,
     check_descriptions,
     check_templates,
-    is_unclear,
-    sentences_of,
-    templates_for,
+    repeated,
 )
 from finetext.methods.linear import fit_head
 from finetext.methods.probe import ProbeClassifier
@@ -41,10 +39,6 @@ from finetext.training.tokens import tokenize
 
 RATE: Final = 1e-4
 """The learning rate for a hidden size of 384."""
-TEXTS_OF_A_NAME: Final = 9
-"""As how many texts a label's name and descriptions count together: they are repeated."""
-TEXTS_COMPARED: Final = 500
-"""Training texts by which it is judged whether names of labels say what is meant."""
 MOST_EPOCHS: Final = 10
 MOST_STEPS: Final = 400
 
@@ -120,7 +114,8 @@ class FewShot(Method):
         scheme, encoder = train.scheme, self._untrained(context)
         same: Integers = np.eye(len(scheme), dtype=np.int64)
         of_rows = train.targets if scheme.multilabel else same[train.targets]
-        sentences = self._sentences(scheme, encoder, train.texts, of_rows, context)
+        known = self._known.of(scheme, encoder, train.texts, of_rows, context)
+        sentences = repeated(known)
         texts = [*train.texts, *(sentence for sentence, _ in sentences)]
         labels = np.vstack([of_rows, same[[column for _, column in sentences]]])
         encoder, trained = self._trained(encoder, texts, labels, context)
@@ -131,6 +126,12 @@ class FewShot(Method):
         head = fit_head(standardized, targets, scheme, chosen, context)
         about = {"encoder": self.encoder, "sentences": len(sentences), **trained}
         return ProbeClassifier(scheme, Decision(), encoder, head, mean, scale, about)
+
+    @property
+    def _known(self) -> LabelSentences:
+        """What is known of the labels beside the rows."""
+        described = self.descriptions or {}
+        return LabelSentences(self.name, self.encoder, described, self.templates)
 
     def most_steps(self, texts: int) -> int:
         """Return the steps of a training on so many texts that does not end early."""
@@ -148,33 +149,6 @@ class FewShot(Method):
         device = choose_device(context.device, self.precision)
         model = load_encoder(self.encoder, tokenizer, 0.0).to(device)
         return FrozenEncoder(model, tokenizer, length, device, self.precision, in_windows=whole)
-
-    def _sentences(
-        self,
-        scheme: LabelScheme,
-        encoder: FrozenEncoder,
-        texts: Sequence[str],
-        labels: Integers,
-        context: FitContext,
-    ) -> list[tuple[str, int]]:
-        """Return what the names and descriptions of labels say, with the column of the label."""
-        templates = templates_for(self.encoder) if self.templates is None else self.templates
-        parts = [sentences_of(label, self.descriptions or {}, templates) for label in scheme.names]
-        clear = [not is_unclear(label) and bool(templates) for label in scheme.names]
-        if self.templates is None and any(clear):
-            named = [of for (of, _), is_clear in zip(parts, clear, strict=True) if is_clear]
-            if not names_fit(encoder, named, texts, labels[:, clear], context):
-                context.say(
-                    "fewshot: names of labels are left out, as texts are not nearer to the name of "
-                    "their own label"
-                )
-                clear = [False] * len(clear)
-        found = list[tuple[str, int]]()
-        for column, (of_name, descriptions) in enumerate(parts):
-            known = (*(of_name if clear[column] else ()), *descriptions)
-            copies = max(1, round(TEXTS_OF_A_NAME / max(1, len(known))))
-            found += [(sentence, column) for sentence in known * copies]
-        return found
 
     def _trained(
         self, encoder: FrozenEncoder, texts: Sequence[str], labels: Integers, context: FitContext
@@ -204,38 +178,3 @@ class FewShot(Method):
         restore_dropout(model.eval(), self.encoder)
         trained = {**asdict(result.choice), "step": result.step, "steps": result.steps}
         return replace(encoder, model=model), trained  # a new one, as it reads with a copy
-
-
-def names_fit(
-    encoder: FrozenEncoder,
-    named: Sequence[Sequence[str]],
-    texts: Sequence[str],
-    labels: Integers,
-    context: FitContext,
-) -> bool:
-    """Return whether texts are nearer to the name of their own label than to other names.
-
-    The gap of a text is its cosine with the sentences of its own label less the mean of those with
-    other labels, each cosine less the mean of its label over all texts. The mean gap must exceed
-    its standard error.
-
-    Args:
-        encoder: before its training.
-        named: k sentences or more of each label.
-        texts: n texts, of which up to 500 are read.
-        labels: (n, k) of 0 and 1.
-        context: of the fit, whose seed draws the texts.
-    """
-    order = np.random.default_rng(context.seed).permutation(len(texts))[:TEXTS_COMPARED]
-    having = labels[order] > 0
-    means = np.array([unit(encoder.states(list(of))).mean(axis=0) for of in named])
-    cosines = unit(encoder.states([texts[row] for row in order])) @ unit(means).T
-    cosines -= cosines.mean(axis=0)
-    both = having.any(axis=1) & ~having.all(axis=1)
-    having, cosines = having[both], cosines[both]
-    if len(cosines) < 2:
-        return True  # nothing speaks against them
-    own = np.where(having, cosines, 0).sum(axis=1) / having.sum(axis=1)
-    others = np.where(having, 0, cosines).sum(axis=1) / (~having).sum(axis=1)
-    gaps = own - others
-    return bool(gaps.mean() > gaps.std(ddof=1) / math.sqrt(len(gaps)))

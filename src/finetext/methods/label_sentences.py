@@ -2,21 +2,84 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from finetext.core.arrays import Integers, unit
+from finetext.core.contracts import FitContext
 from finetext.core.display import labels_in_words
 from finetext.core.errors import RecipeError, nearest
 from finetext.core.types import LabelScheme
 from finetext.encoders.catalogue import resolve
+from finetext.encoders.states import FrozenEncoder
 
 TEMPLATES: Final = ("{}", "This text expresses {}.", "The topic is {}.")
 BARE_TEMPLATES: Final = ("{}",)
+TEXTS_OF_A_NAME: Final = 9
+"""As how many texts a label's name and descriptions count together."""
+TEXTS_COMPARED: Final = 500
+"""Training texts by which it is judged whether names of labels say what is meant."""
 Descriptions = Mapping[str, str | tuple[str, ...]]
 _UNCLEAR: Final = re.compile(
     r"[\W\d_]*|[a-z]|(label|class|category|cat|c|l)[\W_]*\d+|yes|no|true|false|none", re.IGNORECASE
 )
+
+
+@dataclass(frozen=True)
+class LabelSentences:
+    """What the labels of a method that learns from rows say beside them.
+
+    Attributes:
+        method: its name, for messages.
+        encoder: alias, Hub name or folder.
+        descriptions: label to its description or descriptions.
+        templates: sentences for names; None is as in `ZeroShot`, but names that do not fit the rows
+            are left out (see `names_fit`); none leaves names out.
+    """
+
+    method: str
+    encoder: str
+    descriptions: Descriptions
+    templates: tuple[str, ...] | None
+
+    def of(
+        self,
+        scheme: LabelScheme,
+        encoder: FrozenEncoder,
+        texts: Sequence[str],
+        labels: Integers,
+        context: FitContext,
+    ) -> list[tuple[str, ...]]:
+        """Return the sentences of each of k labels, given n texts with (n, k) labels of 0 and 1."""
+        templates = templates_for(self.encoder) if self.templates is None else self.templates
+        parts = [sentences_of(label, self.descriptions, templates) for label in scheme.names]
+        clear = [not is_unclear(label) and bool(templates) for label in scheme.names]
+        if self.templates is None and any(clear):
+            named = [of for (of, _), is_clear in zip(parts, clear, strict=True) if is_clear]
+            if not names_fit(encoder, named, texts, labels[:, clear], context):
+                context.say(
+                    f"{self.method}: names of labels are left out, as texts are not nearer to the "
+                    "name of their own label"
+                )
+                clear = [False] * len(clear)
+        return [
+            (*(of_name if is_clear else ()), *descriptions)
+            for (of_name, descriptions), is_clear in zip(parts, clear, strict=True)
+        ]
+
+
+def repeated(known: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
+    """Return the sentences of each label as often as to count as 9 texts, with its column."""
+    found = list[tuple[str, int]]()
+    for column, sentences in enumerate(known):
+        copies = max(1, round(TEXTS_OF_A_NAME / max(1, len(sentences))))
+        found += [(sentence, column) for sentence in [*sentences] * copies]
+    return found
 
 
 def templates_for(encoder: str) -> tuple[str, ...]:
@@ -92,3 +155,38 @@ def is_unclear(label: str) -> bool:
 def several(said: str | Sequence[str]) -> tuple[str, ...]:
     """Return one description or several as a tuple."""
     return (said,) if isinstance(said, str) else tuple(said)
+
+
+def names_fit(
+    encoder: FrozenEncoder,
+    named: Sequence[Sequence[str]],
+    texts: Sequence[str],
+    labels: Integers,
+    context: FitContext,
+) -> bool:
+    """Return whether texts are nearer to the name of their own label than to other names.
+
+    The gap of a text is its cosine with the sentences of its own label less the mean of those with
+    other labels, each cosine less the mean of its label over all texts. The mean gap must exceed
+    its standard error.
+
+    Args:
+        encoder: before its training.
+        named: k sentences or more of each label.
+        texts: n texts, of which up to 500 are read.
+        labels: (n, k) of 0 and 1.
+        context: of the fit, whose seed draws the texts.
+    """
+    order = np.random.default_rng(context.seed).permutation(len(texts))[:TEXTS_COMPARED]
+    having = labels[order] > 0
+    means = np.array([unit(encoder.states(list(of))).mean(axis=0) for of in named])
+    cosines = unit(encoder.states([texts[row] for row in order])) @ unit(means).T
+    cosines -= cosines.mean(axis=0)
+    both = having.any(axis=1) & ~having.all(axis=1)
+    having, cosines = having[both], cosines[both]
+    if len(cosines) < 2:
+        return True  # nothing speaks against them
+    own = np.where(having, cosines, 0).sum(axis=1) / having.sum(axis=1)
+    others = np.where(having, 0, cosines).sum(axis=1) / (~having).sum(axis=1)
+    gaps = own - others
+    return bool(gaps.mean() > gaps.std(ddof=1) / math.sqrt(len(gaps)))

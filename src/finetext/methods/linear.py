@@ -1,4 +1,4 @@
-"""Logistic regression on fixed features: the head of the methods `tfidf` and `probe`."""
+"""Linear heads on fixed features, of the methods `tfidf` and `probe`: regression, prototypes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 
 from finetext.core import registry
-from finetext.core.arrays import Floats, Integers, probabilities_of
+from finetext.core.arrays import Floats, Integers, probabilities_of, unit
 from finetext.core.contracts import FitContext
 from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme, Predictions
@@ -20,14 +20,32 @@ from finetext.evaluation.thresholds import choose_thresholds
 
 CANDIDATES: Final = (0.1, 1.0, 10.0, 100.0)
 FOLDS: Final = 3
+IMPOSSIBLE: Final = -30.0
+"""Logit of a class of which nothing is known."""
 ROWS_TO_CHOOSE_ON: Final = 10_000
 COUNTED_BEFORE: Final = 1.0
 """Occurrences of each feature in each class that log-count ratios begin with."""
 
 
+class Way(Protocol):
+    """A way to fit a head; `inverse_regularisation` is 0 where nothing is regularized."""
+
+    @property
+    def inverse_regularisation(self) -> float:
+        """The C."""
+
+    def fitted(
+        self, features: Any, targets: Integers, scheme: LabelScheme, seed: int
+    ) -> tuple[Floats, Floats]:
+        """Return weights (k, d) and bias (k,)."""
+
+
+AnyWay = TypeVar("AnyWay", bound=Way)
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """How to fit a head: the C, and whether features are scaled by their log-count ratios.
+    """How to fit a regression: the C, and whether features are scaled by their log-count ratios.
 
     The scale of a feature is by how much the classes differ in how often it occurs (Wang and
     Manning 2012, "Baselines and Bigrams"): a word that tells classes apart gets its weight at less
@@ -37,10 +55,63 @@ class Candidate:
     inverse_regularisation: float
     by_ratios: bool = False
 
+    def fitted(
+        self, features: Any, targets: Integers, scheme: LabelScheme, seed: int
+    ) -> tuple[Floats, Floats]:
+        """See `Way.fitted`; classes that do not occur become impossible."""
+        return _fit(features, targets, scheme, self, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Prototypes:
+    """The logit of a class is the cosine with the mean of its rows, and its name, times a factor.
+
+    (Snell, Swersky and Zemel 2017, "Prototypical Networks for Few-shot Learning"). The states of
+    rows count with unit length; that of a text to predict is not scaled, as this changes only how
+    sure it is. Nothing is estimated but the means, so a few rows suffice; with some more, the mean
+    of these logits and those of a regression is better.
+
+    Attributes:
+        factor: of the cosines.
+        known: (k, d) vectors to add to the sums of unit states of the rows, 0 where there are none.
+        mean: (d,) with which features were standardized.
+        scale: (d,) by which they were divided.
+        beside: the regression to average with, None for prototypes alone.
+    """
+
+    factor: float
+    known: Floats
+    mean: Floats
+    scale: Floats
+    beside: Candidate | None = None
+
+    @property
+    def inverse_regularisation(self) -> float:
+        """The C of the regression beside it, 0 without one."""
+        return 0.0 if self.beside is None else self.beside.inverse_regularisation
+
+    def fitted(
+        self, features: Any, targets: Integers, scheme: LabelScheme, seed: int
+    ) -> tuple[Floats, Floats]:
+        """See `Way.fitted`; classes without rows or known vectors become impossible."""
+        states = features * self.scale + self.mean
+        sums = self.known.copy()
+        np.add.at(sums, targets, unit(states))
+        factor = self.factor / np.linalg.norm(states, axis=1).mean()
+        weights = factor * unit(sums)
+        bias = np.where(sums.any(axis=1), weights @ self.mean, IMPOSSIBLE)
+        weights = weights * self.scale
+        if self.beside is None:
+            return weights, bias
+        found, bias_found = self.beside.fitted(features, targets, scheme, seed)
+        has_rows = np.isin(range(len(scheme)), targets)
+        both = (weights + found) / 2, (bias + bias_found) / 2
+        return np.where(has_rows[:, None], both[0], weights), np.where(has_rows, both[1], bias)
+
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """A logistic regression: `weights` (k, d), k is 2 or more, `bias` (k,), and the C it used."""
+    """`weights` (k, d), k is 2 or more, `bias` (k,), and the C, 0 if it is no regression."""
 
     weights: Floats
     bias: Floats
@@ -89,45 +160,45 @@ def fit_head(
     features: Any,
     targets: Integers,
     scheme: LabelScheme,
-    chosen: Candidate | float | None,
+    chosen: Way | float | None,
     context: FitContext,
     groups: Sequence[str] | None = None,
 ) -> LinearHead:
     """Fit (n, d) features to (n,) columns or (n, k) of 0 and 1; a C of None is chosen by folds."""
     if chosen is None:
         several = [Candidate(value) for value in CANDIDATES]
-        chosen, _ = choose_regularization(features, targets, scheme, several, context, groups)
-    candidate = chosen if isinstance(chosen, Candidate) else Candidate(chosen)
-    weights, bias = _fit(features, targets, scheme, candidate, context.seed)
-    return LinearHead(weights, bias, candidate.inverse_regularisation)
+        chosen, _ = choose_way(features, targets, scheme, several, context, groups)
+    way = Candidate(chosen) if isinstance(chosen, float | int) else chosen
+    weights, bias = way.fitted(features, targets, scheme, context.seed)
+    return LinearHead(weights, bias, way.inverse_regularisation)
 
 
-def choose_regularization(
+def choose_way(
     features: Any,
     targets: Integers,
     scheme: LabelScheme,
-    candidates: Sequence[Candidate],
+    ways: Sequence[AnyWay],
     context: FitContext,
     groups: Sequence[str] | None = None,
-) -> tuple[Candidate, float]:
+) -> tuple[AnyWay, float]:
     """Return the first of the best metric in folds that keep groups together, and that metric."""
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
     folds = folds_of(targets, scheme, None if groups is None else np.asarray(groups)[order])
     metric = registry.load("metrics", context.metric)
     scores = []
-    for candidate in candidates:
+    for way in ways:
         probabilities = np.zeros((len(targets), len(scheme)))
         for seen, held in folds:
-            weights, bias = _fit(features[seen], targets[seen], scheme, candidate, context.seed)
-            head = LinearHead(weights, bias, candidate.inverse_regularisation)
+            weights, bias = way.fitted(features[seen], targets[seen], scheme, context.seed)
+            head = LinearHead(weights, bias, way.inverse_regularisation)
             probabilities[held] = head.probabilities(features[held], scheme)
         limits = choose_thresholds(probabilities, targets) if scheme.multilabel else None
         decision = Decision(thresholds=limits)
         ids = tuple(map(str, range(len(targets))))
         scores.append(metric.goodness(Predictions(ids, targets, probabilities, scheme, decision)))
     best = int(np.argmax(scores))
-    return candidates[best], scores[best]
+    return ways[best], scores[best]
 
 
 def folds_of(
@@ -157,7 +228,7 @@ def _fit(
         return np.stack(weights_of), np.array(bias_of)
     present = np.unique(targets)
     weights = np.zeros((len(scheme), features.shape[1]))
-    bias = np.full(len(scheme), -30.0)
+    bias = np.full(len(scheme), IMPOSSIBLE)
     if len(present) == 1:
         bias[present] = 0.0
     elif len(present) == 2:

@@ -22,7 +22,7 @@ from finetext.methods.linear import (
     CANDIDATES,
     Candidate,
     LinearHead,
-    choose_regularization,
+    choose_way,
     fit_head,
 )
 from finetext.methods.ngrams import NgramFeatures
@@ -68,7 +68,7 @@ class Tfidf(Method):
             vectorizer, features = self._features(train.texts, length)
             chosen, score = candidates[0], 0.0
             if len(lengths) * len(candidates) > 1:
-                chosen, score = choose_regularization(
+                chosen, score = choose_way(
                     features, train.targets, train.scheme, candidates, context, train.groups
                 )
             trials.append((score, -length, chosen, vectorizer, features))

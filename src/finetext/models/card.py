@@ -42,7 +42,7 @@ _KINDS: Final = {
     "llm": "a large language model behind an endpoint, which is asked about each text; nothing was "
     "trained",
     "tfidf": "a logistic regression on TF-IDF features of words and word pairs",
-    "probe": "a logistic regression on the mean-pooled states of an encoder",
+    "probe": "a linear head on the mean-pooled states of an encoder",
     "transformer": "a transformer encoder, all of whose weights were fine-tuned",
     "blend": "a weighted sum of the logits of several classifiers, its members",
     "onnx": "an encoder with a head as an ONNX graph, which needs no torch",

@@ -13,8 +13,9 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import Classifier, FitContext, Method, predict
 from finetext.core.types import Dataset, Splits
 from finetext.methods.endpoint import BudgetEnded
-from finetext.methods.fewshot import TEXTS_OF_A_NAME, FewShot
+from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
+from finetext.methods.label_sentences import TEXTS_OF_A_NAME
 from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
 from finetext.methods.llm import Llm
 from finetext.methods.probe import Probe
