@@ -1,0 +1,35 @@
+"""Tiny GLiClass models with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finetext.encoders.load import quiet
+
+MARKERS = ("<<LABEL>>", "<<SEP>>", "<<EXAMPLE>>")
+
+
+def save_gliclass(folder: Path, encoder: Path, inner: Any = None, **settings: Any) -> Path:
+    """Save a model around a tiny BERT, or the encoder of a configuration, with its tokens."""
+    import torch
+    from gliclass import GLiClassModel, GLiClassModelConfig
+    from transformers import AutoTokenizer, BertConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    inner = inner or BertConfig.from_pretrained(encoder)
+    inner.vocab_size = len(tokenizer)  # the model gets rows for the markers, as published ones did
+    inner.initializer_range = 0.3  # so that texts differ
+    tokenizer.add_tokens(list(MARKERS), special_tokens=True)
+    label, separator, example = tokenizer.convert_tokens_to_ids(list(MARKERS))
+    config = GLiClassModelConfig(
+        encoder_config=inner, class_token_index=label, text_token_index=separator,
+        example_token_index=example, vocab_size=len(tokenizer), initializer_range=0.15,
+        scorer_num_heads=2, scorer_mlp_hidden_size=16, calibrator_hidden_size=8, **settings,
+    )  # fmt: skip
+    config.encoder_model_name = str(folder / "elsewhere")
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(1)
+        GLiClassModel(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
