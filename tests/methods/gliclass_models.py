@@ -10,20 +10,21 @@ from finetext.encoders.load import quiet
 MARKERS = ("<<LABEL>>", "<<SEP>>", "<<EXAMPLE>>")
 
 
-def save_gliclass(folder: Path, encoder: Path, inner: Any = None, **settings: Any) -> Path:
-    """Save a model around a tiny BERT, or the encoder of a configuration, with its tokens."""
+def save_gliclass(folder: Path, encoder: Path, inner: str = "bert", **settings: Any) -> Path:
+    """Save a model around a tiny encoder of an architecture, with the tokens of another encoder."""
     import torch
     from gliclass import GLiClassModel, GLiClassModelConfig
-    from transformers import AutoTokenizer, BertConfig
+    from transformers import CONFIG_MAPPING, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(encoder)
-    inner = inner or BertConfig.from_pretrained(encoder)
-    inner.vocab_size = len(tokenizer)  # the model gets rows for the markers, as published ones did
-    inner.initializer_range = 0.3  # so that texts differ
+    encoder_config = CONFIG_MAPPING[inner](
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64, initializer_range=0.3, pad_token_id=0,
+    )  # fmt: skip
     tokenizer.add_tokens(list(MARKERS), special_tokens=True)
     label, separator, example = tokenizer.convert_tokens_to_ids(list(MARKERS))
     config = GLiClassModelConfig(
-        encoder_config=inner, class_token_index=label, text_token_index=separator,
+        encoder_config=encoder_config, class_token_index=label, text_token_index=separator,
         example_token_index=example, vocab_size=len(tokenizer), initializer_range=0.15,
         scorer_num_heads=2, scorer_mlp_hidden_size=16, calibrator_hidden_size=8, **settings,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gliclass_models import save_gliclass
 
 import finetext
 from finetext.core.contracts import Classifier, FitContext, SharedTexts
@@ -17,7 +18,6 @@ from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.gliclass import GliclassClassifier
 from finetext.methods.zeroshot import ZeroShot
-from gliclass_models import save_gliclass
 
 pytest.importorskip("gliclass", reason="the extra gliclass is not installed")
 
@@ -26,6 +26,8 @@ SCHEME = LabelScheme(tuple(LABELS))
 TEXTS = ["fresh bread and salt", "the team won the match", "a goal", "a recipe for the team"]
 KINDS: dict[str, dict[str, Any]] = {
     "labels last": {},
+    "DeBERTa": {"inner": "deberta-v2"},
+    "ModernBERT": {"inner": "modernbert", "prompt_first": True},
     "labels first": {"prompt_first": True},
     "mean pooling": {"pooling_strategy": "avg", "scorer_type": "mlp", "prompt_first": True},
     "last position": {"pooling_strategy": "last", "scorer_type": "hopfield"},
@@ -42,13 +44,11 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def saved(
-    tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Path]:
+def saved(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A function that saves a tiny model of a configuration."""
 
-    def save(inner: Any = None, **settings: Any) -> Path:
-        return save_gliclass(tmp_path_factory.mktemp("gliclass"), tiny_encoder, inner, **settings)
+    def save(**settings: Any) -> Path:
+        return save_gliclass(tmp_path_factory.mktemp("gliclass"), tiny_encoder, **settings)
 
     return save
 
@@ -99,7 +99,7 @@ def test_other_texts_change_nothing(kind: Path) -> None:
 @pytest.mark.parametrize("prompt_first", [False, True])
 def test_a_long_text_loses_its_own_end(prompt_first: bool, saved: Callable[..., Path]) -> None:
     found = made(saved(prompt_first=prompt_first))
-    room = 64 - len("[CLS] << bread << match << late goal SEP [SEP]".split())
+    room = 64 - len(["[CLS]", "<<", "bread", "<<", "match", "<<", "late", "goal", "SEP", "[SEP]"])
     whole = "salt " + "bread " * (room - 1)
     np.testing.assert_array_equal(found.logits([whole + "match " * 99]), found.logits([whole]))
     last = whole.removesuffix("bread ") + "match"
@@ -168,7 +168,11 @@ def test_it_can_be_saved_calibrated_and_loaded(model: Path, tmp_path: Path) -> N
     folder = cooled.save(tmp_path / "model")
     loaded = Classifier.load(folder, "cpu")
     np.testing.assert_allclose(loaded.predict_proba(TEXTS), cooled.predict_proba(TEXTS), atol=1e-6)
-    assert loaded.provenance()["label_texts"] == LABELS
+    about = loaded.provenance()
+    assert about["label_texts"] == LABELS
+    assert about["max_length"] == 64 - len(
+        ["<<", "bread", "<<", "match", "<<", "late", "goal", "SEP"]
+    )
     assert loaded.predict_proba([]).shape == (0, 3)
     again = Classifier.load(loaded.save(tmp_path / "again"), "cpu")
     np.testing.assert_allclose(again.predict_proba(TEXTS), cooled.predict_proba(TEXTS), atol=1e-6)
@@ -202,7 +206,7 @@ def test_a_cross_validated_run_reads_each_text_once(model: Path, topics: Dataset
 
 
 @pytest.mark.parametrize(
-    "damage", [{"temperature": 0}, {"max_length": 1e999}, {"max_length": 65},
+    "damage", [{"temperature": 0}, {"context": 1e999}, {"context": 65},
                {"label_texts": ["x", "y"]}, {"label_texts": ["x", "y", 3]}, {"about": 3}],
 )  # fmt: skip
 def test_a_damaged_model_is_refused(model: Path, tmp_path: Path, damage: dict[str, Any]) -> None:

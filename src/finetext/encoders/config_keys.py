@@ -113,31 +113,35 @@ def check_config(
     if not isinstance(config, dict):
         raise ModelError(f"{encoder}: {name} is damaged: it is no JSON object; copy it there again")
     keys = list(_keys(encoder, name, config))
-    if is_model and config.get("model_type") == GLICLASS:
-        _check_gliclass(encoder, name, config, takes_gliclass)
+    is_gliclass = is_model and config.get("model_type") == GLICLASS
+    if is_gliclass and not takes_gliclass:
+        raise ModelError(
+            f"{encoder} is a GLiClass model, which classifies by the names of labels alone: use it "
+            "with finetext classify, zero_shot or the method zeroshot, and another encoder here"
+        )
+    if is_gliclass:
         keys.remove(("model_type", GLICLASS))
-        is_model = False
     for pattern, is_allowed, why in _RULES:
         for key, value in keys:
             if pattern.fullmatch(key) and not is_allowed(value):
                 raise _refused(encoder, name, key, value, why)
+    if is_gliclass:
+        _check_inner(encoder, f"{name} (encoder_config)", config.get("encoder_config"))
+        return
     if is_model and not config.get("model_type"):
         raise ModelError(f"{encoder}: {name} has no model_type, so its architecture is unknown")
     if is_model and config["model_type"] not in _text_architectures():
         raise _refused(encoder, name, "model_type", config["model_type"], _UNKNOWN)
 
 
-def _check_gliclass(encoder: str, name: str, config: dict[str, Any], is_wanted: bool) -> None:
-    """Refuse a GLiClass model where none is of use, or one around an unknown encoder.
+def _check_inner(encoder: str, name: str, config: Any) -> None:
+    """Raise a ModelError unless the encoder in a GLiClass model is one of transformers itself.
 
-    The library would fetch the code of such an encoder from the Hub and run it.
+    The library would fetch the code of any other from the Hub and run it.
     """
-    if not is_wanted:
-        raise ModelError(
-            f"{encoder} is a GLiClass model, which classifies by the names of labels alone: use it "
-            "with finetext classify, zero_shot or the method zeroshot, and another encoder here"
-        )
-    check_config(encoder, f"{name} (encoder_config)", config.get("encoder_config"), True)
+    check_config(encoder, name, config, True)
+    if config["model_type"] not in _of_text():
+        raise _refused(encoder, name, "model_type", config["model_type"], _UNKNOWN)
 
 
 def check_tokenizer_config(

@@ -83,6 +83,7 @@ def _read_model(encoder: str, path: str) -> Any:
                 f"{encoder}: {CONFIG} has {key} = {getattr(config, key)!r}; of GLiClass models "
                 f"finetext runs those with {key} = {needed!r}, such as gliclass-base"
             )
+    config.encoder_config.get_text_config().vocab_size = config.vocab_size  # else it is resized
     published, config.encoder_model_name = config.encoder_model_name, path
     check_memory(encoder, Path(path), lambda: GLiClassModel(copy.deepcopy(config)))
     model, report = GLiClassModel.from_pretrained(
@@ -111,17 +112,17 @@ def _check_tokenizer(encoder: str, model: Any, tokenizer: Any) -> None:
 
 
 def tokens_with_labels(
-    model: Any, tokenizer: Any, labels: Sequence[str], texts: Sequence[str], max_length: int
+    model: Any, tokenizer: Any, labels: Sequence[str], texts: Sequence[str], context: int
 ) -> TokenTable:
-    """Tokenize texts, each with all labels; a text is truncated so that `max_length` tokens remain.
+    """Tokenize texts, each with all labels; a text is truncated so that `context` tokens remain.
 
     Raises:
         RecipeError: there are too many labels, or they are too long.
     """
-    prompt = _prompt(model, tokenizer, labels)
+    prompt = label_tokens(model, tokenizer, labels)
     before, after = _ends(tokenizer)
-    _check_prompt(model, labels, len(prompt), max_length)
-    room = max_length - len(prompt) - len(before) - len(after)
+    _check_prompt(model, labels, len(prompt), context)
+    room = context - len(prompt) - len(before) - len(after)
     is_first = model.config.prompt_first
 
     def rows() -> Iterator[Row]:
@@ -135,7 +136,7 @@ def tokens_with_labels(
     return TokenTable(arrays["ids"], None, arrays["starts"], (tokenizer.pad_token_id, 0, "right"))
 
 
-def _prompt(model: Any, tokenizer: Any, labels: Sequence[str]) -> list[int]:
+def label_tokens(model: Any, tokenizer: Any, labels: Sequence[str]) -> list[int]:
     """Return the tokens of the labels with their markers, and of the end of the labels."""
     ids: list[int] = []
     for label in _without_markers(tokenizer, labels, LABEL, SEPARATOR):
@@ -166,16 +167,16 @@ def _ends(tokenizer: Any) -> tuple[list[int], list[int]]:
     return whole[: ends[0]], whole[len(whole) - ends[1] :]
 
 
-def _check_prompt(model: Any, labels: Sequence[str], tokens: int, max_length: int) -> None:
+def _check_prompt(model: Any, labels: Sequence[str], tokens: int, context: int) -> None:
     """Raise a RecipeError if a model has no place for labels, or texts would have none."""
     if len(labels) > (most := _allocated(model, len(labels))):
         raise RecipeError(
             f"zeroshot: the model takes at most {most} labels, and there are {len(labels)}; use "
             "fewer, or a sentence encoder"
         )
-    if tokens > LARGEST_SHARE * max_length:
+    if tokens > LARGEST_SHARE * context:
         raise RecipeError(
-            f"zeroshot: the {len(labels)} labels take {tokens} of the {max_length} tokens that the "
+            f"zeroshot: the {len(labels)} labels take {tokens} of the {context} tokens that the "
             "model reads at a time, more than half, which leaves too little of long texts; use "
             "fewer labels, shorter names and descriptions, or a sentence encoder"
         )

@@ -27,9 +27,11 @@ MOST_MISSING: Final = 0.1
 """Share of the weights of an encoder that a checkpoint may lack."""
 
 
-def load_tokenizer(encoder: str, truncation: Truncation | None = None) -> Any:
+def load_tokenizer(
+    encoder: str, truncation: Truncation | None = None, takes_gliclass: bool = False
+) -> Any:
     """Return the tokenizer of an encoder, with a padding token; it truncates as before or so."""
-    with loading(encoder) as path, quiet():
+    with loading(encoder, takes_gliclass=takes_gliclass) as path, quiet():
         tokenizer = read_tokenizer(encoder, path)
     if truncation is not None:
         set_truncation(tokenizer, truncation)

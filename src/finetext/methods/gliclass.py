@@ -17,7 +17,12 @@ from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.settings import Precision
 from finetext.core.types import LabelScheme
-from finetext.encoders.gliclass import load_gliclass, logits_of, tokens_with_labels
+from finetext.encoders.gliclass import (
+    label_tokens,
+    load_gliclass,
+    logits_of,
+    tokens_with_labels,
+)
 from finetext.encoders.load import quiet
 from finetext.encoders.vocabulary import record_vocabulary
 from finetext.methods.label_sentences import Descriptions, sentences_of
@@ -36,8 +41,8 @@ class GliclassClassifier(Classifier):
     of each, as in the pipeline of the library. A long text is truncated so that the labels fit.
 
     Attributes:
+        context: tokens of a text with all labels and special tokens.
         label_texts: what the model reads of each label.
-        max_length: tokens of a text with its labels and special tokens.
         about: what its provenance says of how it was made.
         known: text to logits computed before, without the temperature.
     """
@@ -47,7 +52,7 @@ class GliclassClassifier(Classifier):
     decision: Decision
     model: Any
     tokenizer: Any
-    max_length: int
+    context: int
     label_texts: tuple[str, ...]
     precision: Precision = "auto"
     temperature: float = 1.0
@@ -89,7 +94,7 @@ class GliclassClassifier(Classifier):
     def _computed(self, texts: Sequence[str]) -> Floats:
         """Return (n, k) logits without the temperature."""
         tokens = tokens_with_labels(
-            self.model, self.tokenizer, self.label_texts, texts, self.max_length
+            self.model, self.tokenizer, self.label_texts, texts, self.context
         )
         found = logits_of(self._reader, tokens, len(self.scheme))
         refuse_overflow(found, self._reader)
@@ -124,7 +129,7 @@ class GliclassClassifier(Classifier):
             self.model.save_pretrained(folder / "encoder")
             self.tokenizer.save_pretrained(folder / "encoder")
         about = {
-            "max_length": self.max_length,
+            "context": self.context,
             "label_texts": list(self.label_texts),
             "temperature": self.temperature,
             "about": dict(self.about or {}),
@@ -137,7 +142,7 @@ class GliclassClassifier(Classifier):
     ) -> Self:
         """Read what `save_weights` wrote."""
         saved = json.loads(read_received_text(folder, ABOUT))
-        label_texts, length = saved["label_texts"], saved["max_length"]
+        label_texts, length = saved["label_texts"], saved["context"]
         is_list = isinstance(label_texts, list) and all(isinstance(of, str) for of in label_texts)
         if not is_list or len(label_texts) != len(scheme):
             raise ValueError(f"{ABOUT} does not have one text for each label")
@@ -148,7 +153,7 @@ class GliclassClassifier(Classifier):
             raise ValueError(f"{ABOUT}: about is no table")
         model, tokenizer, context = load_gliclass(str(folder / "encoder"))
         if not (isinstance(length, int) and 0 < length <= context):
-            raise ValueError(f"{ABOUT}: max_length must be a number from 1 to {context}")
+            raise ValueError(f"{ABOUT}: context must be a number from 1 to {context}")
         return cls(
             scheme, decision, model.to(choose_device(device)), tokenizer, length,
             tuple(label_texts), temperature=temperature, about=saved["about"],
@@ -156,7 +161,8 @@ class GliclassClassifier(Classifier):
 
     def provenance(self) -> dict[str, Any]:
         """Return how it was made, what it reads of the labels, and the tokens read of a text."""
-        read = {"label_texts": list(self.label_texts), "max_length": self.max_length}
+        taken = len(label_tokens(self.model, self.tokenizer, self.label_texts))
+        read = {"label_texts": list(self.label_texts), "max_length": self.context - taken}
         return {**(self.about or {}), **read}
 
 
