@@ -6,14 +6,23 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from gliclass_models import save_gliclass
+from gliclass_models import MARKERS, save_gliclass
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finetext.core.errors import FinetextError, MissingExtraError, ModelError
-from finetext.encoders.gliclass import is_gliclass, load_gliclass, logits_of, tokens_with_labels
+from finetext.encoders.gliclass import (
+    is_gliclass,
+    label_tokens,
+    load_gliclass,
+    logits_of,
+    tokens_with_labels,
+)
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
@@ -145,3 +154,80 @@ def test_without_the_library_the_command_that_installs_it_is_given(
     with pytest.raises(MissingExtraError, match=r'gliclass.* pip install "finetext\[gliclass\]"'):
         load_gliclass(str(model))
     assert issubclass(MissingExtraError, FinetextError)
+
+
+def fast_tokenizer(kind: str) -> Any:
+    """A tokenizer of one of the algorithms of published encoders, with markers and ends."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    if kind == "bytes":
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        made = Tokenizer(models.BPE({of: i for i, of in enumerate(["[UNK]", *alphabet])}, []))
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+    else:
+        pieces = [("[UNK]", 0.0), *((of, -2.0) for of in "▁abcde."), ("▁a", -1.0), ("bc", -1.5)]
+        made = Tokenizer(models.Unigram(pieces, 0, False))
+        made.normalizer = normalizers.NFKC()
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=kind)
+    made.add_special_tokens(["[PAD]", "[CLS]", "[SEP]", *MARKERS])
+    ends = [(of, made.token_to_id(of)) for of in ("[CLS]", "[SEP]")]
+    made.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, ends)
+    return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]")
+
+
+def shell(tokenizer: Any, prompt_first: bool) -> Any:
+    """What tokenization reads of a model: its configuration."""
+    label, separator, _ = tokenizer.convert_tokens_to_ids(list(MARKERS))
+    config = SimpleNamespace(
+        class_token_index=label, text_token_index=separator, prompt_first=prompt_first,
+        max_labels_alloc="dynamic",
+    )  # fmt: skip
+    return SimpleNamespace(config=config)
+
+
+@pytest.mark.parametrize("prompt_first", [False, True])
+@pytest.mark.parametrize("kind", ["bytes", "always", "first", "never"])
+@given(
+    st.lists(st.text("abcde. ", max_size=9), min_size=1, max_size=4),
+    st.lists(st.text("abcde. <>\u0338", max_size=20), min_size=1, max_size=3),
+)
+def test_tokens_are_those_of_the_text_and_labels_in_one_string(
+    kind: str, prompt_first: bool, labels: list[str], texts: list[str]
+) -> None:
+    tokenizer = fast_tokenizer(kind)
+    table = tokens_with_labels(shell(tokenizer, prompt_first), tokenizer, labels, texts, 10_000)
+    prompt = "".join(f"<<LABEL>>{label}" for label in labels) + "<<SEP>>"
+    for row, text in enumerate(texts):
+        whole = f"{prompt}{text}" if prompt_first else f"{text}{prompt}"
+        found = table.ids[table.starts[row] : table.starts[row + 1]]
+        assert found.tolist() == tokenizer(whole)["input_ids"]
+
+
+@pytest.mark.parametrize("prompt_first", [False, True])
+@given(st.lists(st.lists(st.sampled_from([*MARKERS, "a", "bc ", "<<", ">>", "label"])).map("".join),
+                min_size=1, max_size=4),
+       st.integers(40, 60))  # fmt: skip
+def test_whatever_texts_hold_markers_stand_before_labels_and_once_after(
+    prompt_first: bool, texts: list[str], context: int
+) -> None:
+    tokenizer = fast_tokenizer("bytes")
+    model, labels = shell(tokenizer, prompt_first), ["a<<SEP>>", "<<LABEL>>bc"]
+    table = tokens_with_labels(model, tokenizer, labels, texts, context)
+    prompt = label_tokens(model, tokenizer, labels)
+    for row in range(len(texts)):
+        ids = table.ids[table.starts[row] : table.starts[row + 1]].tolist()
+        assert len(ids) <= context
+        start = 1 if prompt_first else len(ids) - 1 - len(prompt)
+        assert ids[start : start + len(prompt)] == prompt
+        rest = ids[:start] + ids[start + len(prompt) :]
+        assert not set(rest) & set(tokenizer.convert_tokens_to_ids(list(MARKERS)))
+    assert [tokenizer.decode([of]) for of in prompt] == [
+        MARKERS[0],
+        "a",
+        MARKERS[0],
+        "b",
+        "c",
+        MARKERS[1],
+    ]
