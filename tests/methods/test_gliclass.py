@@ -205,6 +205,19 @@ def test_a_cross_validated_run_reads_each_text_once(model: Path, topics: Dataset
     np.testing.assert_allclose(found[0], alone.logits(topics.texts) / 2, atol=1e-5)
 
 
+def test_a_run_puts_it_beside_methods_that_learned(
+    model: Path, topics: Dataset, tmp_path: Path
+) -> None:
+    run = finetext.train((topics.texts, topics.labels), [ZeroShot(str(model)), "tfidf"],
+                         out=tmp_path / "run",
+                         split=finetext.SplitSettings(cross_validate=False))  # fmt: skip
+    assert {entry.method for entry in run.leaderboard} == {"majority", "tfidf", "zeroshot"}
+    assert "test" in run.entry("zeroshot").metrics
+    loaded = Classifier.load(run.folder / "zeroshot")
+    assert isinstance(loaded, GliclassClassifier)
+    assert loaded.provenance()["encoder"] == str(model)
+
+
 @pytest.mark.parametrize(
     "damage", [{"temperature": 0}, {"context": 1e999}, {"context": 65},
                {"label_texts": ["x", "y"]}, {"label_texts": ["x", "y", 3]}, {"about": 3}],

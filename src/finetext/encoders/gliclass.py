@@ -76,7 +76,7 @@ def _read_model(encoder: str, path: str) -> Any:
     import torch
     from gliclass import GLiClassModel, GLiClassModelConfig
 
-    config = GLiClassModelConfig.from_pretrained(path)
+    config = GLiClassModelConfig.from_pretrained(path, trust_remote_code=False)
     for key, needed in _NEEDED.items():
         if getattr(config, key) != needed:
             raise ModelError(
@@ -87,8 +87,9 @@ def _read_model(encoder: str, path: str) -> Any:
     published, config.encoder_model_name = config.encoder_model_name, path
     check_memory(encoder, Path(path), lambda: GLiClassModel(copy.deepcopy(config)))
     model, report = GLiClassModel.from_pretrained(
-        path, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-    )
+        path, config=config, dtype=torch.float32, trust_remote_code=False, use_safetensors=True,
+        output_loading_info=True,
+    )  # fmt: skip
     if report["missing_keys"]:
         missing = ", ".join(sorted(map(str, report["missing_keys"]))[:3])
         raise ModelError(f"the model in {encoder} is damaged: it lacks the weights {missing}")
