@@ -15,7 +15,7 @@ from gliclass_models import MARKERS, save_gliclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetext.core.errors import FinetextError, MissingExtraError, ModelError
+from finetext.core.errors import MissingExtraError, ModelError
 from finetext.encoders.gliclass import (
     is_gliclass,
     label_tokens,
@@ -26,6 +26,7 @@ from finetext.encoders.gliclass import (
 from finetext.encoders.load import load_encoder, load_tokenizer, longest_input
 from finetext.methods.finetune import Finetune
 from finetext.methods.probe import Probe
+from finetext.methods.zeroshot import ZeroShot
 
 pytest.importorskip("gliclass", reason="the extra gliclass is not installed")
 
@@ -121,6 +122,20 @@ def test_nothing_is_read_beside_the_model_or_fetched(
         np.testing.assert_array_equal(logits(model), wanted)
 
 
+def test_it_is_found_in_the_cache_of_the_hub_by_its_alias(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--knowledgator--gliclass-base-v3.0"
+    shutil.copytree(saved, place / "snapshots" / "abc")
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("abc")
+    _, _, context = load_gliclass("gliclass-base")
+    assert context == 64
+
+
 def test_an_adapter_or_pickle_is_refused(model: Path) -> None:
     (model / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="holds an adapter"):
@@ -148,12 +163,14 @@ def test_it_is_refused_for_anything_else(model: Path, use: Callable[[str], Any])
 
 
 def test_without_the_library_the_command_that_installs_it_is_given(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finetext.encoders.gliclass.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'gliclass.* pip install "finetext\[gliclass\]"'):
         load_gliclass(str(model))
-    assert issubclass(MissingExtraError, FinetextError)
+    with pytest.raises(MissingExtraError, match="gliclass"):
+        ZeroShot(str(model)).check()
+    ZeroShot(str(tiny_encoder)).check()
 
 
 def fast_tokenizer(kind: str) -> Any:

@@ -23,6 +23,7 @@ from finetext.core.budget import native
 from finetext.core.contracts import batches_of
 from finetext.core.errors import MissingExtraError, ModelError, RecipeError
 from finetext.encoders.auto import context_from, loading
+from finetext.encoders.catalogue import resolve
 from finetext.encoders.config_keys import GLICLASS
 from finetext.encoders.encoder_files import CONFIG
 from finetext.encoders.load import check_memory, quiet, read_tokenizer
@@ -52,6 +53,19 @@ def is_gliclass(encoder: str) -> bool:
     return bool(config["model_type"] == GLICLASS)
 
 
+def check_installed(encoder: str) -> None:
+    """Raise a MissingExtraError if an encoder on this machine is a model that nothing here reads.
+
+    One that is not on it is looked at when it is fetched.
+    """
+    if find_spec("gliclass") is None and resolve(encoder).on_machine and is_gliclass(encoder):
+        raise _missing(encoder)
+
+
+def _missing(encoder: str) -> MissingExtraError:
+    return MissingExtraError(f"the GLiClass model {encoder}", "gliclass", "gliclass")
+
+
 def load_gliclass(encoder: str) -> tuple[Any, Any, int]:
     """Return a model in fp32 and evaluation mode, its tokenizer, and its context in tokens.
 
@@ -60,14 +74,14 @@ def load_gliclass(encoder: str) -> tuple[Any, Any, int]:
         ModelError: the model is damaged, or of an architecture that finetext does not run.
     """
     if find_spec("gliclass") is None:
-        raise MissingExtraError(f"the GLiClass model {encoder}", "gliclass", "gliclass")
+        raise _missing(encoder)
     with loading(encoder, with_weights=True, takes_gliclass=True) as path, quiet():
         tokenizer = read_tokenizer(encoder, path)
         model = _read_model(encoder, path)
         _check_tokenizer(encoder, model, tokenizer)
-        probe = tokens_with_labels(model, tokenizer, ["yes", "no"], ["Does it work?"], 64)
-        logits_of(model, probe, 2)  # an error of parts that do not fit together is told here
-    context = context_from(model.config.encoder_config, tokenizer.model_max_length)
+        context = context_from(model.config.encoder_config, tokenizer.model_max_length)
+        probe = tokens_with_labels(model, tokenizer, ["a"], ["a"], context)
+        logits_of(model, probe, 1)  # an error of parts that do not fit together is told here
     return model, tokenizer, context
 
 

@@ -18,7 +18,7 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import Precision
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
-from finetext.encoders.gliclass import is_gliclass
+from finetext.encoders.gliclass import check_installed, is_gliclass
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.entailment import (
     ENTAILMENT_TEMPLATES,
@@ -103,6 +103,7 @@ class ZeroShot(Method):
                 "out, or name a sentence encoder: finetext models --task zero-shot"
             )
         resolve(self.encoder)
+        check_installed(self.encoder)
         if self.templates is not None and not self.templates:
             raise RecipeError('zeroshot: templates = []: give one or more, such as "{}"')
         check_templates(self.name, self.templates or ())
