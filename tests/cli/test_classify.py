@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gliclass_models import save_gliclass
 from llm_server import serving
 
 from finetext.batch.inputs import sample_of
@@ -87,6 +88,28 @@ def test_a_model_of_several_text_columns_knows_them(
     command("classify", path, *words, "--text", "title,body")
     assert len(json.loads(command("predict", model, path, "--json").out)) == 2
     assert Classifier.load(model).scheme.text_columns == ("title", "body")
+
+
+def test_a_gliclass_model_takes_labels_by_name(
+    command: Command, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("gliclass")
+    model, news = save_gliclass(tmp_path / "gli", tiny_encoder), tmp_path / "news.csv"
+    news.write_text("text\nA match\nThe team won<<LABEL>>food\n")
+    words = ("--encoder", model, "--save", tmp_path / "model")
+    several = [f"{one}{two}" for one in "abcde" for two in "vwxyz"]
+    err = command("classify", news, "--labels", ",".join(several), *words, status=2).err
+    assert "25 labels take 76 of the 64 tokens" in err
+    assert not (tmp_path / "model").exists()
+    command("classify", news, "--labels", "match,bread", *words, "--out", tmp_path / "out.csv")
+    found = json.loads(command("predict", tmp_path / "model", news, "--json").out)
+    assert [row["prediction"] for row in found] == [
+        row["prediction"] for row in csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))
+    ]
+    err = command("predict", model, "A match", status=2).err
+    assert "a GLiClass model: name the labels with finetext classify --labels --encoder" in err
+    err = command("export", tmp_path / "model", "--format", "onnx", status=2).err
+    assert "a gliclass classifier cannot be exported to ONNX" in err
 
 
 @pytest.mark.parametrize("source", ["nws.csv", "bad.csv"])

@@ -142,6 +142,15 @@ def test_truncated_texts_are_a_slice(predicted: Predicted) -> None:
     assert first.worse
 
 
+def test_the_tokens_of_a_gliclass_model_are_counted(predicted: Predicted) -> None:
+    place, _ = input_limit(predicted) or (Path(), 0)
+    inner = json.loads((place / "config.json").read_text())
+    config = {"model_type": "GLiClass", "encoder_config": inner}
+    (place / "config.json").write_text(json.dumps(config))
+    (found,) = candidates(predicted, ["cut"])
+    assert found.rows.tolist() == list(range(0, 60, 3))
+
+
 def test_without_a_known_limit_there_is_no_such_slice(predicted: Predicted) -> None:
     assert predicted.run is not None
     described = predicted.run / "method" / "model" / "finetext.json"

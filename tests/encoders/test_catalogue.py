@@ -73,7 +73,7 @@ def test_names_in_the_table_are_unique_and_well_formed() -> None:
         assert entry.alias == entry.alias.lower()
         assert 1 < entry.parameters < 1000
         assert 128 <= entry.context <= 8192
-        assert "text-classification" in entry.tasks
+        assert ("text-classification" in entry.tasks) == entry.finetunable
 
 
 @needs_package

@@ -29,6 +29,7 @@ REFUSED: dict[str, Any] = {
     "configuration_files": ["../../config.4.0.0.json"],
     "backbone": "hf-hub:jane/own",
     "distributed_config": {"tp_size": 2},
+    "_attn_implementation_autoset": "own/kernel",
     "sub_configs": {"text_config": "own"},
     "__class__": "own",
     "dtype": "load",
@@ -86,6 +87,7 @@ def test_what_published_configurations_say_is_allowed() -> None:
     check_config("m", "config.json", {
         "model_type": "roberta", "_name_or_path": "/home/jane/roberta", "num_hidden_layers": 24,
         "attn_implementation": "sdpa", "_attn_implementation_internal": None, "auto_map": {},
+        "_attn_implementation_autoset": False,
         "torch_dtype": "bfloat16", "conv_kernel_size": 3, "conv_kernel": [10, 3],
         "use_mamba_kernels": 1, "quantization_config": None, "tokenizer_class": "BertTokenizer",
         "id2label": {"0": "auto_map", "1": "kernel"},

@@ -189,6 +189,8 @@ def test_what_is_given_in_python_is_checked() -> None:
         finetext.zero_shot(wrong)
     with pytest.raises(UnknownNameError):
         finetext.zero_shot(LABELS, encoder="minilmm")
+    with pytest.raises(UnknownNameError):
+        ZeroShot("minilmm").check()
 
 
 def test_an_encoder_that_was_not_trained_to_compare_is_warned_of(

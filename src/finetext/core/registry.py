@@ -31,6 +31,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "majority": "finetext.methods.majority:MajorityClassifier",
         "zeroshot": "finetext.methods.zeroshot:ZeroShotClassifier",
         "entailment": "finetext.methods.entailment:EntailmentClassifier",
+        "gliclass": "finetext.methods.gliclass:GliclassClassifier",
         "llm": "finetext.methods.llm:LlmClassifier",
         "tfidf": "finetext.methods.tfidf:TfidfClassifier",
         "probe": "finetext.methods.probe:ProbeClassifier",

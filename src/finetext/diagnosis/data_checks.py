@@ -226,9 +226,11 @@ def counting_tokens(
 
     limits = {}
     for name, most, how in readers:
-        length = longest_input(name, most)
-        limits[resolve(name).path, None if how is None else length, how] = name
-    tokenizers = {path: load_tokenizer(name) for (path, *_), name in limits.items()}
+        length = None if how is None else longest_input(name, most)
+        limits[resolve(name).path, length, how] = name
+    tokenizers = {
+        path: load_tokenizer(name, takes_gliclass=True) for (path, *_), name in limits.items()
+    }
     with ThreadPoolExecutor(max_workers=1) as pool:
         counting = {
             path: pool.submit(count_tokens, tokenizer, material.texts, progress).result

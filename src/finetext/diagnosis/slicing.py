@@ -107,7 +107,7 @@ def _by_truncation(predicted: Predicted) -> Iterator[Candidate]:
     from finetext.encoders.load import load_tokenizer
 
     folder, most = limit
-    tokens = count_tokens(load_tokenizer(str(folder)), _texts(predicted))
+    tokens = count_tokens(load_tokenizer(str(folder), takes_gliclass=True), _texts(predicted))
     yield Candidate("cut", f"over {most} tokens", np.flatnonzero(tokens > most))
 
 

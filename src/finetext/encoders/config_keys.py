@@ -22,6 +22,8 @@ _FETCHING: Final = frozenset({"timm_wrapper", "timm_backbone", "rag", "musicgen"
 """Architectures that load another model by name, or packages beside transformers."""
 HAVE_CONCAT_HEADS: Final = frozenset({"finetext-concat-pooled", "awd_lstm"})
 OWN_MODEL_TYPES: Final = HAVE_CONCAT_HEADS | {"finetext-transformer"}
+GLICLASS: Final = "GLiClass"
+"""The architecture of the library `gliclass`, whose encoder is one of transformers."""
 _LABELS: Final = frozenset({"id2label", "label2id"})
 """Their keys are labels, which may be any word."""
 _ATTENTION: Final = (None, "eager", "sdpa", "")
@@ -85,7 +87,9 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[Any], bool], str], ...]] = 
     (re.compile(pattern, re.IGNORECASE), is_allowed, why)
     for pattern, is_allowed, why in (
         (r"_?auto_map|trust_remote_code|code_revision|custom_\w+", _is_empty, "names code to run"),
-        (r"\w*attn_implementation\w*", _is_among(*_ATTENTION), "names a kernel to fetch and run"),
+        (r"\w*attn_implementation_autoset", _is_number, "names a kernel to fetch and run"),
+        (r"(?!\w*attn_implementation_autoset$)\w*attn_implementation\w*", _is_among(*_ATTENTION),
+         "names a kernel to fetch and run"),
         (r"\w*experts_implementation\w*", _is_among(*_EXPERTS), "names a kernel to run"),
         (r"use_(hub_)?kernels?|kernel_(config|mapping)", _is_empty, "names kernels to run"),
         (r"(\w+_)?kernels?(_\w+)?", _is_number, "names a kernel to run"),
@@ -102,18 +106,41 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[Any], bool], str], ...]] = 
 )  # fmt: skip
 
 
-def check_config(encoder: str, name: str, config: Any, is_model: bool = False) -> None:
+def check_config(
+    encoder: str, name: str, config: Any, is_model: bool = False, takes_gliclass: bool = False
+) -> None:
     """Raise a ModelError that names a key of a configuration that is not allowed, if any."""
     if not isinstance(config, dict):
         raise ModelError(f"{encoder}: {name} is damaged: it is no JSON object; copy it there again")
     keys = list(_keys(encoder, name, config))
+    is_gliclass = is_model and config.get("model_type") == GLICLASS
+    if is_gliclass and not takes_gliclass:
+        raise ModelError(
+            f"{encoder} is a GLiClass model, which classifies by the names of labels alone: use it "
+            "with finetext classify, zero_shot or the method zeroshot, and another encoder here"
+        )
+    if is_gliclass:
+        keys.remove(("model_type", GLICLASS))
     for pattern, is_allowed, why in _RULES:
         for key, value in keys:
             if pattern.fullmatch(key) and not is_allowed(value):
                 raise _refused(encoder, name, key, value, why)
+    if is_gliclass:
+        _check_inner(encoder, f"{name} (encoder_config)", config.get("encoder_config"))
+        return
     if is_model and not config.get("model_type"):
         raise ModelError(f"{encoder}: {name} has no model_type, so its architecture is unknown")
     if is_model and config["model_type"] not in _text_architectures():
+        raise _refused(encoder, name, "model_type", config["model_type"], _UNKNOWN)
+
+
+def _check_inner(encoder: str, name: str, config: Any) -> None:
+    """Raise a ModelError unless the encoder in a GLiClass model is one of transformers itself.
+
+    The library would fetch the code of any other from the Hub and run it.
+    """
+    check_config(encoder, name, config, True)
+    if config["model_type"] not in _of_text():
         raise _refused(encoder, name, "model_type", config["model_type"], _UNKNOWN)
 
 

@@ -49,7 +49,9 @@ HUB_WEIGHTS: Final = ("model.safetensors", "model-*-of-*.safetensors", INDEX)
 
 
 @contextmanager
-def encoder_files(encoder: str, folder: Path, with_weights: bool) -> Iterator[Path]:
+def encoder_files(
+    encoder: str, folder: Path, with_weights: bool, takes_gliclass: bool = False
+) -> Iterator[Path]:
     """Yield a private folder with the files of an encoder that transformers may read.
 
     Raises:
@@ -61,7 +63,7 @@ def encoder_files(encoder: str, folder: Path, with_weights: bool) -> Iterator[Pa
         there = {name for part in names_received(folder) for name in part if "/" not in name}
         _check_others(encoder, folder, there)
         with private_folder(folder, names) as place:
-            _check_configs(encoder, place, names)
+            _check_configs(encoder, place, names, takes_gliclass)
             if with_weights:
                 _check_weights(encoder, place, names, there)
             yield place
@@ -103,7 +105,7 @@ def _check_modules(encoder: str, folder: Path) -> None:
             )
 
 
-def _check_configs(encoder: str, place: Path, names: list[str]) -> None:
+def _check_configs(encoder: str, place: Path, names: list[str], takes_gliclass: bool) -> None:
     """Check every configuration; the one of the tokenizer is written again without paths."""
     for name in names:
         if name in (_TOKENIZER_CONFIG, _SPECIAL):
@@ -111,7 +113,8 @@ def _check_configs(encoder: str, place: Path, names: list[str]) -> None:
             config = check_tokenizer_config(encoder, name, values, only_tokens)
             (place / name).write_text(json.dumps(config, ensure_ascii=False), "utf-8")
         elif name.endswith("config.json"):
-            check_config(encoder, name, _parsed(encoder, place, name), name == CONFIG)
+            config = _parsed(encoder, place, name)
+            check_config(encoder, name, config, name == CONFIG, takes_gliclass)
 
 
 def _check_weights(encoder: str, place: Path, names: list[str], there: set[str]) -> None:

@@ -27,16 +27,26 @@ MOST_MISSING: Final = 0.1
 """Share of the weights of an encoder that a checkpoint may lack."""
 
 
-def load_tokenizer(encoder: str, truncation: Truncation | None = None) -> Any:
+def load_tokenizer(
+    encoder: str, truncation: Truncation | None = None, takes_gliclass: bool = False
+) -> Any:
     """Return the tokenizer of an encoder, with a padding token; it truncates as before or so."""
+    with loading(encoder, takes_gliclass=takes_gliclass) as path, quiet():
+        tokenizer = read_tokenizer(encoder, path)
+    if truncation is not None:
+        set_truncation(tokenizer, truncation)
+    return tokenizer
+
+
+def read_tokenizer(encoder: str, path: str) -> Any:
+    """Return the tokenizer in the private folder of an encoder, with a padding token."""
     from transformers import AutoTokenizer
 
-    with loading(encoder) as path, quiet():
-        check_files(encoder, path)
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        tokenizer.name_or_path = ""  # the folder is private, and gone soon
-        if not tokenizer.is_fast:
-            keep_private(Path(path), tokenizer)  # copies of it read their vocabulary again
+    check_files(encoder, path)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    tokenizer.name_or_path = ""  # the folder is private, and gone soon
+    if not tokenizer.is_fast:
+        keep_private(Path(path), tokenizer)  # copies of it read their vocabulary again
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
         raise ModelError(
             f"the tokenizer of {encoder} has no vocabulary: a file such as tokenizer.json is "
@@ -47,8 +57,6 @@ def load_tokenizer(encoder: str, truncation: Truncation | None = None) -> Any:
             tokenizer.add_special_tokens({"pad_token": "[PAD]"})
         else:
             tokenizer.pad_token = tokenizer.eos_token
-    if truncation is not None:
-        set_truncation(tokenizer, truncation)
     return tokenizer
 
 
@@ -181,9 +189,16 @@ def load_encoder(encoder: str, tokenizer: Any, dropout_multiplier: float = 1.0) 
 def load_weights(auto_class: Any, encoder: str, **options: Any) -> tuple[Any, dict[str, Any]]:
     """Return a model in fp32 and transformers' report on missing and unexpected weights."""
     import torch
+    from transformers import AutoConfig
+
+    def build() -> Any:
+        config = options.get("config")
+        if config is None:
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        return auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
 
     with loading(encoder, with_weights=True) as path, quiet():
-        _check_memory(encoder, Path(path), auto_class, options.get("config"))
+        check_memory(encoder, Path(path), build)
         model, report = auto_class.from_pretrained(
             path, dtype=torch.float32, trust_remote_code=False, use_safetensors=True,
             output_loading_info=True, **options,
@@ -192,15 +207,12 @@ def load_weights(auto_class: Any, encoder: str, **options: Any) -> tuple[Any, di
     return model, report
 
 
-def _check_memory(encoder: str, folder: Path, auto_class: Any, config: Any) -> None:
-    """Raise a ModelError if a configuration asks for far more memory than the weights fill."""
+def check_memory(encoder: str, folder: Path, build: Callable[[], Any]) -> None:
+    """Raise a ModelError if the model that is built is far larger than the weights in a folder."""
     import torch
-    from transformers import AutoConfig
 
-    if config is None:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model = auto_class.from_config(copy.deepcopy(config), trust_remote_code=False)
+        model = build()
     wanted = sum(of.numel() * 4 for of in (*model.parameters(), *model.buffers()))
     there = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     if wanted > MOST_LARGER * there + (1 << 30):

@@ -146,7 +146,7 @@ class ModelTable(Sequence[EncoderEntry]):
             if number:
                 entry = self.entries[number - 1]
                 more = [task for task in entry.tasks if task not in _EACH]
-                also = f"also for {', '.join(more)}" if more else ""
+                also = f"{_also(entry)} for {', '.join(more)}" if more else ""
                 yield f"    {entry.description}"
                 published = f"    {entry.source} ({entry.licence})"
                 if also and len(published) + len(also) + 2 <= _WIDTH:
@@ -184,7 +184,7 @@ def models(
     Args:
         task: "text-classification" (fine-tune it), "feature-extraction" (probe and features),
             "fill-mask" or "text-generation" (its language model is published with it), or
-            "zero-shot" (trained on natural language inference).
+            "zero-shot" (compares texts with the names of labels, which no label is needed for).
         finetunable: only those that `Finetune` can train, or only the others.
         language: a language by its English name or its code, such as "German" or "de", or
             "multilingual".
@@ -221,6 +221,10 @@ def _speaks(entry: EncoderEntry, language: str) -> bool:
         known = [MULTILINGUAL, *(name.title() for name in codes)]
         raise UnknownNameError("language", str(language), known)
     return code in entry.language_codes
+
+
+def _also(entry: EncoderEntry) -> str:
+    return "also" if set(_EACH) <= set(entry.tasks) else "only"
 
 
 def _in_words(value: Any) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, TypeVar
 
 import numpy as np
 
@@ -18,13 +18,16 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import Precision
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
+from finetext.encoders.gliclass import check_installed, is_gliclass
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.entailment import (
     ENTAILMENT_TEMPLATES,
     EntailmentClassifier,
     entailment_outputs,
 )
+from finetext.methods.gliclass import GliclassClassifier, label_text
 from finetext.methods.label_sentences import (
+    BARE_TEMPLATES,
     Descriptions,
     check_descriptions,
     check_labels,
@@ -52,6 +55,7 @@ TIMES_CHANCE: Final = 2.0
 SCALES: Final = (0.01, 1_000.0)
 WEIGHTS: Final = "zeroshot.safetensors"
 ABOUT: Final = "zeroshot.json"
+_Pretrained = TypeVar("_Pretrained", EntailmentClassifier, GliclassClassifier)
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,20 @@ class ZeroShot(Method):
     from validation rows, as those of every method.
 
     A model for natural language inference, such as "minilm-nli", reads each text with a hypothesis
-    for each label instead, and learns from no text; see `EntailmentClassifier`.
+    for each label instead, and learns from no text; see `EntailmentClassifier`. Nor does a GLiClass
+    model, such as "gliclass-base", which reads a text and all labels at once; see
+    `GliclassClassifier`.
 
     Attributes:
-        encoder: alias, Hub name or folder of a sentence encoder, or of a model for inference
-            (`finetext models --task zero-shot`), "minilm" by default.
+        encoder: alias, Hub name or folder of a sentence encoder, of a model for inference, or of a
+            GLiClass model (`finetext models --task zero-shot`), "minilm" by default.
         descriptions: label to a sentence or phrase, or to several, that say what its texts are
             about or look like; none by default. Names alone suffice where they say what is meant.
         templates: sentences in which `{}` is replaced by the name of a label. None (the default) is
             three in English with an English encoder that has an alias, the bare name with any
             other, and "This example is {}." with a model for inference, where descriptions are
-            hypotheses of their own.
+            hypotheses of their own. A GLiClass model reads the name, bare or in one template, and
+            after a colon the descriptions.
         precision: "fp32", "bf16", "fp16" (on a GPU), or "auto" (the default): bf16 where the
             hardware is fast at it, else fp32.
     """
@@ -96,6 +103,7 @@ class ZeroShot(Method):
                 "out, or name a sentence encoder: finetext models --task zero-shot"
             )
         resolve(self.encoder)
+        check_installed(self.encoder)
         if self.templates is not None and not self.templates:
             raise RecipeError('zeroshot: templates = []: give one or more, such as "{}"')
         check_templates(self.name, self.templates or ())
@@ -103,9 +111,7 @@ class ZeroShot(Method):
         if scheme is not None:
             check_labels(scheme, self.descriptions or {})
 
-    def fit(
-        self, train: Dataset, validation: Dataset, context: FitContext
-    ) -> ZeroShotClassifier | EntailmentClassifier:
+    def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> AnyZeroShot:
         """Make the vectors of the labels; labels of rows are not looked at. See `Method.fit`."""
         assert train.scheme is not None
         made = self.classifier(train.scheme, train.texts, context)
@@ -113,11 +119,14 @@ class ZeroShot(Method):
 
     def classifier(
         self, scheme: LabelScheme, texts: Sequence[str], context: FitContext
-    ) -> ZeroShotClassifier | EntailmentClassifier:
+    ) -> AnyZeroShot:
         """Return the classifier for labels, whose vectors are near unlabeled texts, if any."""
         self.check(scheme)
+        if is_gliclass(self.encoder):
+            return self._pretrained(GliclassClassifier, scheme, self._label_texts(scheme), context)
         if entailment_outputs(self.encoder) is not None:
-            return self._by_entailment(scheme, context)
+            hypotheses = tuple(self._hypotheses(label) for label in scheme.names)
+            return self._pretrained(EntailmentClassifier, scheme, hypotheses, context)
         entry = resolve(self.encoder).entry
         if entry is not None and "zero-shot" not in entry.tasks:
             message = (
@@ -136,19 +145,23 @@ class ZeroShot(Method):
         rows = np.random.default_rng(context.seed).permutation(len(texts))[:MOST_TEXTS]
         return made.adapted_to([texts[row] for row in np.sort(rows)], context)
 
-    def _by_entailment(self, scheme: LabelScheme, context: FitContext) -> EntailmentClassifier:
-        """Return the classifier of a model for inference; all folds share one that knows all."""
-        hypotheses = tuple(self._hypotheses(label) for label in scheme.names)
+    def _pretrained(
+        self, kind: type[_Pretrained], scheme: LabelScheme, said: Any, context: FitContext
+    ) -> _Pretrained:
+        """Return the classifier of a model that learns nothing; all folds share one that knows all.
+
+        `said` is what the model reads of each label.
+        """
         shared = context.shared
 
-        def make() -> EntailmentClassifier:
+        def make() -> _Pretrained:
             how = context.device, self.precision
-            made = EntailmentClassifier.pretrained(self.encoder, scheme, hypotheses, *how)
+            made = kind.pretrained(self.encoder, scheme, said, *how)
             made = replace(made, about=self._about())
             return made if shared is None else made.knowing(shared.texts)
 
-        key = ("entailment", self.encoder, hypotheses, self.precision, context.device)
-        found: EntailmentClassifier = make() if shared is None else shared.once(key, make)
+        key = (kind.kind, self.encoder, said, self.precision, context.device)
+        found: _Pretrained = make() if shared is None else shared.once(key, make)
         return found
 
     def _about(self) -> dict[str, Any]:
@@ -161,6 +174,16 @@ class ZeroShot(Method):
             return several((self.descriptions or {})[label])
         templates = self.templates or ENTAILMENT_TEMPLATES
         return tuple(template.replace("{}", in_words(label)) for template in templates)
+
+    def _label_texts(self, scheme: LabelScheme) -> tuple[str, ...]:
+        """Return what a GLiClass model reads of each label."""
+        templates = self.templates or BARE_TEMPLATES
+        if len(templates) > 1:
+            raise RecipeError(
+                f"zeroshot: {self.encoder} is a GLiClass model, which reads each label once: give "
+                f"one template, not {len(templates)}"
+            )
+        return tuple(label_text(of, self.descriptions or {}, templates[0]) for of in scheme.names)
 
     def _vectors(self, encoder: FrozenEncoder, scheme: LabelScheme) -> Floats:
         """Return (k, d) unit vectors of the labels alone."""
@@ -279,6 +302,9 @@ class ZeroShotClassifier(Classifier):
         """Return how it was made, how many unlabeled texts it read, and how."""
         read = {"unlabeled_texts": self.unlabeled_texts, "window": self.encoder.max_length}
         return {**(self.about or {}), **read}
+
+
+AnyZeroShot = ZeroShotClassifier | EntailmentClassifier | GliclassClassifier
 
 
 def _same_for_all(threshold: float, scheme: LabelScheme) -> Decision:

@@ -39,6 +39,7 @@ _KINDS: Final = {
     "sentence encoder; it learned from texts without labels",
     "entailment": "a model for natural language inference that judges whether a text entails a "
     "hypothesis about each label; nothing was trained",
+    "gliclass": "a GLiClass model that reads a text and all labels at once; nothing was trained",
     "llm": "a large language model behind an endpoint, which is asked about each text; nothing was "
     "trained",
     "tfidf": "a logistic regression on TF-IDF features of words and word pairs",

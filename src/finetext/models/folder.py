@@ -19,6 +19,7 @@ from finetext.core.contracts import Classifier
 from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme
+from finetext.encoders.config_keys import GLICLASS
 from finetext.models import files
 from finetext.models.card import is_ours, model_card, without_path
 from finetext.models.files import CARD, DESCRIPTION
@@ -276,8 +277,10 @@ def looks_like(folder: Path) -> str:
         return "an encoder that finetext adapted or pretrained: train on it with --encoder"
     if is_foreign(folder):
         return "a text classifier of transformers"
-    if _config(folder) is None:
+    if (config := _config(folder)) is None:
         return ""
+    if config.get("model_type") == GLICLASS:
+        return "a GLiClass model: name the labels with finetext classify --labels --encoder"
     return "a transformers model but no text classifier; train on it with --encoder"
 
 

@@ -13,10 +13,9 @@ from finetext.core.settings import made
 from finetext.core.text_columns import texts_of
 from finetext.core.types import LabelScheme
 from finetext.diagnosis.languages import language_findings, languages_in
-from finetext.methods.entailment import EntailmentClassifier
 from finetext.methods.label_sentences import Descriptions
 from finetext.methods.llm import Llm
-from finetext.methods.zeroshot import ZeroShot, ZeroShotClassifier
+from finetext.methods.zeroshot import AnyZeroShot, ZeroShot
 
 
 def zero_shot(
@@ -30,7 +29,7 @@ def zero_shot(
     seed: int = 0,
     device: str = "auto",
     listener: Listener | None = None,
-) -> ZeroShotClassifier | EntailmentClassifier:
+) -> AnyZeroShot:
     """Make a classifier from the names of labels alone.
 
     It is a `Classifier` as any other: it predicts, is evaluated, saved and served. Its
@@ -41,8 +40,8 @@ def zero_shot(
             an empty one stands for none.
         texts: unlabeled texts of the kind to classify, of which up to 2,000 are read (see
             `ZeroShot`). None by default.
-        encoder: alias, Hub name or folder of a sentence encoder, or of a model for natural language
-            inference; "minilm" by default.
+        encoder: alias, Hub name or folder of a sentence encoder, of a model for natural language
+            inference, or of a GLiClass model; "minilm" by default.
         templates: sentences with `{}` for the name of a label; see `ZeroShot`.
         multilabel: whether a text can have several labels, False by default.
         text_columns: columns that the texts are from, of which the model then takes new ones.
@@ -61,7 +60,7 @@ def zero_shot(
     read = partial(texts_of, texts, scheme.text_columns)
     with heard(listener) as hears:
         found = classifier_of(method, scheme, read, hears, seed, device)
-        assert isinstance(found, ZeroShotClassifier | EntailmentClassifier)
+        assert isinstance(found, AnyZeroShot)
         return found
 
 
