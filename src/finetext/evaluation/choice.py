@@ -157,8 +157,8 @@ class Choice(Jsonable):
             None if that is shown or cannot be told.
         over_constant: in a cross-validated run, method to its lead in accuracy, or in subset
             accuracy, over always giving the most frequent label.
-        is_hedge: whether the best is a blend that was made as so few rows tell little about which
-            method is best.
+        is_hedge: whether the best is a guess, as so few rows tell little about which method is
+            best: a blend, or what goes by names of labels.
     """
 
     best: str

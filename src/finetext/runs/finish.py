@@ -38,6 +38,8 @@ from finetext.storage.files import write_json
 
 FAILED: Final = "failed"  # code of the finding: would fail again with the same settings
 STOPPED: Final = "unfinished"  # likewise: can be resumed
+FEWEST_TO_LEARN: Final = 20
+"""Cross-validated rows below which names of labels tell more than what was learned from rows."""
 Fitted = Mapping[str, FittedMethod]
 
 
@@ -119,7 +121,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
         if folds
         else _choice(started, fitted, best, seeds)
     )
-    choice = replace(choice, is_hedge=is_hedge(fitted[best]))
+    choice = replace(choice, is_hedge=best == _hedge(started, fitted))
     metric = metric_for(recipe.metric, started.run.splits.scheme)
     comparisons = {
         name: compare_on(of, on_test[best], metric.name, recipe.seed)
@@ -131,6 +133,9 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     noticed = [*unfinished, *started.noticed, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
     noticed += findings_of_left_out(started)
+    if choice.is_hedge and recipe.methods[best].is_baseline:
+        why = f"fewer than {FEWEST_TO_LEARN} rows tell less than the names of the labels"
+        noticed.append(Finding("note", "names-hedge", f"{best}: taken as {why}"))
     of_best, methods = fitted[best].predictions, len(_candidates(started, fitted))
     if not folds:  # whose rows are all out-of-fold, so there is no gap between two splits
         both = of_best["validation"], of_best["test"]
@@ -166,9 +171,9 @@ def _best(started: Started, fitted: Fitted) -> str:
     """Return the method with the best metric on validation rows, a mean over seeds, or on folds.
 
     Of equal ones it is the one with the lowest log loss. The majority class is the best only if
-    there is nothing else. A blend that was taken as few rows tell which is best comes first.
+    there is nothing else. What is taken where few rows tell which is best comes first.
     """
-    if (hedge := next((name for name, one in fitted.items() if is_hedge(one)), None)) is not None:
+    if (hedge := _hedge(started, fitted)) is not None:
         return hedge
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
 
@@ -184,6 +189,30 @@ def _best(started: Started, fitted: Fitted) -> str:
         return [goodness(name, of) for of in (metric, log_loss)]
 
     return max(_candidates(started, fitted), key=rank)
+
+
+def _hedge(started: Started, fitted: Fitted) -> str | None:
+    """Return the method to take where rows are too few to tell which is best, None elsewhere.
+
+    It is the blend. With fewer than 20 rows it is the method that goes by names of labels, if there
+    is one and the blend is not ahead of it by more than a standard error.
+    """
+    blend = next((name for name, one in fitted.items() if is_hedge(one)), None)
+    methods = started.recipe.methods
+    by_name = (name for name in _candidates(started, fitted) if methods[name].is_baseline)
+    if blend is None or (names := next(by_name, None)) is None:
+        return blend
+    folds, of_names = fitted[blend].folds, fitted[names].folds
+    if (
+        folds is None
+        or of_names is None
+        or len(fitted[blend].predictions["test"]) >= FEWEST_TO_LEARN
+    ):
+        return blend
+    metric = metric_for(started.recipe.metric, started.run.splits.scheme)
+    found = folds.minus(of_names, metric.name)
+    lead = found if metric.higher_is_better else found.negated()
+    return blend if lead.value > lead.error else names
 
 
 def _choice(

@@ -56,7 +56,7 @@ class Run:
         folder: where it is.
         leaderboard: one entry for each method, in the order they were fitted in.
         best: the method with the best metric on validation rows, other than the majority class;
-            the blend where so few rows tell little about that (`Choice.is_hedge`).
+            a guess where so few rows tell little about that (`Choice.is_hedge`).
         recommended: the method that trains fastest among those shown to be as good as the best on
             validation rows, else the best; adapting or pretraining its encoder counts.
         metric: the metric by which the two were chosen.
