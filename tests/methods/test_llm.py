@@ -21,6 +21,7 @@ from finetext.methods.answer_totals import Totals
 from finetext.methods.llm import Llm, LlmClassifier
 from finetext.methods.llm_examples import Examples
 from finetext.runs.load import load
+from finetext.serving.batching import Ask
 from finetext.serving.model import ServedModel
 
 SCHEME = LabelScheme(("ham", "spam"))
@@ -146,6 +147,18 @@ def test_an_invalid_answer_is_asked_for_again_and_paid_for(server: LlmServer) ->
     assert second.predict(["a", "b"]) == ["ham", "spam"]
     assert server.texts == ["a", "b", "b"]
     assert second.endpoint.budget.used.total == 210
+
+
+def test_a_served_model_logs_answers_without_a_label(
+    server: LlmServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script = lambda request: Reply("?" if text_of(request) == "b" else "ham")
+    served = ServedModel(llm(server).classifier(SCHEME))
+    served.check()
+    assert not caplog.messages
+    served.scores([Ask("a"), Ask("b")])
+    [message] = caplog.messages
+    assert message.startswith("1 of 2 answers of toy was no label")
 
 
 def test_texts_that_are_cut_are_counted(server: LlmServer) -> None:

@@ -89,10 +89,8 @@ def answer_of(raw: Any, seconds: float, reserved: Tokens) -> Answer:
 def _used(found: Any, reserved: Tokens) -> Tokens:
     """Return the tokens that a response says it took, if these are numbers that can be."""
     try:
-        sent, received = (
-            0 if of is None else int(of)
-            for of in (found.usage.prompt_tokens, found.usage.completion_tokens)
-        )
+        usage = found.usage.prompt_tokens, found.usage.completion_tokens
+        sent, received = (0 if of is None else int(of) for of in usage)
     except _NO_ANSWER:
         return reserved
     return Tokens(sent, received) if sent >= 0 and received >= 0 else reserved

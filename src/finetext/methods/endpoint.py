@@ -249,7 +249,7 @@ class Endpoint:
         if asked > LONGEST_ASKED_PAUSE:
             raise ModelError(
                 f"{self.url} asks to wait {_in_words(asked)} before the next request ({status}). "
-                "Do so; answers so far are kept and not paid for again"
+                "Try again then; answers so far are kept and not paid for again"
             ) from OSError(str(status))
         return max(asked, _pause_after(attempt)), False
 
