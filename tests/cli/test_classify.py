@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gliclass_models import save_gliclass
-from llm_server import serving
+from llm_server import LlmServer, Reply, serving, text_of
 
 from finetext.batch.inputs import sample_of
 from finetext.core.contracts import Classifier
@@ -172,3 +172,52 @@ def test_a_language_model_is_asked_instead_if_it_is_named(command: Command, news
         assert "exclude" in command(*words, "--encoder", "minilm", status=2).err
         assert "name the endpoint" in command(*words, status=2).err
         assert len(server.requests) == 3
+
+
+@pytest.fixture
+def server() -> Iterator[LlmServer]:
+    with serving() as found:
+        yield found
+
+
+def test_answers_that_are_no_label_are_reported(
+    command: Command, news: Path, server: LlmServer
+) -> None:
+    server.script = lambda request: Reply(
+        "no idea" if "Parliament" in text_of(request) else "sports"
+    )
+    words = ("--labels", "sports,politics", "--llm", server.url, "--llm-model", "toy")
+    out, model = news.with_name("out.csv"), news.with_name("model")
+    how = ("--text", "text", "--out", out, "--save", model)
+    err = command("classify", news, *words, *how, status=0).err
+    warned = "1 of 3 answers of toy was no label, and counted as"
+    assert warned in " ".join(err.split())
+    seen = command("predict", model, news, status=0)
+    assert warned in " ".join(seen.err.split())
+    seen = command("evaluate", model, news, "--label", "truth", "--drop-unlabelled", status=0)
+    assert warned in " ".join(seen.err.split())
+    assert server.texts.count("Parliament voted") == 3
+    assert server.texts.count("The striker scored") == 1
+
+
+def test_nothing_is_written_where_no_answer_is_a_label(
+    command: Command, news: Path, server: LlmServer
+) -> None:
+    server.script = lambda request: Reply("no idea")
+    words = ("--labels", "sports,politics", "--llm", server.url, "--llm-model", "toy")
+    out, model = news.with_name("out.csv"), news.with_name("model")
+    how = ("--text", "text", "--out", out, "--save", model)
+    err = " ".join(command("classify", news, *words, *how, status=2).err.split())
+    assert "3 of 3 answers of toy were no label, so nothing is classified" in err
+    assert "begins: no idea" in err
+    assert not out.exists()
+    assert not model.exists()
+
+
+def test_an_address_without_a_machine_is_refused_before_anything_is_said(
+    command: Command, news: Path
+) -> None:
+    words = ("--labels", "sports,politics", "--llm", "http://", "--llm-model", "toy")
+    err = command("classify", news, *words, "--llm-budget", 1, status=2).err
+    assert "is no address of an endpoint" in err
+    assert "are sent" not in err

@@ -16,7 +16,8 @@ from typing import Any
 class Reply:
     """An answer of the server.
 
-    `content` is what the model says, or a body as it is sent; `tokens` have log-probabilities.
+    `content` is what the model says, or a body as it is sent; `tokens` have log-probabilities;
+    `drip` are seconds between two bytes. A status of 0 closes the connection.
     """
 
     content: str | bytes = ""
@@ -24,7 +25,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     tokens: Sequence[tuple[str, float, Mapping[str, float]]] | None = None
-    usage: tuple[int, int] | None = (100, 5)
+    usage: tuple[Any, Any] | None = (100, 5)
+    drip: float = 0.0
 
 
 Script = Callable[[dict[str, Any]], Reply]
@@ -114,7 +116,7 @@ def _body(reply: Reply, model: str) -> bytes:
     if reply.usage is not None:
         sent, received = reply.usage
         found["usage"] = {
-            "prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received,
+            "prompt_tokens": sent, "completion_tokens": received, "total_tokens": 0,
         }  # fmt: skip
     return json.dumps(found).encode()
 
@@ -133,13 +135,22 @@ def serving(script: Script = by_length) -> Iterator[LlmServer]:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
             reply = server.answer(asked, self.headers)
             body = _body(reply, asked["model"])
+            if not reply.status:
+                self.close_connection = True
+                return
             try:
                 self.send_response(reply.status)
                 for name, value in {"content-type": "application/json", **reply.headers}.items():
                     self.send_header(name, value)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if not reply.drip:
+                    self.wfile.write(body)
+                    return
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    time.sleep(reply.drip)
             except OSError:  # the client did not wait
                 self.close_connection = True
 

@@ -192,3 +192,8 @@ def test_used_and_reserved_tokens_stay_within_the_limit(
         if budget.reserve(wanted):
             budget.settle(wanted, Tokens(min(reserved, used), 1))
         assert budget.used.total <= most
+
+
+def test_a_budget_is_said_in_words() -> None:
+    assert Limits(1).words() == "1 token"
+    assert Limits(2_000, 0.5).words() == "2,000 tokens and 0.5 in your currency"

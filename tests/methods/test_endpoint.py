@@ -15,6 +15,7 @@ from llm_server import LlmServer, Reply, by_length, serving
 
 from finetext.core.errors import ModelError, RecipeError
 from finetext.methods import endpoint as module
+from finetext.methods.answers import Answer
 from finetext.methods.endpoint import ATTEMPTS, BudgetEnded, Endpoint, Question
 from finetext.methods.endpoint_client import check_reachable
 from finetext.methods.llm_address import KEY, VARIABLE, address_for, check_address, name_endpoint
@@ -61,7 +62,7 @@ def question(text: str = "hello", number: int = 0) -> Question:
     return Question(chat, SCHEMA, 0.0, 20, number)
 
 
-def ask(of: Endpoint, text: str = "hello", number: int = 0) -> module.Answer:
+def ask(of: Endpoint, text: str = "hello", number: int = 0) -> Answer:
     asked = question(text, number)
     assert of.budget.reserve(asked.most_tokens)
     return of.ask(asked, asked.most_tokens)
@@ -119,12 +120,13 @@ def test_a_time_to_retry_can_be_a_date(server: LlmServer, pauses: list[float]) -
     ("replies", "said", "requests"),
     [
         ([Reply("oh", 500)] * ATTEMPTS, "status 500 after 6 attempts", ATTEMPTS),
-        ([Reply("wait", 429, {"retry-after": "9999"})], "wait 9,999 s", 1),
+        ([Reply("wait", 429, {"retry-after": "9999"})], "asks to wait 3 hours before", 1),
         ([Reply("insufficient_quota", 429)], "no credit left", 1),
         ([Reply("no key", 401)], f"refuses access .401.. {KEY} is not set", 1),
         ([Reply("The model `toy` does not exist", 404)], "has no model 'toy'", 1),
-        ([Reply(b"<html>not JSON</html>")] * ATTEMPTS, "what is no answer", ATTEMPTS),
-        ([Reply(b'{"choices": []}')] * ATTEMPTS, "what is no answer", ATTEMPTS),
+        ([Reply(b"\n<html>Log in</html>")], "does not answer as .* says: <html>Log in</html>", 1),
+        ([Reply(b'{"choices": [')] * ATTEMPTS, "It says: .*choices", ATTEMPTS),
+        ([Reply(b'{"choices": []}')] * ATTEMPTS, "not answer as the OpenAI API", ATTEMPTS),
     ],
 )
 def test_errors_that_do_not_end_say_what_to_do(
@@ -280,7 +282,7 @@ def test_a_text_is_refused_alone_by_a_server_that_answers_others(server: LlmServ
     server.script = script
     of = endpoint(server)
     assert not ask(of).refused
-    assert ask(of, "a long text") == module.Answer("", refused=True)
+    assert ask(of, "a long text") == Answer("", refused=True)
     assert of.features.lacking == frozenset()
     with pytest.raises(ModelError, match=r"refuses the request \(400\).*too long"):
         ask(endpoint(server), "a long text, first")

@@ -17,9 +17,11 @@ from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError, RecipeError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.diagnosis.explain import choose_explainer
+from finetext.methods.answer_totals import Totals
 from finetext.methods.llm import Llm, LlmClassifier
 from finetext.methods.llm_examples import Examples
 from finetext.runs.load import load
+from finetext.serving.batching import Ask
 from finetext.serving.model import ServedModel
 
 SCHEME = LabelScheme(("ham", "spam"))
@@ -96,10 +98,75 @@ def test_rows_without_a_label_are_examples_too(
 def test_an_invalid_answer_counts_as_the_training_rows_and_is_counted(
     server: LlmServer, make_dataset: Callable[..., Dataset], tiny_encoder: Path
 ) -> None:
-    server.script = lambda request: Reply("I cannot say")
+    server.script = lambda request: Reply("x" if text_of(request) == "d" else "I cannot say")
     model = fitted(llm(server, tiny_encoder), make_dataset(["a", "b", "c"], ["x", "y", "y"]))
-    np.testing.assert_allclose(model.predict_proba(["d"]), [[2 / 5, 3 / 5]])
-    assert (model.endpoint.totals.texts, model.endpoint.totals.invalid) == (1, 1)
+    np.testing.assert_allclose(model.predict_proba(["d", "e"])[1], [2 / 5, 3 / 5])
+    assert (model.endpoint.totals.texts, model.endpoint.totals.invalid) == (2, 1)
+    [finding] = model.answer_findings(Totals())
+    assert finding.message.startswith("1 of 2 answers of toy was no label, and counted as")
+    assert model.predict_proba(["e"]).shape == (1, 2)
+    [finding] = model.answer_findings(Totals(2, 1))
+    assert finding.message.startswith("1 of 1 answer of toy was no label")
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_where_no_answer_is_a_label_nothing_is_classified(
+    server: LlmServer, multilabel: bool
+) -> None:
+    server.script = lambda request: Reply("\x1b[31mI cannot say " + 200 * "so")
+    model = llm(server).classifier(replace(SCHEME, multilabel=multilabel))
+    with pytest.raises(ModelError) as caught:
+        model.predict(["a", "b"])
+    said = "2 of 2 answers of toy were no label, so nothing is classified. One of them begins: "
+    message = str(caught.value)
+    assert message.startswith(f"llm: {said}")
+    assert "I cannot say" in message
+    assert message.isprintable()
+    assert len(message) < len(said) + 100
+
+
+def test_an_invalid_answer_is_none_of_several_labels(server: LlmServer) -> None:
+    server.script = lambda request: Reply(
+        '{"labels": ["ham"]}' if text_of(request) == "a" else "I cannot say"
+    )
+    model = llm(server).classifier(replace(SCHEME, multilabel=True))
+    assert model.predict(["a", "b"]) == [["ham"], []]
+    refused = lambda request: Reply("too long", 400)  # noqa: E731
+    server.script = refused
+    assert model.predict(["c"]) == [[]]
+
+
+def test_an_invalid_answer_is_asked_for_again_and_paid_for(server: LlmServer) -> None:
+    ill = lambda request: Reply("ham" if text_of(request) == "a" else "?")  # noqa: E731
+    server.script = ill
+    first = llm(server).classifier(SCHEME)
+    first.predict(["a", "b"])
+    assert first.endpoint.budget.used.total == 210
+    server.script = lambda request: Reply("spam")
+    second = llm(server).classifier(SCHEME)
+    assert second.predict(["a", "b"]) == ["ham", "spam"]
+    assert server.texts == ["a", "b", "b"]
+    assert second.endpoint.budget.used.total == 210
+
+
+def test_a_served_model_logs_answers_without_a_label(
+    server: LlmServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script = lambda request: Reply("?" if text_of(request) == "b" else "ham")
+    served = ServedModel(llm(server).classifier(SCHEME))
+    served.check()
+    assert not caplog.messages
+    served.scores([Ask("a"), Ask("b")])
+    [message] = caplog.messages
+    assert message.startswith("1 of 2 answers of toy was no label")
+
+
+def test_texts_that_are_cut_are_counted(server: LlmServer) -> None:
+    model = llm(server, longest=1_200).classifier(SCHEME)
+    model.predict(["so " * 500, "short"])
+    [finding] = model.answer_findings(Totals())
+    assert finding.severity == "warning"
+    assert "1 of 2 texts has more than 1,200 characters" in finding.message
 
 
 def test_several_samples_become_frequencies(server: LlmServer) -> None:
@@ -243,7 +310,11 @@ def test_a_damaged_folder_is_refused(server: LlmServer, tmp_path: Path) -> None:
     ("changed", "message"),
     [
         ({"url": ""}, "name the endpoint and the model"),
+        ({"model": ""}, "name the endpoint and the model"),
         ({"url": "localhost/v1"}, "is no address"),
+        ({"url": "http://"}, "is no address"),
+        ({"url": "http://host:port/v1"}, "is no address"),
+        ({"samples": 0}, "samples = 0: .*greater than 0"),
         ({"most_cost": 1.0}, "needs the prices"),
         ({"examples": 1, "similarity": "random:minilm"}, "random weights"),
         ({"descriptions": {"egg": "food"}}, "no label here"),

@@ -328,7 +328,7 @@ def test_what_was_sent_where_is_in_the_report(single: ReportData) -> None:
     sent, sampled = asked_lines(data.entries)
     assert "200 texts with their examples went to http://host/v1 (model <m>)" in sent
     assert "62,000 tokens, 1.5 in your currency. 1,000 texts take 7.5 in your currency" in sent
-    assert "1 answer was no label" in sent
+    assert "1 of 200 answers was no label" in sent
     assert f"is scored on {tested:,} of {4 * tested:,} test rows, drawn at random" in sampled
     page = render(data)
     assert "(model &lt;m&gt;)" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +132,44 @@ def test_a_budget_for_next_to_nothing_leaves_it_out(
 
 
 def test_a_budget_that_ends_in_the_folds_leaves_it_out(
-    run: Callable[..., Run], few_folds: None
+    run: Callable[..., Run], server: LlmServer, few_folds: None
 ) -> None:
-    found = run(split=SplitSettings(cross_validate=True), most_tokens=7_000)
+    server.script = lambda request: replace(knowing(request), usage=(2_000, 5))
+    found = run(split=SplitSettings(cross_validate=True), most_tokens=60_000)
     [finding] = [of for of in found.findings if of.code == "budget"]
-    assert "llm is left out: the budget of 7,000 tokens ended after" in finding.message
+    assert "llm is left out: the budget of 60,000 tokens ended after" in finding.message
     assert found.best == "tfidf"
+    assert server.requests
+
+
+@pytest.mark.parametrize("minutes", [None, 2.0])
+def test_a_budget_that_is_too_small_for_all_folds_is_not_spent(
+    films: Path, server: LlmServer, tmp_path: Path, few_folds: None, minutes: float | None
+) -> None:
+    method = Llm(url=server.url, model="toy", examples=0, most_tokens=7_000)
+    recipe = finetext.Recipe(
+        source=str(films), methods={"tfidf": finetext.Tfidf(), "llm": method}, minutes=minutes,
+        split=SplitSettings(cross_validate=True),
+    )  # fmt: skip
+    found = finetext.train(recipe, out=tmp_path / "run", listener=SILENT)
+    [message] = [of.message for of in found.findings if of.message.startswith("llm is left out")]
+    assert "an answer to each of 200 rows, for about" in message
+    assert "the budget is 7,000 tokens" in message
+    assert found.best == "tfidf"
+    assert not server.requests
+
+
+def test_a_run_warns_of_answers_without_a_label_and_of_texts_that_are_cut(
+    run: Callable[..., Run], server: LlmServer
+) -> None:
+    server.script = lambda request: (
+        Reply("no idea") if text_of(request).startswith("a fine") else knowing(request)
+    )
+    found = run(longest=30)
+    warned = [of.message for of in found.findings if of.code == "answers"]
+    invalid = sum(text.startswith("a fine") for text in server.texts)
+    assert warned[0].startswith(f"{invalid} of 90 answers of toy were no label")
+    assert "more than 30 characters" in warned[1]
 
 
 def test_a_server_that_is_not_there_is_noticed_before_anything_is_trained(

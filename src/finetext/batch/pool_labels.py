@@ -19,10 +19,11 @@ from finetext.core.environment import cache_folder
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
 from finetext.core.text_columns import texts_in
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.read import read
 from finetext.data.weak_rows import PoolLabels
+from finetext.methods.answer_totals import ANSWERS
 from finetext.storage.files import write_text
 
 FOLDER: Final = "weak-labels"
@@ -98,10 +99,15 @@ def _write_texts(path: Path, texts: Sequence[str], scheme: LabelScheme) -> None:
 
 def _predict(teacher: str, given: Path, out: Path, device: str, hears: Listener) -> None:
     """Predict a file of texts; what a stopped command wrote is continued."""
+
+    def answers(finding: Finding) -> None:
+        if finding.code == ANSWERS:  # others are about texts that the run looks at anyway
+            hears.finding(finding)
+
     try:
         predict_file(
             teacher, given, out, every=False, columns=False, resume=True, device=device,
-            listener=Listener(progress=hears.progress),
+            listener=Listener(progress=hears.progress, finding=answers),
         )  # fmt: skip
     except KeyboardInterrupt:
         kept = "the labels so far are kept; the same command continues with the others"

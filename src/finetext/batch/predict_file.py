@@ -31,6 +31,7 @@ from finetext.core.wording import counted
 from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
+from finetext.runs.asked import answers_watched
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
@@ -275,17 +276,19 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         start, empty = time.monotonic(), EmptyTexts(texts.id_column)
         rows = empty.watched(batches(texts, job.batch_size))
         hooks = hears.progress, watch.through
-        for batch, table in predictions(classifier, rows, layout, done, *hooks):
-            if each is not None:
-                each(classifier, table)
-            elif files.out is None:
-                for name, values in table.items():
-                    gathered.setdefault(name, []).extend(values)
-            output.write(table, batch.bad)
+        noticed = list[Finding]()
+        with answers_watched(classifier, noticed.append):
+            for batch, table in predictions(classifier, rows, layout, done, *hooks):
+                if each is not None:
+                    each(classifier, table)
+                elif files.out is None:
+                    for name, values in table.items():
+                        gathered.setdefault(name, []).extend(values)
+                output.write(table, batch.bad)
         seconds = time.monotonic() - start
     if not (correct or done):
         watch.find()
-    findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings]
+    findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings, *noticed]
     _tell([*findings, *findings_of(watch, files.source, correct)], hears)
     count = output.rows - output.rejected
     if files.out is not None:

@@ -53,6 +53,7 @@ def evaluate(
     from finetext.report.group_gaps import group_gaps_table
     from finetext.report.positive import curves_of_positive
     from finetext.report.probabilities import decided_json
+    from finetext.runs.asked import answers_watched
     from finetext.runs.load import load
 
     table.check(data)
@@ -62,8 +63,9 @@ def evaluate(
     how = replace(how, out_of_scope=out_of_scope_label or how.out_of_scope)
     classifier = classifier.with_positive(how.positive if positive is None else positive)
     dataset = _read(data, replace(how, positive=None), screen)
-    predictions = predict(classifier, dataset)
-    scope = _scope(classifier, predictions, dataset)
+    with answers_watched(classifier, screen.finding):
+        predictions = predict(classifier, dataset)
+        scope = _scope(classifier, predictions, dataset)
     gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
     label = classifier.scheme.positive_class
     curve = curves_of_positive({"": predictions}).get("")

@@ -9,7 +9,8 @@ from itertools import takewhile
 from threading import Event
 from typing import final
 
-from finetext.methods.endpoint import Answer, BudgetEnded, Endpoint, Question
+from finetext.methods.answers import Answer
+from finetext.methods.endpoint import BudgetEnded, Endpoint, Question
 from finetext.methods.token_budget import Tokens
 
 Answers = tuple[Answer, ...]
@@ -24,12 +25,14 @@ class Asking:
         samples: answers to each question; one with log-probabilities is enough.
         concurrency: requests at once.
         progress: called with the number of questions that are answered.
+        is_valid: whether the content of an answer is worth keeping.
     """
 
     endpoint: Endpoint
     samples: int
     concurrency: int
     progress: Callable[[int], None] = lambda done: None
+    is_valid: Callable[[str], bool] = lambda content: True
     _failed: Event = field(default_factory=Event)
 
     def all(self, questions: Sequence[Question], share: float = 1.0) -> list[Answers]:
@@ -69,7 +72,8 @@ class Asking:
         used, found, each = Tokens(), list[Answer](), question.most_tokens
         try:
             for number in range(self.samples):
-                found.append(self.endpoint.ask(replace(question, number=number), each))
+                one = replace(question, number=number)
+                found.append(self.endpoint.ask(one, each, self.is_valid))
                 used += found[-1].used
                 if found[-1].tokens or found[-1].refused:
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import json
+import math
 import random
 import time
 import weakref
@@ -17,10 +18,21 @@ from typing import Any, Final, final
 from finetext.core.contracts import ProgressEvent, silent
 from finetext.core.environment import cache_folder
 from finetext.core.errors import ModelError, RecipeError
-from finetext.core.wording import short
-from finetext.methods.endpoint_client import client_of, key, reason, redirected, without_key
+from finetext.core.wording import counted, short
+from finetext.methods.answer_totals import Totals
+from finetext.methods.answers import Answer, NoAnswer, answer_of
+from finetext.methods.endpoint_client import (
+    MOST_BYTES,
+    UNFIT,
+    AnswerTooLargeError,
+    AnswerTooLateError,
+    client_of,
+    key,
+    reason,
+    redirected,
+    without_key,
+)
 from finetext.methods.llm_address import KEY
-from finetext.methods.llm_probabilities import Token
 from finetext.methods.server_features import Features
 from finetext.methods.token_budget import Limits, TokenBudget, Tokens
 from finetext.storage.cache import keep_json, kept_json
@@ -39,8 +51,6 @@ _OVERHEAD: Final = 64
 """Tokens of a template around messages that a server may add to a request."""
 _EACH: Final = 8
 """Tokens around each message, at most."""
-_NO_ANSWER: Final = (AttributeError, IndexError, TypeError, ValueError)
-"""What comes of an answer that is not JSON, or not of the form that it should have."""
 clock: Callable[[], float] = time.monotonic
 pause: Callable[[Event, float], object] = Event.wait
 """How a request waits for seconds, or for the event that ends all waiting."""
@@ -72,56 +82,6 @@ class Question:
         return Tokens(sum(sizes) + schema + _OVERHEAD, self.most)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back, the tokens that it took, and the seconds.
-
-    Attributes:
-        refused: whether the server refused the text; then there is no content, and no cost.
-    """
-
-    content: str
-    sent: int = 0
-    received: int = 0
-    seconds: float = 0.0
-    tokens: tuple[Token, ...] = ()
-    refused: bool = False
-
-    @property
-    def used(self) -> Tokens:
-        """The tokens that it took."""
-        return Tokens(self.sent, self.received)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Answer:
-        """Return what `asdict` and JSON made of an answer; raises a ValueError or the like."""
-        tokens = tuple(
-            Token(
-                str(of["text"]),
-                float(of["logprob"]),
-                tuple((str(a), float(b)) for a, b in of["others"]),
-            )
-            for of in values["tokens"]
-        )
-        numbers = int(values["sent"]), int(values["received"]), float(values["seconds"])
-        return cls(str(values["content"]), *numbers, tokens)
-
-
-@dataclass
-class Totals:
-    """Texts that were asked about, how many had an invalid answer, and seconds of the answers."""
-
-    texts: int = 0
-    invalid: int = 0
-    seconds: float = 0.0
-
-    def add(self, is_valid: bool, seconds: float) -> None:
-        """Count a text."""
-        self.texts += 1
-        self.invalid += not is_valid
-        self.seconds += seconds
-
-
 @final
 class Endpoint:
     """A model behind an address; answers come from the disk where the same was asked before."""
@@ -139,7 +99,8 @@ class Endpoint:
         self.budget, self.totals, self.stop = TokenBudget(limits), Totals(), Event()
         self.features = Features()
         self._cache, self._seconds = cache_folder(), seconds
-        self.has_answered, self._was_known, self._not_before = False, False, 0.0
+        self.has_answered, self._was_known, self._is_there = False, False, False
+        self._not_before = 0.0
         self._lock = Lock()
         self._made: Any = None
 
@@ -151,15 +112,22 @@ class Endpoint:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def ask(self, question: Question, reserved: Tokens) -> Answer:
+    def ask(
+        self,
+        question: Question,
+        reserved: Tokens,
+        is_valid: Callable[[str], bool] = lambda content: True,
+    ) -> Answer:
         """Return an answer, for which the most that it can take is reserved in the budget.
+
+        Only an answer whose content is valid is kept, so that another one is asked for again.
 
         Raises:
             ModelError: nothing answers, the key or the model is refused, or errors do not end.
             BudgetEnded: an attempt was lost, and there is no room for another one.
             MissingExtraError: the package `openai` is not installed.
         """
-        if (known := self.known(question)) is not None:
+        if (known := self.known(question)) is not None and is_valid(known.content):
             self._was_known = True
             return known
         self._client()
@@ -169,8 +137,8 @@ class Endpoint:
                 raise ModelError(f"{self.url} was to be asked, but all asking was stopped")
             started = time.perf_counter()
             try:
-                found = self._send(question)
-                answer = _answer(found, time.perf_counter() - started, reserved)
+                raw = self._send(question)
+                answer = answer_of(raw, time.perf_counter() - started, reserved)
             except Exception as error:
                 retry, lost = self._judged(error, attempt)
                 if retry is None:
@@ -183,7 +151,8 @@ class Endpoint:
                     self._not_before = max(self._not_before, clock() + retry)
                 continue
             self.has_answered = True
-            self._keep(question, answer)
+            if is_valid(answer.content):
+                self._keep(question, answer)
             return answer
         raise AssertionError("the last attempt ends in an answer or an error")
 
@@ -213,7 +182,7 @@ class Endpoint:
         while True:
             sent, used = self._sent(question, self.features.lacking)
             try:
-                found = self._client().chat.completions.create(**sent)
+                found = self._client().chat.completions.with_raw_response.create(**sent)
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if not self.features.refused(str(error), used):
                     raise
@@ -252,35 +221,58 @@ class Endpoint:
         import openai
 
         if isinstance(error, openai.APIStatusError):
-            status = error.status_code
-            others = self.has_answered or self._was_known
-            if status in _IMPOSSIBLE and status != 404 and others:
-                return None, False
-            if (status not in _RETRIED and status < 500) or "insufficient_quota" in str(error):
-                raise ModelError(self._refusal(error)) from None
-            if attempt == ATTEMPTS:
-                raise ModelError(self._given_up(f"status {status}")) from OSError(str(status))
-            asked = _asked_pause(error.response.headers.get("retry-after"))
-            if asked > LONGEST_ASKED_PAUSE:
-                raise ModelError(self._given_up(f"wait {asked:,.0f} s")) from OSError(str(status))
-            return max(asked, _pause_after(attempt)), False
-        if isinstance(error, openai.APITimeoutError):
-            if attempt == ATTEMPTS:
-                late = f"nothing within {self._seconds:g} s"
-                raise ModelError(self._given_up(late)) from OSError("time-out")
-            return _pause_after(attempt), True
-        if isinstance(error, openai.APIConnectionError):
-            if not self.has_answered or attempt == ATTEMPTS:
+            self._is_there = True
+            return self._after_refusal(error, attempt)
+        if isinstance(error, (openai.APIConnectionError, *UNFIT)):
+            return self._after_silence(error, attempt), True
+        if isinstance(error, NoAnswer):
+            self._is_there = True
+            if error.is_page or attempt == ATTEMPTS:
                 raise ModelError(
-                    f"nothing answers at {self.url} ({reason(error)}). Start the server, or "
-                    "correct the address; answers so far are kept"
-                ) from OSError("no connection")
-            return _pause_after(attempt), True
-        if isinstance(error, (openai.OpenAIError, *_NO_ANSWER)):
-            if attempt == ATTEMPTS:
-                raise ModelError(self._given_up("what is no answer")) from None
+                    f"{self.url} does not answer as the OpenAI API does. Check the address, which "
+                    f"mostly ends in /v1. It says: {without_key(error.begins)}"
+                ) from None
             return _pause_after(attempt), True
         raise error
+
+    def _after_refusal(self, error: Any, attempt: int) -> tuple[float | None, bool]:
+        """Do as `_judged` for a status that is an error."""
+        status = error.status_code
+        others = self.has_answered or self._was_known
+        if status in _IMPOSSIBLE and status != 404 and others:
+            return None, False
+        if (status not in _RETRIED and status < 500) or "insufficient_quota" in str(error):
+            raise ModelError(self._refusal(error)) from None
+        if attempt == ATTEMPTS:
+            raise ModelError(self._given_up(f"status {status}")) from OSError(str(status))
+        asked = _asked_pause(error.response.headers.get("retry-after"))
+        if asked > LONGEST_ASKED_PAUSE:
+            raise ModelError(
+                f"{self.url} asks to wait {_in_words(asked)} before the next request ({status}). "
+                "Try again then; answers so far are kept and not paid for again"
+            ) from OSError(str(status))
+        return max(asked, _pause_after(attempt)), False
+
+    def _after_silence(self, error: Any, attempt: int) -> float:
+        """Do as `_judged` for a request without an answer, or without a whole one in time."""
+        import openai
+
+        reasons = error, error.__cause__  # the client may wrap what is raised while it reads
+        if any(isinstance(of, AnswerTooLargeError) for of in reasons):
+            raise ModelError(
+                f"{self.url} answers with more than {MOST_BYTES // 2**20} MB to one request, "
+                "which is no answer of the OpenAI API. Check the address"
+            ) from None
+        if any(isinstance(of, (openai.APITimeoutError, AnswerTooLateError)) for of in reasons):
+            if attempt == ATTEMPTS:
+                late = f"no whole answer within {self._seconds:g} s"
+                raise ModelError(self._given_up(late)) from OSError("time-out")
+        elif not (self.has_answered or self._is_there) or attempt == ATTEMPTS:
+            raise ModelError(
+                f"nothing answers at {self.url} ({reason(error)}). Start the server, or "
+                "correct the address; answers so far are kept"
+            ) from OSError("no connection")
+        return _pause_after(attempt)
 
     def _refusal(self, error: Any) -> str:
         """Return what to do about a request that is refused."""
@@ -318,26 +310,12 @@ class BudgetEnded(RecipeError):
     """The budget has no room for a request, or for as many as are needed."""
 
 
-def _answer(found: Any, seconds: float, reserved: Tokens) -> Answer:
-    """Return an answer as it is kept; without a usage all that was reserved counts."""
-    choice, usage = found.choices[0], found.usage
-    used = reserved
-    if usage is not None:
-        used = Tokens(int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0))
-    listed = (choice.logprobs.content if choice.logprobs is not None else None) or ()
-    tokens = tuple(
-        Token(of.token, of.logprob, tuple((a.token, a.logprob) for a in of.top_logprobs or ()))
-        for of in listed
-    )
-    return Answer(choice.message.content or "", used.sent, used.received, seconds, tokens)
-
-
 def _asked_pause(value: str | None) -> float:
     """Return the seconds of a header Retry-After: a number, or a time; 0 without one."""
     if not value:
         return 0.0
     with suppress(ValueError):
-        return max(0.0, float(value))
+        return max(0.0, float(value)) if math.isfinite(float(value)) else 0.0
     with suppress(TypeError, ValueError):
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     return 0.0
@@ -346,3 +324,9 @@ def _asked_pause(value: str | None) -> float:
 def _pause_after(attempt: int) -> float:
     """Return a random pause that doubles with each attempt."""
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**attempt)
+
+
+def _in_words(seconds: float) -> str:
+    """Return a long pause in whole minutes, or in hours from two on."""
+    hours = seconds / 3600
+    return counted(round(seconds / 60), "minute") if hours < 2 else counted(round(hours), "hour")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +17,23 @@ from finetext.methods.llm_address import KEY
 
 REACHED_WITHIN: Final = 10.0
 """Seconds in which an address that nothing listens at says so."""
+MOST_BYTES: Final = 32 * 2**20
+"""Size of an answer, at most."""
+_ABOUT_THIS_MACHINE: Final = "x-stainless-"
+"""Beginning of the headers in which the client tells operating system and version of Python."""
+_ENDS: Final = "finetext.ends"
+_UNSENT: Final = "finetext.unsent"
+
+
+class AnswerTooLargeError(Exception):
+    """An answer has more bytes than any that is meant."""
+
+
+class AnswerTooLateError(Exception):
+    """An answer was not complete in time."""
+
+
+UNFIT: Final = AnswerTooLargeError, AnswerTooLateError
 
 
 def key() -> str:
@@ -59,6 +78,7 @@ def redirected(response: Any) -> str:
 def client_of(url: str, seconds: float) -> Any:
     """Return a client that sends texts to an address and nowhere else, and waits so many seconds.
 
+    The seconds are those of a whole answer, which may not be larger than `MOST_BYTES`.
     Redirects are not followed. An address of this machine is asked without a proxy; others are
     asked through the proxy that the environment names.
     """
@@ -66,7 +86,10 @@ def client_of(url: str, seconds: float) -> Any:
         import openai
     except ImportError:
         raise MissingExtraError("asking an LLM", "openai", "llm") from None
-    http = openai.DefaultHttpxClient(follow_redirects=False, trust_env=not _is_here(url))
+    http = openai.DefaultHttpxClient(
+        follow_redirects=False, trust_env=not _is_here(url),
+        event_hooks={"request": [lambda of: _prepare(of, seconds)], "response": [_bound]},
+    )  # fmt: skip
     # A key must be given, also to servers that need none.
     given = key() or "none"
     return openai.OpenAI(
@@ -88,8 +111,44 @@ def check_reachable(url: str) -> None:
                 f"nothing answers at {url} ({reason(error)}). Start the server, or correct the "
                 "address"
             ) from OSError("no connection")
-        except (openai.OpenAIError, AttributeError, TypeError, ValueError):
+        except (openai.OpenAIError, AttributeError, TypeError, ValueError, *UNFIT):
             return  # what it lists does not matter
+
+
+def _prepare(request: Any, seconds: float) -> None:
+    """Note when an answer must be there, and leave out what the client tells of this machine."""
+    request.extensions[_ENDS] = time.monotonic() + seconds
+    unsent = {
+        n: of for n, of in request.headers.items() if n.lower().startswith(_ABOUT_THIS_MACHINE)
+    }
+    request.extensions[_UNSENT] = unsent
+    for name in unsent:
+        del request.headers[name]
+
+
+def _bound(response: Any) -> None:
+    """Bound the size of an answer, also of what it is decompressed to, and the time it takes.
+
+    The time-out of the client is one of each part of an answer.
+    """
+    ends = response.request.extensions[_ENDS]
+    response.request.headers.update(response.request.extensions[_UNSENT])  # the client reads them
+    response.iter_raw = _bounded(response.iter_raw, ends)
+    response.iter_bytes = _bounded(response.iter_bytes, ends)
+
+
+def _bounded(parts: Callable[..., Iterator[bytes]], ends: float) -> Callable[..., Iterator[bytes]]:
+    def within(*given: Any, **how: Any) -> Iterator[bytes]:
+        size = 0
+        for part in parts(*given, **how):
+            size += len(part)
+            if size > MOST_BYTES:
+                raise AnswerTooLargeError
+            if time.monotonic() > ends:
+                raise AnswerTooLateError
+            yield part
+
+    return within
 
 
 def _is_here(url: str) -> bool:

@@ -112,6 +112,17 @@ def check_templates(method: str, templates: Sequence[str]) -> None:
             )
 
 
+def check_clear(method: str, scheme: LabelScheme, described: Mapping[str, object]) -> None:
+    """Raise a RecipeError if nothing says what two labels or more mean."""
+    unclear = [of for of in scheme.names if is_unclear(of) and of not in described]
+    if len(unclear) > 1:
+        raise RecipeError(
+            f"{method}: without examples nothing says what {unclear[0]!r} and {unclear[1]!r} mean; "
+            f"describe them ([methods.{method}.descriptions] in the recipe), or leave examples "
+            "alone"
+        )
+
+
 def check_descriptions(method: str, described: Descriptions, scheme: LabelScheme | None) -> None:
     """Raise a RecipeError for a description that is empty, or of what is no label of a scheme."""
     for label, said in described.items():

@@ -23,25 +23,34 @@ from finetext.core.contracts import (
     hyperparameters,
 )
 from finetext.core.decision import Decision
-from finetext.core.errors import MissingExtraError, RecipeError
+from finetext.core.errors import MissingExtraError, ModelError, RecipeError
 from finetext.core.settings import Count, NotNegative, NotNegativeCount, Positive, made
-from finetext.core.text_columns import as_one
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.calibration import tempered
+from finetext.methods.answer_totals import Answered, Totals
+from finetext.methods.answers import Answer
 from finetext.methods.asking import Answers, Asking
-from finetext.methods.endpoint import Answer, BudgetEnded, Endpoint, Question
+from finetext.methods.endpoint import BudgetEnded, Endpoint, Question
 from finetext.methods.endpoint_client import key
 from finetext.methods.label_sentences import (
     Descriptions,
+    check_clear,
     check_descriptions,
-    is_unclear,
     several,
 )
 from finetext.methods.llm_address import address_for, check_address, name_endpoint
 from finetext.methods.llm_examples import Examples
 from finetext.methods.llm_probabilities import from_answers, from_tokens, shares_of
-from finetext.methods.llm_prompt import answer, columns_in, instruction, messages, schema, shortened
+from finetext.methods.llm_prompt import (
+    answer,
+    columns_in,
+    encodable,
+    instruction,
+    messages,
+    schema,
+    shortened,
+)
 from finetext.methods.token_budget import Limits
 from finetext.storage.files import write_json
 from finetext.storage.received import read_received_text
@@ -66,8 +75,8 @@ class Llm(Method):
     data. Where the server can, answers are restricted to the labels by a JSON schema, and
     probabilities come from the log-probabilities of the answer; else from the frequencies of
     `samples` answers, where the shares of the labels in the training rows count as one answer more.
-    An invalid answer counts as these shares, and is reported. In a run, validation rows scale the
-    probabilities, as those of every method.
+    An invalid answer counts as these shares, or as no label where a text can have several, and is
+    reported. In a run, validation rows scale the probabilities, as those of every method.
 
     Answers stay in the cache folder under a hash of what was asked, so nothing is paid for twice.
     The environment variable OPENAI_API_KEY has the key, if the server needs one.
@@ -122,6 +131,7 @@ class Llm(Method):
 
         Nothing is sent.
         """
+        made(self.name, Llm, hyperparameters(self))
         if not self.url or not self.model:
             raise RecipeError(
                 "llm: name the endpoint and the model, as --llm http://127.0.0.1:11434/v1 "
@@ -148,12 +158,8 @@ class Llm(Method):
             return
         if len(scheme) < 2:
             raise RecipeError("llm: it chooses between labels, so it needs two or more")
-        unclear = [of for of in scheme.names if is_unclear(of) and of not in self.described]
-        if len(unclear) > 1 and not self.examples:
-            raise RecipeError(
-                f"llm: without examples nothing says what {unclear[0]!r} and {unclear[1]!r} mean; "
-                "describe them ([methods.llm.descriptions] in the recipe), or leave examples alone"
-            )
+        if not self.examples:
+            check_clear(self.name, scheme, self.described)
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> LlmClassifier:
         """Keep the rows that examples are chosen from; nothing is sent. See `Method.fit`."""
@@ -224,19 +230,6 @@ class Llm(Method):
         return {label: several(said) for label, said in (self.descriptions or {}).items()}
 
 
-@dataclass(frozen=True)
-class Answered:
-    """Probabilities of the texts that an endpoint was asked about.
-
-    Attributes:
-        rows: positions of the texts with an answer, in their order; the budget left out the others.
-        probabilities: (n, k) of these texts.
-    """
-
-    rows: tuple[int, ...]
-    probabilities: Floats
-
-
 @dataclass(frozen=True, eq=False)
 class LlmClassifier(Classifier):
     """Asks `endpoint` as `method` says, with `examples` if there are any.
@@ -255,7 +248,12 @@ class LlmClassifier(Classifier):
     temperature: float = 1.0
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """See `Classifier.predict_proba`; raises a BudgetEnded where the budget ends."""
+        """See `Classifier.predict_proba`.
+
+        Raises:
+            BudgetEnded: the budget has no room for all texts.
+            ModelError: no answer was a label so far.
+        """
         found = self.answered(texts)
         if len(found.rows) < len(texts):
             raise BudgetEnded(
@@ -263,6 +261,8 @@ class LlmClassifier(Classifier):
                 f"{len(found.rows):,} of {len(texts):,} texts. Their answers are kept, and not "
                 "paid for again with a larger budget (--llm-budget)"
             )
+        if nothing := self.endpoint.totals.nothing_valid(self.method.model):
+            raise ModelError(f"llm: {nothing}")
         return found.probabilities
 
     def answered(
@@ -282,8 +282,7 @@ class LlmClassifier(Classifier):
             for text, found in zip(different[part], answers, strict=False):
                 probabilities[places[text]] = self._probabilities(found)
                 rows += places[text]
-                is_valid = not any(of.refused or self._columns(of) is None for of in found)
-                self.endpoint.totals.add(is_valid, sum(of.seconds for of in found))
+                self._count(text, found)
             if len(answers) < len(different[part]):
                 break
         rows.sort()
@@ -298,11 +297,21 @@ class LlmClassifier(Classifier):
             self.endpoint.progress(ProgressEvent("llm: answers", before + done, total))
 
         method = self.method
-        asking = Asking(self.endpoint, method.samples, method.concurrency, progress)
-        return asking.all(self._questions(texts), share)
+        how = method.samples, method.concurrency, progress, self._is_valid
+        return Asking(self.endpoint, *how).all(self._questions(texts), share)
 
-    def _columns(self, answer: Answer) -> list[int] | None:
-        return columns_in(answer.content, self.scheme)
+    def _is_valid(self, content: str) -> bool:
+        return columns_in(content, self.scheme) is not None
+
+    def _count(self, text: str, answers: Answers) -> None:
+        """Count a text with its answers; one that the server refused has no content."""
+        no_label = next((of.content for of in answers if not self._is_valid(of.content)), None)
+        is_cut = len(encodable(text)) > self.method.longest
+        self.endpoint.totals.add(no_label, is_cut, sum(of.seconds for of in answers))
+
+    def answer_findings(self, before: Totals) -> list[Finding]:
+        """Return warnings of invalid answers and shortened texts since an earlier count."""
+        return self.endpoint.totals.since(before).findings(self.method.model, self.method.longest)
 
     def _questions(self, texts: Sequence[str]) -> list[Question]:
         """Return what is asked about each text."""
@@ -312,8 +321,8 @@ class LlmClassifier(Classifier):
             of_each, most = method.examples, method.most_examples
             near = self.examples.near(texts, of_each, most, scheme)
         length = max(1, method.longest // 4)
-        shown = [[(shortened(_encodable(of), length), is_) for of, is_ in row] for row in near]
-        sent = [shortened(_encodable(text), method.longest) for text in texts]
+        shown = [[(shortened(encodable(of), length), is_) for of, is_ in row] for row in near]
+        sent = [shortened(encodable(text), method.longest) for text in texts]
         return [
             Question(
                 tuple(messages(scheme, self._said, examples, text)), schema(scheme),
@@ -325,7 +334,7 @@ class LlmClassifier(Classifier):
 
     def _probabilities(self, answers: Sequence[Answer]) -> Floats:
         """Return (k,) probabilities of one text."""
-        contents = [of.content for of in answers if not of.refused]
+        contents = [of.content for of in answers]
         if len(contents) == 1 and answers[0].tokens:
             found = from_tokens(contents[0], answers[0].tokens, self.prior, self.scheme)
             if found is not None:
@@ -387,8 +396,3 @@ class LlmClassifier(Classifier):
         """Return where texts are sent, and how many rows examples are chosen from."""
         rows = 0 if self.examples is None else len(self.examples.texts)
         return {"endpoint": self.method.url, "llm": self.method.model, "example_rows": rows}
-
-
-def _encodable(text: str) -> str:
-    """Return a text as one that JSON can hold, with question marks for lone surrogates."""
-    return as_one(text).encode("utf-8", "replace").decode()

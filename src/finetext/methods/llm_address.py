@@ -6,6 +6,7 @@ import hashlib
 import os
 from contextlib import suppress
 from typing import Final
+from urllib.parse import urlsplit
 
 from finetext.core.addresses import public_address
 from finetext.core.environment import cache_folder
@@ -22,7 +23,7 @@ _NAMED: Final = "llm-endpoints"
 
 def check_address(url: str) -> None:
     """Raise a RecipeError for an address that is none, or that holds a secret."""
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://")) or not _has_host(url):
         raise RecipeError(
             f"llm: url = {url!r} is no address of an endpoint; write one such as "
             "http://127.0.0.1:11434/v1"
@@ -32,6 +33,14 @@ def check_address(url: str) -> None:
             f"llm: the address {public_address(url)} must have no user, password or query, as it "
             f"is written into the run; put a key into the environment variable {KEY}"
         )
+
+
+def _has_host(url: str) -> bool:
+    """Return whether an address names a machine, and a port that can be if it names one."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    return False
 
 
 def name_endpoint(url: str) -> None:

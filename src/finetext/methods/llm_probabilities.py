@@ -48,17 +48,18 @@ def shares_of(targets: Floats | None, scheme: LabelScheme) -> Floats:
 def from_answers(contents: Sequence[str], prior: Floats, scheme: LabelScheme) -> Floats:
     """Return (k,) frequencies of the labels in one answer or several, smoothed.
 
-    The prior counts as one answer more, and stands for each invalid one. So a single answer gives
-    its label 1/2 plus half of the share that the label has anyway.
+    The prior counts as one answer more, and stands for each invalid one; with several labels a
+    text an invalid answer gives none. So a single answer gives its label 1/2 plus half of the share
+    that the label has anyway.
     """
     total = PRIOR_ANSWERS * prior
     for content in contents:
         columns = columns_in(content, scheme)
-        if columns is None:
+        if columns is None and not scheme.multilabel:
             total = total + prior
         else:
             given = np.zeros(len(scheme))
-            given[columns] = 1
+            given[columns or []] = 1
             total = total + given
     return np.asarray(total / (PRIOR_ANSWERS + len(contents)))
 

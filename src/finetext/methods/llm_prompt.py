@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from finetext.core.text_columns import as_one
 from finetext.core.types import LabelScheme
 
 Message = dict[str, str]
@@ -94,6 +95,11 @@ def shortened(text: str, most: int) -> str:
     room = max(0, most - len(_GAP))
     end = room // 3
     return text[: room - end] + _GAP + text[len(text) - end :]
+
+
+def encodable(text: str) -> str:
+    """Return a text as one that JSON can hold, with question marks for lone surrogates."""
+    return as_one(text).encode("utf-8", "replace").decode()
 
 
 def columns_in(content: str, scheme: LabelScheme) -> list[int] | None:

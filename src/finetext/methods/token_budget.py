@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from threading import Condition
 from typing import Final, final
 
+from finetext.core.wording import counted
+
 MILLION: Final = 1_000_000
 
 
@@ -58,7 +60,7 @@ class Limits:
 
     def words(self) -> str:
         """Return the limits: "200,000 tokens"; "no limit" without any."""
-        parts = [] if self.tokens is None else [f"{self.tokens:,} tokens"]
+        parts = [] if self.tokens is None else [counted(self.tokens, "token")]
         parts += [] if self.cost is None else [f"{self.cost:g} in your currency"]
         return " and ".join(parts) or "no limit"
 

@@ -15,6 +15,7 @@ from finetext.core.wording import counted, ends, number, p_value, row_of
 from finetext.evaluation.choice import Choice, Grounds
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry, flips, over_seeds
 from finetext.evaluation.several import Pair, Several
+from finetext.methods.answer_totals import COUNTED_AS, invalid_in_words
 from finetext.report.rendering import aligned, metric_title, without_middle, wrapped
 from finetext.report.verdict import Verdict
 
@@ -156,8 +157,7 @@ def asked_lines(entries: Sequence[LeaderboardEntry]) -> list[str]:
             f"{entry.method}: {counted(of.texts, 'text')} with their examples went to {of.url} "
             f"(model {of.model}): {of.sent + of.received:,} tokens{cost}. 1,000 texts take "
             f"{of.for_thousand()} and {_seconds_for_thousand(entry)}. "
-            f"{counted(of.invalid, 'answer')} {'was' if of.invalid == 1 else 'were'} no label, and "
-            "counted as the shares of the labels."
+            f"{invalid_in_words(of.invalid, of.texts)}, and {COUNTED_AS}."
         )
         if sampled := entry.sampled:
             rows = " and ".join(

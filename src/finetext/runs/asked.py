@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -12,10 +14,11 @@ from finetext.core.types import Dataset, Finding, Predictions, Splits
 from finetext.core.wording import counted
 from finetext.evaluation.leaderboard import Asked
 from finetext.evaluation.out_of_scope import ScopeScores, scope_scores
+from finetext.methods.answer_totals import Answered, Totals
 from finetext.methods.endpoint import BudgetEnded
 from finetext.methods.endpoint_client import check_reachable
-from finetext.methods.llm import Answered, Llm, LlmClassifier
-from finetext.methods.token_budget import Limits
+from finetext.methods.llm import Llm, LlmClassifier
+from finetext.methods.token_budget import Limits, Tokens
 
 FEWEST_ROWS: Final = 10
 """Rows of a split below which a sample says nothing; splits with fewer rows need all of theirs."""
@@ -100,6 +103,50 @@ def scope_within_budget(
         return scope_scores(on_test, found.probabilities), ()
     message = f"{name}: the budget has no room for texts out of scope, so their recall is unknown"
     return scope_scores(on_test), (Finding("warning", "budget", message),)
+
+
+def check_folds_affordable(method: Method, train: Dataset, texts: Sequence[str]) -> None:
+    """Raise a BudgetEnded if answers to all rows of a cross-validated run take too many tokens.
+
+    They are estimated, as nothing is sent; `train` has the examples.
+    """
+    if not isinstance(method, Llm):
+        return
+    needed = method.expected_tokens(train, texts)
+    if not method.limits.allow(Tokens(needed)):
+        raise BudgetEnded(
+            f"llm: a cross-validated run needs an answer to each of {counted(len(texts), 'row')}, "
+            f"for about {needed:,} tokens, and the budget is {method.limits.words()}. Give more "
+            "(--llm-budget), or hold out test rows (--no-cross-validate); nothing was sent"
+        )
+
+
+def begin_folds(
+    method: Method, train: Dataset, texts: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Say where texts go, as folds are silent; raises as `check_folds_affordable` does."""
+    check_folds_affordable(method, train, texts)
+    if isinstance(method, Llm):
+        say(method.told)
+
+
+@contextmanager
+def answers_watched(classifier: Classifier, find: Callable[[Finding], None]) -> Iterator[None]:
+    """Report, when the body is done, which answers of an endpoint in it were of no use."""
+    if not isinstance(classifier, LlmClassifier):
+        yield
+        return
+    before = replace(classifier.endpoint.totals)
+    yield
+    for finding in classifier.answer_findings(before):
+        find(finding)
+
+
+def findings_of_answers(classifier: Classifier) -> list[Finding]:
+    """Return what was noticed of all answers of an endpoint; nothing of other classifiers."""
+    if not isinstance(classifier, LlmClassifier):
+        return []
+    return classifier.answer_findings(Totals())
 
 
 def rows_per_second(classifier: LlmClassifier) -> float:

@@ -27,13 +27,15 @@ from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.metrics import values_of
-from finetext.methods.llm import Llm, LlmClassifier
+from finetext.methods.llm import LlmClassifier
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
 from finetext.runs.ablations import members_in
 from finetext.runs.asked import (
     asked_of,
+    begin_folds,
     budget_shares,
+    findings_of_answers,
     predict_affordable,
     rows_per_second,
     scope_within_budget,
@@ -142,7 +144,7 @@ def keep_method(
     model = save_model(made.classifier, place / "model", _made_by(method, started))
     outside = started.run.dataset.out_of_scope
     scope, lost = scope_within_budget(name, made.classifier, test, outside, started.recipe.seed)
-    for finding in lost:
+    for finding in (lost := (*lost, *findings_of_answers(made.classifier))):
         started.context.find(finding)
     findings = (*findings, *lost)
     entry = LeaderboardEntry(
@@ -246,8 +248,8 @@ def _cross_validated(
     if plan is None:
         return None, ()
     place, decide = started.folder / name / FOLDER, started.recipe.decide
-    if isinstance(method, Llm):  # folds are silent
-        started.context.say(method.told)
+    run = started.run
+    begin_folds(method, run.splits.train, run.tested.texts, started.context.say)
     folds, findings = cross_validate(name, method, plan, place, started.context, decide)
     for finding in findings:
         started.context.find(finding)

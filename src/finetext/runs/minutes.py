@@ -27,7 +27,7 @@ from finetext.methods.finetune import Finetune
 from finetext.methods.llm import Llm
 from finetext.methods.majority import Majority
 from finetext.methods.static import Static
-from finetext.runs.asked import budget_shares
+from finetext.runs.asked import budget_shares, check_folds_affordable
 from finetext.runs.costs import Cost, How, Load, cost_of, cost_of_asking
 from finetext.runs.refit import is_refitted
 from finetext.runs.resolve import ResolvedRun
@@ -165,6 +165,7 @@ def _cost(method: Method, run: ResolvedRun, context: FitContext) -> Cost:
     if run.folds is None:
         splits, share = run.splits, budget_shares(run.splits, run.dataset.out_of_scope)[0]
         return cost_of_asking(method, splits.train, splits.validation, context, share)
+    check_folds_affordable(method, run.splits.train, run.tested.texts)
     every, held = run.folds.dataset, run.folds.held[0][0]
     train = every.select(np.setdiff1d(np.arange(len(every)), held))
     return cost_of_asking(method, train, every.select(held), context, 1.0)

@@ -26,7 +26,8 @@ from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
 from finetext.models.folder import best_model, card_of, provenance
 from finetext.models.hub import model_folder
-from finetext.serving.batching import Ask
+from finetext.runs.asked import answers_watched
+from finetext.serving.batching import LOG, Ask
 
 if TYPE_CHECKING:
     from finetext.diagnosis.explain import Explainer, Explanation
@@ -146,9 +147,11 @@ class ServedModel:
         """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
         rows = np.empty((len(asks), len(self.classifier.scheme)))
         works = {False: self.classifier.predict_proba, True: self.classifier.logits}
-        for logits, work in works.items():
-            places = [place for place, ask in enumerate(asks) if ask.logits is logits]
-            if places:
+        with answers_watched(self.classifier, lambda finding: LOG.warning("%s", finding.message)):
+            for logits, work in works.items():
+                places = [place for place, ask in enumerate(asks) if ask.logits is logits]
+                if not places:
+                    continue
                 found = work([asks[place].text for place in places])
                 if found.shape != (len(places), rows.shape[1]):
                     raise ValueError(f"the model returned {found.shape} for {len(places)} texts")
