@@ -23,12 +23,12 @@ from finetext.core.contracts import (
     hyperparameters,
 )
 from finetext.core.decision import Decision
-from finetext.core.errors import MissingExtraError, ModelError, RecipeError
+from finetext.core.errors import MissingExtraError, RecipeError
 from finetext.core.settings import Count, NotNegative, NotNegativeCount, Positive, made
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.calibration import tempered
-from finetext.methods.answer_totals import Answered, Totals
+from finetext.methods.answer_totals import Answered, NoLabelError, Totals
 from finetext.methods.answers import Answer
 from finetext.methods.asking import Answers, Asking
 from finetext.methods.endpoint import BudgetEnded, Endpoint, Question
@@ -252,7 +252,7 @@ class LlmClassifier(Classifier):
 
         Raises:
             BudgetEnded: the budget has no room for all texts.
-            ModelError: no answer was a label so far.
+            NoLabelError: no answer was a label so far.
         """
         found = self.answered(texts)
         if len(found.rows) < len(texts):
@@ -262,7 +262,7 @@ class LlmClassifier(Classifier):
                 "paid for again with a larger budget (--llm-budget)"
             )
         if nothing := self.endpoint.totals.nothing_valid(self.method.model):
-            raise ModelError(f"llm: {nothing}")
+            raise NoLabelError(f"llm: {nothing}")
         return found.probabilities
 
     def answered(
