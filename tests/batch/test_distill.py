@@ -164,6 +164,8 @@ def test_rows_of_no_class_show_how_many_are_recognized(
     teacher: Path, pool: Path, people: Path
 ) -> None:
     outside = [f"a comet and a volcano no {number},oos" for number in range(9)]
+    inside = people.with_name("inside.csv")
+    inside.write_text(people.read_text())
     people.write_text("\n".join([people.read_text(), *outside]))
     read = ReadSettings(out_of_scope="oos")
     done = distilled(teacher, pool, test=people, validation=people, read=read)
@@ -174,7 +176,7 @@ def test_rows_of_no_class_show_how_many_are_recognized(
     assert (scope.recall.n, scope.allowed) == (18, 0.05)
     table = pyarrow.parquet.read_table(done.folder / "data.parquet").to_pandas()
     assert (table.label == "out of scope").sum() == 18
-    done = distilled(teacher, pool, test=people, read=read, out="another")
+    done = distilled(teacher, pool, test=people, validation=inside, read=read, out="another")
     assert done.run is not None
     scope = done.run.entry("tfidf").scope
     assert scope is not None

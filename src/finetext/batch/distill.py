@@ -18,7 +18,7 @@ from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Classifier, Listener, hyperparameters
 from finetext.core.environment import absolute
-from finetext.core.errors import DataError, FinetextError, RecipeError
+from finetext.core.errors import DataError, FinetextError, RecipeError, UnknownNameError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
@@ -216,7 +216,11 @@ def _labeled(name: str, source: Any, settings: ReadSettings, scheme: LabelScheme
     Of a source with ready-made splits these are the rows of that split.
     """
     how = replace(settings, classes=scheme.names, multilabel=False, positive=None)
-    data = read_data(source, settings=how.with_texts_of(scheme))
+    how = how.with_texts_of(scheme)
+    try:
+        data = read_data(source, settings=how)
+    except UnknownNameError:  # texts out of scope may be in the other parts alone
+        data = read_data(source, settings=replace(how, out_of_scope=None))
     if "split" in data.table.column_names:
         outside = data.out_of_scope
         data = replace(_of_split(data, name), out_of_scope=outside and _of_split(outside, name))

@@ -26,6 +26,7 @@ from finetext.data.columns import (
     named,
     refuse_odd_text,
     splits_in,
+    with_labels,
 )
 from finetext.data.download import download
 from finetext.data.folders import label_name_files, read_file, read_tree
@@ -50,7 +51,7 @@ from finetext.data.rows import (
     unused_settings,
 )
 from finetext.data.sources import file_at, files_below
-from finetext.data.weak_labels import statuses_in
+from finetext.data.weak_labels import predicted_labels, statuses_in
 
 __all__ = ["ReadSettings", "read"]
 
@@ -156,7 +157,11 @@ def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
     return replace(
         next(iter(opened.values())),
         title=" + ".join(one.title for one in opened.values()),
-        batches=tuple(replace(b, split=name) for name, one in opened.items() for b in one.batches),
+        batches=tuple(
+            replace(batch, split=name, is_named=True)
+            for name, one in opened.items()
+            for batch in one.batches
+        ),
         findings=tuple(finding for one in opened.values() for finding in one.findings),
     )
 
@@ -187,7 +192,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     _refuse_empty(source.batches[0])
     take_rows(sum(map(len, source.batches)), source.title)
     chosen = choose_columns(source.batches[0], settings)
-    used, findings = _with_labels(source.batches, chosen, settings)
+    used, findings = with_labels(source.batches, chosen, settings)
     batches = [source.batches[at] for at in used]
     _refuse_empty(*batches)
 
@@ -196,6 +201,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
 
     columns: dict[str, list[Any]] = {"text": [v for b in batches for v in chosen.texts_in(b)]}
     findings = [*source.findings, *chosen.findings, *findings, *unused_settings(batches, settings)]
+    findings += predicted_labels(batches, chosen.labels) if settings.labelled else []
     columns["id"], chosen = _ids(batches, chosen, settings, findings)
     findings += _check_texts(batches, chosen, settings)
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
@@ -339,24 +345,6 @@ def _refuse_empty(*batches: Batch) -> None:
     for batch in (one for one in batches if not len(one)):
         header = f" but a header ({', '.join(batch.columns)})" if batch.columns else ""
         raise DataError(f"{batch.name} has no rows{header}")
-
-
-def _with_labels(
-    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings
-) -> tuple[list[int], list[Finding]]:
-    """The batches to use: ready-made splits without labels, as benchmarks have, are left out."""
-    usable, findings = [], []
-    for at, batch in enumerate(batches):
-        lacks = [name for name in chosen.labels if not has_column(batch, name)]
-        if lacks and settings.labelled and batch.split not in (None, "train"):
-            message = (
-                f"{batch.name} has no label column {lacks[0]!r}: left out with its "
-                f"{counted(len(batch), 'row')}, so there is no ready-made {batch.split} split"
-            )
-            findings.append(Finding("warning", "split-without-labels", message))
-        else:
-            usable.append(at)
-    return usable, findings
 
 
 def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:
