@@ -33,6 +33,14 @@ def test_a_text_gets_the_likeliest_label(command: Command) -> None:
     assert seen.out.startswith("prediction: sports\n")
 
 
+def test_a_label_in_quotes_may_have_commas(command: Command, tiny_encoder: Path) -> None:
+    seen = command("classify", "fresh bread", "--labels", '"bread, fresh", "a ""match""",news',
+                   "--encoder", tiny_encoder, "--json")  # fmt: skip
+    [row] = json.loads(seen.out)
+    names = {name.removeprefix("probability:") for name in row if name.startswith("probability:")}
+    assert names == {"bread, fresh", 'a "match"', "news"}
+
+
 def test_a_file_is_classified_with_all_its_columns(
     command: Command, news: Path, tiny_encoder: Path
 ) -> None:
@@ -60,7 +68,8 @@ def test_the_model_can_be_kept_and_evaluated(
 
 def test_descriptions_come_from_a_file(command: Command, tmp_path: Path) -> None:
     labels = tmp_path / "labels.toml"
-    labels.write_text('1 = "football, a match"\n2 = ["parliament", "an election"]\n')
+    said = '1 = "football, a match"\n2 = ["parliament", "an election"]\n'
+    labels.write_text(said, encoding="utf-8-sig")  # as Windows saves it
     seen = command("classify", "The striker scored twice", "--describe", labels)
     assert seen.out.startswith("prediction: 1\n")
     seen = command("classify", "The minister lost the vote", "--describe", labels,
@@ -127,6 +136,9 @@ def test_no_model_is_kept_of_what_fails(
     [([], "name the labels"),
      (["--labels", "sports"], "needs two or more"),
      (["--labels", "a,a"], "names 'a' twice"),
+     (["--labels", "a,,b"], "between commas is empty"),
+     (["--labels", '"a"b,c'], "write it as a line of CSV"),
+     (["--describe", "empty.toml"], "empty.toml describes no label"),
      (["--labels", "0,1"], "says what the texts are about"),
      (["--describe", "nowhere.toml"], "there is no file nowhere.toml"),
      (["--describe", "bad.toml"], "bad.toml cannot be read"),
@@ -140,6 +152,7 @@ def test_what_cannot_be_classified_is_said(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.toml").write_text("sports =")
+    (tmp_path / "empty.toml").write_text("")
     (tmp_path / "number.toml").write_text("sports = 1\npolitics = 2\n")
     (tmp_path / "good.toml").write_text('sports = "a match"\n')
     assert message in command("classify", "The striker scored", *words, status=2).err
