@@ -65,8 +65,8 @@ class ZeroShot(Method):
     The vector of a label is the mean of its name in the templates or, halfway between, of that and
     its descriptions. It then moves toward the texts that are near it, as in k-means with given
     centers (Basu, Banerjee and Mooney 2002, "Semi-supervised Clustering by Seeding"): of the rows
-    to learn from the texts are read, once each, never the labels. In a run its temperature and thresholds come
-    from validation rows, as those of every method.
+    to learn from the texts are read, once each, never the labels. In a run its temperature and
+    thresholds come from validation rows, as those of every method.
 
     A model for natural language inference, such as "minilm-nli", reads each text with a hypothesis
     for each label instead, and learns from no text; see `EntailmentClassifier`. Nor does a GLiClass
