@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,17 @@ def test_what_cannot_be_classified_is_said(
     (tmp_path / "number.toml").write_text("sports = 1\npolitics = 2\n")
     (tmp_path / "good.toml").write_text('sports = "a match"\n')
     assert message in command("classify", "The striker scored", *words, status=2).err
+
+
+def test_a_missing_file_is_said_before_a_model_is_loaded(
+    command: Command, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "encoder"
+    shutil.copytree(tiny_encoder, broken)
+    (broken / "model.safetensors").write_bytes(b"")
+    words = ("--labels", "sports,food", "--encoder", broken)
+    assert "there is no file gone.csv" in command("classify", "gone.csv", *words, status=2).err
+    assert "there is no file gone.csv" in command("predict", "gone", "gone.csv", status=2).err
 
 
 def test_a_sample_is_drawn_from_the_whole_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import compress, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from finetext.core import registry
 from finetext.core.budget import explained, reading, take_rows, within_memory
@@ -54,6 +54,8 @@ from finetext.data.sources import file_at, files_below
 from finetext.data.weak_labels import predicted_labels, statuses_in
 
 __all__ = ["ReadSettings", "read"]
+
+_ELSEWHERE: Final = ("hub:", "http://", "https://")
 
 
 @within_memory
@@ -166,11 +168,26 @@ def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
     )
 
 
+def refuse_missing(source: Any) -> None:
+    """Raise a DataError, before any work, for a name of no file, folder or sample."""
+    if isinstance(source, str | Path) and not str(source).lower().startswith(_ELSEWHERE):
+        _place_of(str(source))
+
+
 def _open_named(source: str, settings: ReadSettings) -> Source:
     if source.startswith("hub:"):
         return read_hub(source.removeprefix("hub:"))
-    if source.lower().startswith(("http://", "https://")):
+    if source.lower().startswith(_ELSEWHERE[1:]):
         return read_file(download(source, settings), settings)
+    path = _place_of(source)
+    if path.is_dir():
+        return replace(read_tree(files_below(path), path.resolve().name, settings), folder=path)
+    beside_it = label_name_files([file_at(other) for other in path.resolve().parent.iterdir()])
+    return replace(read_file(file_at(path), settings, beside_it), folder=path.parent)
+
+
+def _place_of(source: str) -> Path:
+    """Return the file or folder of a name, or of a sample; raises a DataError without any."""
     path = Path(source).expanduser()
     exists, beside = False, []
     with suppress(OSError, ValueError):
@@ -180,11 +197,7 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
     if not exists and source not in samples:
         offer = near(path.name, [*beside, *samples])
         raise DataError(f"there is no file, folder or sample {source!r}{offer}")
-    path = path if exists else Path(registry.load("samples", source)())
-    if path.is_dir():
-        return replace(read_tree(files_below(path), path.resolve().name, settings), folder=path)
-    beside_it = label_name_files([file_at(other) for other in path.resolve().parent.iterdir()])
-    return replace(read_file(file_at(path), settings, beside_it), folder=path.parent)
+    return path if exists else Path(registry.load("samples", source)())
 
 
 def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Place]]:

@@ -40,6 +40,7 @@ class WeakLabels:
         kept: label to the number of these that are training rows.
         confidence: label to the least confidence among these.
         is_scored: whether rows that people labeled chose and scored.
+        known: number of the test rows that the teacher learned from, so far as that is known.
     """
 
     teacher: str
@@ -53,6 +54,7 @@ class WeakLabels:
     kept: Mapping[str, int]
     confidence: Mapping[str, float]
     is_scored: bool = True
+    known: int = 0
 
     @property
     def rows(self) -> int:
