@@ -29,7 +29,8 @@ from finetext.data.split import with_validation
 from finetext.data.weak_labels import WeakLabels, refuse_weak
 from finetext.data.weak_rows import PoolLabels, assembled, choose_rows, kept_of
 from finetext.methods.teacher import Teacher
-from finetext.models.folder import DESCRIPTION, save_model
+from finetext.models.files import DESCRIPTION
+from finetext.models.folder import save_model
 from finetext.models.hub import model_folder
 from finetext.runs import timetable
 from finetext.runs.fit import fit_rows
@@ -157,8 +158,10 @@ def distill(
     human = {"train": train, "validation": validation, "test": test}
     given = {name: of for name, of in human.items() if of is not None}
     lesson = Lesson(str(teacher), pool, given, keep, least)
-    if not isinstance(methods, str | Method):
-        refuse_several(len(methods or ()), given)
+    if methods is not None and not isinstance(methods, str | Method | Mapping):
+        methods = list(methods)
+    if isinstance(methods, list | Mapping):
+        refuse_several(len(methods), given)
     recipe = recipe_for(pool, methods, read, None, seed, minutes)
     return distill_recipe(recipe, lesson, Place(out, resume), listener)
 
@@ -192,8 +195,7 @@ def distill_recipe(
         labels = labels_of(teacher, pool, scheme, recipe.device, hears)
         chosen = choose_rows(labels, human, lesson.keep, lesson.least)
         hears.say(chosen.words)
-        weak = _described(lesson, kind, labels, chosen.rows, scheme)
-        weak = replace(weak, known=known)
+        weak = _described(lesson, (kind, known), labels, chosen.rows, scheme)
         dataset = assembled(labels, chosen, human, scheme, weak)
         dataset = replace(dataset, findings=(*dataset.findings, *_known_rows(known, human)))
         recipe = replace(recipe, source=None, weak=weak, content_hash=None)
@@ -313,14 +315,20 @@ def _name(teacher: str) -> str:
 
 
 def _described(
-    lesson: Lesson, kind: str, labels: PoolLabels, rows: Booleans, scheme: LabelScheme
+    lesson: Lesson,
+    teacher: tuple[str, int],
+    labels: PoolLabels,
+    rows: Booleans,
+    scheme: LabelScheme,
 ) -> WeakLabels:
-    """Return where the weak labels are from."""
+    """Return where the weak labels are from; `teacher` is its kind and the test rows it knows."""
+    kind, known = teacher
     is_named = isinstance(lesson.pool, str | Path)
     return WeakLabels(
         teacher=_name(absolute(lesson.teacher)), kind=kind, sha256=labels.sha256,
         pool=Path(lesson.pool).name if is_named else "pool", texts=len(labels), keep=lesson.keep,
-        least=lesson.least, is_scored="test" in lesson.human, **kept_of(labels, rows, scheme.names),
+        least=lesson.least, is_scored="test" in lesson.human, known=known,
+        **kept_of(labels, rows, scheme.names),
     )  # fmt: skip
 
 
