@@ -214,7 +214,6 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
 
     columns: dict[str, list[Any]] = {"text": [v for b in batches for v in chosen.texts_in(b)]}
     findings = [*source.findings, *chosen.findings, *findings, *unused_settings(batches, settings)]
-    findings += predicted_labels(batches, chosen.labels) if settings.labelled else []
     columns["id"], chosen = _ids(batches, chosen, settings, findings)
     findings += _check_texts(batches, chosen, settings)
     columns["place"] = [(at, row) for at in used for row in range(len(source.batches[at]))]
@@ -342,6 +341,7 @@ def _check_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSetting
         watch.look(batch, values)
         # Before training, the data checks report missing texts as blank ones.
         findings += [] if settings.labelled else watch.findings
+    findings += predicted_labels(batches, chosen.labels) if settings.labelled else []
     return findings + [finding for batch in batches for finding in batch.findings]
 
 
