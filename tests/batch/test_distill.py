@@ -164,6 +164,8 @@ def test_rows_of_no_class_show_how_many_are_recognized(
     teacher: Path, pool: Path, people: Path
 ) -> None:
     outside = [f"a comet and a volcano no {number},oos" for number in range(9)]
+    inside = people.with_name("inside.csv")
+    inside.write_text(people.read_text())
     people.write_text("\n".join([people.read_text(), *outside]))
     read = ReadSettings(out_of_scope="oos")
     done = distilled(teacher, pool, test=people, validation=people, read=read)
@@ -174,7 +176,7 @@ def test_rows_of_no_class_show_how_many_are_recognized(
     assert (scope.recall.n, scope.allowed) == (18, 0.05)
     table = pyarrow.parquet.read_table(done.folder / "data.parquet").to_pandas()
     assert (table.label == "out of scope").sum() == 18
-    done = distilled(teacher, pool, test=people, read=read, out="another")
+    done = distilled(teacher, pool, test=people, validation=inside, read=read, out="another")
     assert done.run is not None
     scope = done.run.entry("tfidf").scope
     assert scope is not None
@@ -206,6 +208,7 @@ def test_a_teacher_is_not_scored_on_what_it_learned(
     (found,) = [of for of in data["findings"] if of["code"] == "trained-on"]
     assert "test rows are training rows of the teacher" in found["message"]
     assert done.weak.teacher == "run"
+    assert done.weak.known > 0
 
 
 @pytest.mark.parametrize(
@@ -218,11 +221,13 @@ def test_a_teacher_is_not_scored_on_what_it_learned(
      ({"test": None, "validation": "people.csv"}, RecipeError, "only test rows can score it"),
      ({"test": None, "out": "o", "methods": ["probe", "static"]}, RecipeError, "name one with"),
      ({"test": None, "out": "o", "methods": ["probe", "finetune"]}, RecipeError, "name one with"),
+     ({"test": None, "out": "o", "methods": [QUICK, "probe"]}, RecipeError, "name one with"),
      ({"test": None, "out": "o", "minutes": 5}, RecipeError, "--minutes needs --test"),
      ({"test": None, "out": "o", "resume": True}, RecipeError, "--resume needs --test"),
      ({"test": "odd.csv"}, DataError, "1 label that the teacher does not know: 'travel'"),
      ({"test": "few.csv"}, DataError, "too few for validation and test rows"),
      ({"test": "pool.csv"}, DataError, "label"),
+     ({"test": "same.csv"}, DataError, r"62 of 62 texts were left out, as they are rows that peop"),
      ({"test": "nothere.csv"}, DataError, "there is no file"),
      ({"methods": ["tfdif"]}, FinetextError, "tfidf")],
 )  # fmt: skip
@@ -232,6 +237,8 @@ def test_what_cannot_be_distilled_is_said_and_nothing_is_written(
 ) -> None:  # fmt: skip
     Path("odd.csv").write_text("text,label\na train,travel\na cake,food\na loan,money\n")
     Path("few.csv").write_text("text,label\na match,sport\na cake,food\n")
+    same = [f"{text},food\n" for text in pool.read_text().splitlines()[1:]]
+    Path("same.csv").write_text("text,label\n" + "".join(same))
     before = set(Path().iterdir())
     with pytest.raises(error, match=message):
         distilled(teacher, pool, **{"test": people, **options})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,14 @@ def news(tmp_path: Path) -> Path:
 def test_a_text_gets_the_likeliest_label(command: Command) -> None:
     seen = command("classify", "The striker scored twice", "--labels", "politics, sports")
     assert seen.out.startswith("prediction: sports\n")
+
+
+def test_a_label_in_quotes_may_have_commas(command: Command, tiny_encoder: Path) -> None:
+    seen = command("classify", "fresh bread", "--labels", '"bread, fresh", "a ""match""",news',
+                   "--encoder", tiny_encoder, "--json")  # fmt: skip
+    [row] = json.loads(seen.out)
+    names = {name.removeprefix("probability:") for name in row if name.startswith("probability:")}
+    assert names == {"bread, fresh", 'a "match"', "news"}
 
 
 def test_a_file_is_classified_with_all_its_columns(
@@ -60,7 +69,8 @@ def test_the_model_can_be_kept_and_evaluated(
 
 def test_descriptions_come_from_a_file(command: Command, tmp_path: Path) -> None:
     labels = tmp_path / "labels.toml"
-    labels.write_text('1 = "football, a match"\n2 = ["parliament", "an election"]\n')
+    said = '1 = "football, a match"\n2 = ["parliament", "an election"]\n'
+    labels.write_text(said, encoding="utf-8-sig")  # as Windows saves it
     seen = command("classify", "The striker scored twice", "--describe", labels)
     assert seen.out.startswith("prediction: 1\n")
     seen = command("classify", "The minister lost the vote", "--describe", labels,
@@ -127,6 +137,9 @@ def test_no_model_is_kept_of_what_fails(
     [([], "name the labels"),
      (["--labels", "sports"], "needs two or more"),
      (["--labels", "a,a"], "names 'a' twice"),
+     (["--labels", "a,,b"], "between commas is empty"),
+     (["--labels", '"a"b,c'], "write it as a line of CSV"),
+     (["--describe", "empty.toml"], "empty.toml describes no label"),
      (["--labels", "0,1"], "says what the texts are about"),
      (["--describe", "nowhere.toml"], "there is no file nowhere.toml"),
      (["--describe", "bad.toml"], "bad.toml cannot be read"),
@@ -140,9 +153,21 @@ def test_what_cannot_be_classified_is_said(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.toml").write_text("sports =")
+    (tmp_path / "empty.toml").write_text("")
     (tmp_path / "number.toml").write_text("sports = 1\npolitics = 2\n")
     (tmp_path / "good.toml").write_text('sports = "a match"\n')
     assert message in command("classify", "The striker scored", *words, status=2).err
+
+
+def test_a_missing_file_is_said_before_a_model_is_loaded(
+    command: Command, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "encoder"
+    shutil.copytree(tiny_encoder, broken)
+    (broken / "model.safetensors").write_bytes(b"")
+    words = ("--labels", "sports,food", "--encoder", broken)
+    assert "there is no file gone.csv" in command("classify", "gone.csv", *words, status=2).err
+    assert "there is no file gone.csv" in command("predict", "gone", "gone.csv", status=2).err
 
 
 def test_a_sample_is_drawn_from_the_whole_file(tmp_path: Path) -> None:

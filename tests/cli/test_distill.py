@@ -67,7 +67,8 @@ def test_without_people_only_a_model_is_written(command: Command, files: tuple[s
     told = json.loads(again.out)
     assert told["model"] == "other"
     assert told["weak_labels"]["is_scored"] is False
-    assert "exists" in command("distill", *files, *QUICK, "--out", "student", status=2).err
+    err = command("distill", *files, *QUICK, "--out", "student", status=2).err
+    assert "student already holds a model: choose another folder" in err
 
 
 def test_a_recipe_gives_methods_and_columns(command: Command, files: tuple[str, ...]) -> None:
@@ -88,6 +89,8 @@ def test_a_recipe_gives_methods_and_columns(command: Command, files: tuple[str, 
     [(["nothere", "pool.txt", "--test", "people.csv"], "there is no model or run folder"),
      (["pool.txt", "pool.txt", "--test", "people.csv"], "no model or run folder pool.txt"),
      (["teacher", "nothere.csv", "--test", "people.csv"], "there is no file"),
+     (["nothere", "nothere.csv", "--test", "people.csv"], "there is no file, folder or sample"),
+     (["nothere", "pool.txt", "--test", "nothere.csv"], "there is no file, folder or sample"),
      (["teacher", "pool.txt"], "name its folder with --out"),
      ([*ALONE, "--minutes", "1"], "--minutes needs --test"),
      ([*ALONE, "--resume"], "--resume needs --test"),
@@ -95,6 +98,7 @@ def test_a_recipe_gives_methods_and_columns(command: Command, files: tuple[str, 
      ([*ALONE, "--set", "keep_checkpoints=1"], "keep_checkpoints needs --test"),
      ([*ALONE, "--set", "decide.abstain=accuracy=0.9"], "a decision rule ([decide], data.out_of"),
      ([*ALONE[:-1], "probe,finetune"], "name one with --methods"),
+     ([*ALONE[:-1], "tfidf,probe"], "name one with --methods"),
      (["teacher", "pool.txt", "--validation", "people.csv"], "only test rows can score it"),
      (["teacher", "pool.txt", "--test", "people.csv", "--keep", "2"], "it must be a share"),
      (["teacher", "pool.txt", "--test", "people.csv", "--methods", "teacher"], "name the folder"),

@@ -285,3 +285,15 @@ def test_an_error_names_some_of_many_columns() -> None:
         read(columns, text="column 7")
     assert "and 1,970 more; name another one with --text" in str(caught.value)
     assert len(str(caught.value)) < 1_000
+
+
+def test_a_split_without_labels_is_left_out_unless_it_was_named(tmp_path: Path) -> None:
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("text,label\na loaf,food\na match,sport\na roll,food\n", encoding="utf-8")
+    test.write_text("text,prediction\na cake,food\n", encoding="utf-8")
+    found = read(tmp_path)
+    assert len(found) == 3
+    assert [of.code for of in found.findings] == ["split-without-labels"]
+    for part in ("test", "validation"):
+        with pytest.raises(DataError, match=f"test.csv has no label column 'label'.*{part} rows"):
+            read({"train": train, part: test})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import LabelScheme
 from finetext.data.missing_labels import code_findings
@@ -98,10 +98,9 @@ def test_what_cannot_be_set_apart_is_an_error(labels: list[Any], said: str) -> N
         read((TEXTS, labels), settings=ReadSettings(out_of_scope="oos"))
 
 
-def test_a_label_of_no_class_that_no_row_has_is_said() -> None:
-    data = read((TEXTS, ["x", "y"] * 12), settings=ReadSettings(out_of_scope="oos"))
-    assert [one.code for one in data.findings] == ["unused-setting"]
-    assert data.out_of_scope is None
+def test_a_label_of_no_class_that_no_row_has_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match=r"--out-of-scope-label.* 'oss'; did you mean 'oos'"):
+        read((TEXTS, ["x", "y", "oos"] * 8), settings=ReadSettings(out_of_scope="oss"))
 
 
 def test_texts_of_no_class_do_not_go_with_several_annotators() -> None:

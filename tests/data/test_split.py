@@ -187,6 +187,11 @@ def test_validation_has_a_row_of_each_class_where_test_rows_are_given() -> None:
         split(many)
 
 
+def test_rows_of_one_for_each_class_cannot_be_divided() -> None:
+    with pytest.raises(DataError, match=r"6 rows with 6 labels .* give 2 rows or more of each"):
+        split(make(list("abcdef")), SplitSettings(cross_validate=True))
+
+
 def test_carving_respects_groups_and_ready_made_splits() -> None:
     labels = list("ab") * 60
     groups = [f"g{i // 4}" for i in range(120)]

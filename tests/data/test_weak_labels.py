@@ -95,6 +95,25 @@ def test_rows_that_people_labeled_are_not_refused(marked: Path) -> None:
     refuse_weak(replace(data, table=data.table.remove_columns(LABEL_STATUS)), "test")
     with pytest.raises(DataError, match=r"1 test row .*id '1'"):
         refuse_weak(data.select([0, 59]), "test")
+    with pytest.raises(DataError, match="first that with the id '3' and the text 'bread and salt"):
+        refuse_weak(data.select([59, 2, 0]), "test")
+
+
+def test_the_mark_may_be_in_other_letters(marked: Path) -> None:
+    said = marked.read_text().replace(LABEL_STATUS, "Label_Status").replace("weak", "Weak")
+    marked.write_text(said, encoding="utf-8")
+    assert finetext.read(marked).column(LABEL_STATUS) == ["weak"] * 40 + ["human"] * 20
+
+
+@pytest.mark.parametrize("prefix", ["", "finetext:"])
+def test_predictions_as_labels_are_a_warning(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "predicted.csv"
+    header = f"text,label,{prefix}prediction,{prefix}probability:food"
+    path.write_text(f"{header}\na loaf,food,food,0.9\na match,sport,sport,0.2\n", encoding="utf-8")
+    (found,) = finetext.read(path, label=f"{prefix}prediction").findings
+    assert (found.severity, found.code) == ("warning", "predicted-labels")
+    assert "a model gave them" in found.message
+    assert finetext.read(path, label="label").findings == ()
 
 
 def test_what_is_said_of_weak_labels() -> None:

@@ -14,7 +14,14 @@ from finetext.core.errors import DataError
 from finetext.core.types import Dataset, LabelScheme
 from finetext.data.rows import LABEL_STATUS
 from finetext.data.weak_labels import WeakLabels
-from finetext.data.weak_rows import PoolLabels, assembled, choose_rows, confident, kept_of
+from finetext.data.weak_rows import (
+    ChosenRows,
+    PoolLabels,
+    assembled,
+    choose_rows,
+    confident,
+    kept_of,
+)
 
 SCHEME = LabelScheme(("sport", "food", "money"))
 
@@ -80,7 +87,7 @@ def test_the_data_say_which_labels_are_weak(make_dataset: Callable[..., Dataset]
     rows = np.array([True, True, False])
     test = make_dataset(["a cake", "a bank"], ["food", "money"])
     human = {"test": test, "train": make_dataset(["a match"], ["sport"])}
-    data = assembled(pool, rows, human, SCHEME, weak_of(pool, rows))
+    data = assembled(pool, ChosenRows(rows, ""), human, SCHEME, weak_of(pool, rows))
     assert data.scheme == SCHEME
     assert data.ids == ["weak/1", "weak/2", "train/row0", "test/row0", "test/row1"]
     assert data.column("split") == ["train"] * 3 + ["test"] * 2
@@ -98,7 +105,7 @@ def test_rows_to_learn_from_that_are_marked_as_weak_stay_so(
     rows = np.array([True, True])
     earlier = make_dataset(["a loan", "a match"], ["money", "sport"])
     marked = replace(earlier, table=earlier.table.add_column(LABEL_STATUS, ["weak", "human"]))  # type: ignore[no-untyped-call]
-    data = assembled(pool, rows, {"train": marked}, SCHEME, weak_of(pool, rows))
+    data = assembled(pool, ChosenRows(rows, ""), {"train": marked}, SCHEME, weak_of(pool, rows))
     assert data.column(LABEL_STATUS) == ["weak", "weak", "weak", "human"]
 
 
@@ -111,7 +118,7 @@ def test_rows_of_no_class_stay_and_no_copy_of_them_is_learned(
     pool = pool_of(["a comet", "bread", "goal"], ["sport", "food", "sport"], [0.9, 0.8, 0.7])
     found = choose_rows(pool, {"test": test}, 1.0, 0.0)
     assert found.rows.tolist() == [False, True, True]
-    data = assembled(pool, found.rows, {"test": test}, SCHEME, weak_of(pool, found.rows))
+    data = assembled(pool, found, {"test": test}, SCHEME, weak_of(pool, found.rows))
     assert data.texts == ["bread", "goal", "a cake"]
     assert data.out_of_scope is not None
     assert data.out_of_scope.ids == ["test/row0", "test/row1"]
@@ -126,7 +133,7 @@ def test_groups_of_people_stay_and_each_weak_row_is_one(
     test = make_dataset(["a cake", "a match"], ["food", "sport"])
     grouped = replace(test, table=test.table.add_column("group", ["ann", "ann"]))  # type: ignore[no-untyped-call]
     rows = np.array([True, True])
-    data = assembled(pool, rows, {"test": grouped}, SCHEME, weak_of(pool, rows))
+    data = assembled(pool, ChosenRows(rows, ""), {"test": grouped}, SCHEME, weak_of(pool, rows))
     assert data.groups == ["(row weak/1)", "(row weak/2)", "ann", "ann"]
 
 
@@ -135,7 +142,7 @@ def test_one_label_is_not_enough(labels: list[str | None]) -> None:
     pool = pool_of(["bread", "cake"], labels, [0.9, 0.8])
     rows = np.array([label is not None for label in labels])
     with pytest.raises(DataError, match="fewer than two labels have rows to learn from"):
-        assembled(pool, rows, {}, SCHEME, weak_of(pool, rows))
+        assembled(pool, ChosenRows(rows, ""), {}, SCHEME, weak_of(pool, rows))
 
 
 def test_what_is_counted_of_each_label() -> None:

@@ -92,7 +92,8 @@ def test_labels_of_rows_change_nothing(tiny_encoder: Path, topics: Dataset) -> N
 
 
 def test_the_fewer_the_texts_the_less_the_vectors_move() -> None:
-    made = [finetext.zero_shot(LABELS, [*NEWS] * times, device="cpu") for times in (0, 1, 20)]
+    texts = [[f"{text}, page {page}" for text in NEWS for page in range(n)] for n in (0, 1, 20)]
+    made = [finetext.zero_shot(LABELS, some, device="cpu") for some in texts]
     bare, few, many = (of for of in made if isinstance(of, ZeroShotClassifier))
     moved = [np.linalg.norm(of.vectors - bare.vectors) for of in (few, many)]
     assert 0 < moved[0] < moved[1] / 3
@@ -102,6 +103,14 @@ def test_the_fewer_the_texts_the_less_the_vectors_move() -> None:
 def test_no_more_texts_are_read_than_help(tiny_encoder: Path) -> None:
     texts = [f"bread {number}" for number in range(MOST_TEXTS + 5)]
     assert tiny(tiny_encoder, texts=texts).unlabeled_texts == MOST_TEXTS
+
+
+def test_copies_of_a_text_change_nothing(tiny_encoder: Path) -> None:
+    texts = [f"bread {number}" for number in range(30)]
+    once = tiny(tiny_encoder, texts=texts)
+    copied = tiny(tiny_encoder, texts=[*texts, *texts[3:5] * 40])
+    np.testing.assert_array_equal(copied.vectors, once.vectors)
+    assert (copied.scale, copied.unlabeled_texts) == (once.scale, 30)
 
 
 def test_of_several_labels_each_is_against_all_others(tiny_encoder: Path) -> None:

@@ -46,6 +46,17 @@ def fine_tuned(
     return finetext.train(topics, {"mine": method}, out=place, listener=finetext.Listener()).folder
 
 
+@pytest.mark.parametrize("kind", ["zeroshot", "entailment", "gliclass", "llm"])
+def test_a_model_of_names_alone_has_no_training_data(kind: str) -> None:
+    card = model_card(described(classifier=kind, provenance={"unlabeled_texts": 60}))
+    assert "that it was trained on" not in card
+    assert "its training data" not in card
+    assert "It was not tested on any texts." in card
+    assert "- It learned from no labeled text; its labels moved toward 60 texts without" in card
+    taught = model_card(described(classifier="llm", provenance={"example_rows": 8}))
+    assert "its training data" in taught
+
+
 def test_a_run_writes_a_card_for_each_method(finished: Path) -> None:
     run = finetext.Run.open(finished)
     for entry in run.leaderboard:

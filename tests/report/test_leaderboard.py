@@ -31,9 +31,10 @@ from finetext.report.leaderboard import (
     seed_lines,
     show_leaderboard,
 )
+from finetext.report.next_step import Judged
 from finetext.report.rendering import WIDTH
 from finetext.report.report import ReportData, render
-from finetext.report.verdict import Judged, verdict_on
+from finetext.report.verdict import verdict_on
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "accuracy", "log_loss"])

@@ -19,9 +19,10 @@ from finetext.evaluation.compare import compare
 from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.intervals import evaluate
 from finetext.report import report
+from finetext.report.next_step import Judged
 from finetext.report.probabilities import probability_advice, trust
 from finetext.report.report import Diagnoses, ReportData, render, write_report
-from finetext.report.verdict import Judged, verdict_on
+from finetext.report.verdict import verdict_on
 
 pytestmark = pytest.mark.usefixtures("laid_out")
 PAGES = ("single", "several", "single, diagnosed", "several, diagnosed")

@@ -24,8 +24,9 @@ from finetext.evaluation.estimates import Estimate
 from finetext.evaluation.intervals import evaluate
 from finetext.evaluation.leaderboard import LeaderboardEntry
 from finetext.evaluation.usability import HALF
+from finetext.report.next_step import Judged
 from finetext.report.report import ReportData, render
-from finetext.report.verdict import Judged, Verdict, as_counts, class_in_words, verdict_on
+from finetext.report.verdict import Verdict, as_counts, class_in_words, verdict_on
 from finetext.report.verdict_chart import verdict_chart
 
 NAMES = ("sport", "culture", "politics")
@@ -75,6 +76,8 @@ def test_a_method_that_is_less_often_right_than_a_constant_is_not_usable() -> No
     assert verdict.next.command == (
         "finetext learning-curve --recipe runs/news/recipe.toml --methods tfidf"
     )
+    assert judged(of, train=12).next == verdict.next
+    assert judged(of, train=11).next.command == "finetext errors runs/news"
     assert judged(of, train=1000).next.command == "finetext label-errors runs/news"
 
 

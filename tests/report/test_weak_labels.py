@@ -56,6 +56,14 @@ def test_rows_of_people_that_it_learned_from_are_named(learned: int, said: str) 
     assert said in line
 
 
+def test_test_rows_that_the_teacher_learned_from_are_named() -> None:
+    line = teacher_line(
+        ENTRIES, compared(0.125, 0.01), "probe", "macro_f1", replace(WEAK, known=40)
+    )
+    assert "But the teacher learned from 40 of the 50 rows, so its score is better than on" in line
+    assert "But" not in teacher_line(ENTRIES, compared(0.125, 0.01), "probe", "macro_f1", WEAK)
+
+
 def test_less_is_better_of_a_loss() -> None:
     scores = {"test": {"log_loss": Score(0.5, 0.4, 0.6, 50)}}
     entries = [replace(of, metrics=scores) for of in ENTRIES]

@@ -16,19 +16,21 @@ from finetext.batch.pool_labels import labels_of, read_pool
 from finetext.core.arrays import Booleans
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
-from finetext.core.contracts import Classifier, Listener, hyperparameters
+from finetext.core.contracts import Classifier, Listener, Method, hyperparameters
 from finetext.core.environment import absolute
-from finetext.core.errors import DataError, FinetextError, RecipeError
+from finetext.core.errors import DataError, FinetextError, RecipeError, UnknownNameError
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.near_duplicates import near_duplicates
 from finetext.data.read import read as read_data
+from finetext.data.read import refuse_missing
 from finetext.data.split import with_validation
 from finetext.data.weak_labels import WeakLabels, refuse_weak
 from finetext.data.weak_rows import PoolLabels, assembled, choose_rows, kept_of
 from finetext.methods.teacher import Teacher
-from finetext.models.folder import check_model_place, save_model
+from finetext.models.files import DESCRIPTION
+from finetext.models.folder import save_model
 from finetext.models.hub import model_folder
 from finetext.runs import timetable
 from finetext.runs.fit import fit_rows
@@ -39,7 +41,8 @@ from finetext.runs.resolve import Methods, check_possible, recipe_for
 from finetext.runs.resume import held
 from finetext.runs.run import Run
 from finetext.storage.codec import to_json
-from finetext.storage.locks import check_folder
+from finetext.storage.locks import Held, check_folder
+from finetext.storage.unfinished import recover
 
 KEEP: Final = 0.75
 """Share of the texts of each label: more confident ones have better labels, fewer say less. As good
@@ -155,6 +158,10 @@ def distill(
     human = {"train": train, "validation": validation, "test": test}
     given = {name: of for name, of in human.items() if of is not None}
     lesson = Lesson(str(teacher), pool, given, keep, least)
+    if methods is not None and not isinstance(methods, str | Method | Mapping):
+        methods = list(methods)
+    if isinstance(methods, list | Mapping):
+        refuse_several(len(methods), given)
     recipe = recipe_for(pool, methods, read, None, seed, minutes)
     return distill_recipe(recipe, lesson, Place(out, resume), listener)
 
@@ -174,6 +181,8 @@ def distill_recipe(
     teacher = lesson.teacher
     with heard(listener) as hears:
         check_possible(recipe)
+        for source in (lesson.pool, *lesson.human.values()):
+            refuse_missing(source)
         scheme, kind = _teacher(teacher, recipe.device, hears)
         human = {
             name: _labeled(name, source, recipe.read, scheme)
@@ -181,14 +190,14 @@ def distill_recipe(
         }
         if scored and "validation" not in human:
             human |= _with_validation(human["test"], recipe.seed, hears)
-        findings = _trained_rows(teacher, human, hears)
+        known = _trained_rows(teacher, human, hears)
         pool = read_pool(lesson.pool, recipe.read, scheme, hears)
         labels = labels_of(teacher, pool, scheme, recipe.device, hears)
         chosen = choose_rows(labels, human, lesson.keep, lesson.least)
         hears.say(chosen.words)
-        weak = _described(lesson, kind, labels, chosen.rows, scheme)
-        dataset = assembled(labels, chosen.rows, human, scheme, weak)
-        dataset = replace(dataset, findings=(*dataset.findings, *findings))
+        weak = _described(lesson, (kind, known), labels, chosen.rows, scheme)
+        dataset = assembled(labels, chosen, human, scheme, weak)
+        dataset = replace(dataset, findings=(*dataset.findings, *_known_rows(known, human)))
         recipe = replace(recipe, source=None, weak=weak, content_hash=None)
         if not scored:
             return _only_model(recipe, dataset, Path(str(into.out)), hears)
@@ -216,7 +225,11 @@ def _labeled(name: str, source: Any, settings: ReadSettings, scheme: LabelScheme
     Of a source with ready-made splits these are the rows of that split.
     """
     how = replace(settings, classes=scheme.names, multilabel=False, positive=None)
-    data = read_data(source, settings=how.with_texts_of(scheme))
+    how = how.with_texts_of(scheme)
+    try:
+        data = read_data(source, settings=how)
+    except UnknownNameError:  # texts out of scope may be in the other parts alone
+        data = read_data(source, settings=replace(how, out_of_scope=None))
     if "split" in data.table.column_names:
         outside = data.out_of_scope
         data = replace(_of_split(data, name), out_of_scope=outside and _of_split(outside, name))
@@ -257,20 +270,25 @@ def _with_validation(test: Dataset, seed: int, hears: Listener) -> dict[str, Dat
     return {"validation": replace(chosen, out_of_scope=None), "test": scored}
 
 
-def _trained_rows(teacher: str, human: Mapping[str, Dataset], hears: Listener) -> list[Finding]:
-    """Return a warning if the teacher is of a run and learned from texts of test rows."""
+def _trained_rows(teacher: str, human: Mapping[str, Dataset], hears: Listener) -> int:
+    """Return from how many test rows a teacher learned, so far as it is of a run."""
     run, method = _run_and_method(teacher)
     if "test" not in human or run is None:
-        return []
+        return 0
     try:
         learned = set(Run.open(run).rows(method, "train").texts)
     except FinetextError as error:
         hears.say(f"test rows were not compared with the training rows of the teacher: {error}")
-        return []
-    if not (count := sum(text in learned for text in human["test"].texts)):
+        return 0
+    return sum(text in learned for text in human["test"].texts)
+
+
+def _known_rows(known: int, human: Mapping[str, Dataset]) -> list[Finding]:
+    """Return a warning if the teacher learned from texts of test rows."""
+    if not known:
         return []
     message = (
-        f"{count:,} of {counted(len(human['test']), 'test row')} are training rows of the teacher, "
+        f"{known:,} of {counted(len(human['test']), 'test row')} are training rows of the teacher, "
         "so its scores are better than on new texts. Give rows that it did not learn from."
     )
     return [Finding("warning", "trained-on", message)]
@@ -297,15 +315,30 @@ def _name(teacher: str) -> str:
 
 
 def _described(
-    lesson: Lesson, kind: str, labels: PoolLabels, rows: Booleans, scheme: LabelScheme
+    lesson: Lesson,
+    teacher: tuple[str, int],
+    labels: PoolLabels,
+    rows: Booleans,
+    scheme: LabelScheme,
 ) -> WeakLabels:
-    """Return where the weak labels are from."""
+    """Return where the weak labels are from; `teacher` is its kind and the test rows it knows."""
+    kind, known = teacher
     is_named = isinstance(lesson.pool, str | Path)
     return WeakLabels(
         teacher=_name(absolute(lesson.teacher)), kind=kind, sha256=labels.sha256,
         pool=Path(lesson.pool).name if is_named else "pool", texts=len(labels), keep=lesson.keep,
-        least=lesson.least, is_scored="test" in lesson.human, **kept_of(labels, rows, scheme.names),
+        least=lesson.least, is_scored="test" in lesson.human, known=known,
+        **kept_of(labels, rows, scheme.names),
     )  # fmt: skip
+
+
+def refuse_several(methods: int, human: Mapping[str, Any]) -> None:
+    """Raise a RecipeError if several methods were named, and no rows compare them."""
+    if methods > 1 and "test" not in human:
+        raise RecipeError(
+            "without human-labeled rows nothing can compare methods: name one with --methods, or "
+            "give labeled rows with --test"
+        )
 
 
 def _with_one_method(recipe: Recipe) -> Recipe:
@@ -313,11 +346,7 @@ def _with_one_method(recipe: Recipe) -> Recipe:
     names = [name for name in recipe.methods if name not in BASELINES] or list(BASELINES[1:])
     is_default = recipe.by_rows and set(recipe.methods) == set(LADDER)
     name = "finetune" if is_default else names[0]
-    if recipe.methods[name].combines or (len(names) > 1 and not is_default):
-        raise RecipeError(
-            "without human-labeled rows nothing can compare methods: name one with --methods, or "
-            "give labeled rows with --test"
-        )
+    refuse_several(2 if recipe.methods[name].combines else 1 if is_default else len(names), {})
     return replace(recipe, methods={name: recipe.methods[name]})
 
 
@@ -338,7 +367,12 @@ def _check_model_place(into: Place) -> None:
             "without human-labeled rows (--test) there is no run to score, but a model alone; name "
             "its folder with --out"
         )
-    check_model_place(Path(into.out))
+    recover(Path(into.out))
+    check_folder(Path(into.out), False, _held_model)
+
+
+def _held_model(folder: Path) -> Held:
+    return ("a model", False) if (folder / DESCRIPTION).is_file() else held(folder)
 
 
 def _only_model(recipe: Recipe, dataset: Dataset, out: Path, hears: Listener) -> Distilled:

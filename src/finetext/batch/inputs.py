@@ -51,6 +51,12 @@ def read_input(
     return Texts(iter([Rows(["1"], [one_text(source, columns)], 1.0)]))
 
 
+def refuse_missing(source: str) -> None:
+    """Raise a DataError, before any work, for what looks like a file that is not there."""
+    if is_text(source):
+        one_text(source)
+
+
 def sample_of(source: str, read: Reading, most: int, seed: int) -> list[str]:
     """Return up to `most` texts of a file, drawn at random from all of it, in their order.
 

@@ -17,7 +17,7 @@ from finetext.batch.base_rates import (
     findings_of,
     known_base_rates,
 )
-from finetext.batch.inputs import Reading, exists, is_text, read_input, sample_of
+from finetext.batch.inputs import Reading, exists, is_text, read_input, refuse_missing, sample_of
 from finetext.batch.output import Files, Identity, model_hash, opened, source_of
 from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predictions
 from finetext.core import __version__
@@ -175,6 +175,7 @@ def classify_file(
     if save is not None:
         check_model_place(Path(save), force)
     _check_out(out, source, force, locale, keep_formulas)
+    refuse_missing(source)
     with heard(listener) as hears:
         texts = partial(sample_of, source, read, MOST_TEXTS, seed)
         classifier = classifier_of(method, scheme, texts, hears, seed, device)
@@ -255,6 +256,7 @@ def _options(read: Reading) -> dict[str, Any]:
 def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> PredictedFile:
     if files.rejected is not None and is_text(files.source):
         raise DataError("--set-aside is for files; this is one text")
+    refuse_missing(files.source)
     if correct := OPTION in job.given:
         check_correction(job.model, files.source, is_text(files.source))
     gathered: Table = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 import shlex
@@ -131,7 +132,7 @@ def descriptions(labels: str | None, path: Path | None) -> dict[str, tuple[str, 
 
     Raises a RecipeError if there are none, or the file of descriptions is no table of texts.
     """
-    named = names(labels) or []
+    named = _label_names(labels)
     if twice := [label for label in named if named.count(label) > 1]:
         raise RecipeError(f"--labels names {twice[0]!r} twice")
     given: dict[str, tuple[str, ...]] = dict.fromkeys(named, ())
@@ -140,11 +141,13 @@ def descriptions(labels: str | None, path: Path | None) -> dict[str, tuple[str, 
             raise RecipeError("name the labels: --labels sports,politics or --describe FILE")
         return given
     try:
-        found = toml_values(path.read_text(encoding="utf-8"))
+        found = toml_values(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise RecipeError(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read: {error}") from None
+    if not found:
+        raise RecipeError(f'{path} describes no label; write lines such as sports = "a match"')
     for label, said in found.items():
         several = [said] if isinstance(said, str) else said
         if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
@@ -156,6 +159,18 @@ def descriptions(labels: str | None, path: Path | None) -> dict[str, tuple[str, 
             raise RecipeError(f"{path} describes {label!r}, which --labels lacks")
         found[label] = tuple(one for one in several if one.strip())
     return given | found
+
+
+def _label_names(text: str | None) -> list[str]:
+    """Return names as a line of CSV has them, so that one in double quotes may have commas."""
+    try:
+        rows = list(csv.reader([text or ""], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise RecipeError(f"--labels {text}: {error}; write it as a line of CSV") from None
+    found = [name.strip() for name in rows[0]]
+    if "" in found and text:
+        raise RecipeError(f"--labels {text}: a name between commas is empty")
+    return found
 
 
 def llm(given: Mapping[str, Any]) -> Llm | None:

@@ -49,7 +49,7 @@ def distill(
     output: Output,
 ) -> None:
     """Let TEACHER label POOL, and fit methods on that."""
-    from finetext.batch.distill import Distilled, Lesson, distill_recipe
+    from finetext.batch.distill import Distilled, Lesson, distill_recipe, refuse_several
     from finetext.cli import arguments
     from finetext.cli.arguments import MethodOptions
     from finetext.cli.train import show_run_of
@@ -63,6 +63,7 @@ def distill(
     chosen_by = {"keep": keep, "least": least}
     given = {name: of for name, of in chosen_by.items() if of is not None}
     lesson = Lesson(str(teacher), pool, human, **given)
+    refuse_several(len(arguments.names(methods) or ()), human)
     alone = replace(chosen, train=None, validation=None, test=None)
     asked = arguments.asked_recipe(pool, alone, MethodOptions(methods), minutes=minutes)
     done: list[Distilled] = []

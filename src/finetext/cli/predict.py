@@ -90,7 +90,9 @@ def predict(
 def classify(
     source: Annotated[str, argument("TEXTS", "A text, a file, or - for lines.")],
     rows: Rows,
-    labels: Annotated[str | None, option("NAMES", "Labels, joined by commas.")] = None,
+    labels: Annotated[
+        str | None, option("NAMES", 'Labels, joined by commas: news,"arts, film".')
+    ] = None,
     describe: Annotated[
         Path | None, option("FILE", "TOML: label = description, or a list of them.")
     ] = None,

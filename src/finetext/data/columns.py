@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from finetext.core.errors import DataError, UnclearError, nearest
+from finetext.core.errors import DataError, UnclearError, UnlabeledError, nearest
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, SplitName
-from finetext.core.wording import listed, short
+from finetext.core.wording import counted, listed, short
 from finetext.data.column_search import Look, find_text
 from finetext.data.column_traits import Traits, at_least, distinct, is_number, traits_of
 from finetext.data.column_words import (
@@ -314,3 +314,30 @@ def _identifiers(values: Sequence[str]) -> bool:
         return False
     made = sum(not value.strip(".,!?'\"").replace("-", "").isalpha() for value in values)
     return len(set(values)) <= len(values) / 10 or made >= len(values) / 2
+
+
+def with_labels(
+    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings
+) -> tuple[list[int], list[Finding]]:
+    """Return the places of the batches to use, without splits that lack labels; and findings.
+
+    Benchmarks have such splits. One that somebody named is refused, with an `UnlabeledError`: other
+    rows would be scored in its stead.
+    """
+    usable, findings = [], []
+    for at, batch in enumerate(batches):
+        lacks = [name for name in chosen.labels if not has_column(batch, name)]
+        if lacks and settings.labelled and batch.split not in (None, "train"):
+            if batch.is_named:
+                raise UnlabeledError(
+                    f"{batch.name} has no label column {lacks[0]!r}, and {batch.split} rows need "
+                    "labels: name its column so, or leave the file out"
+                )
+            message = (
+                f"{batch.name} has no label column {lacks[0]!r}: left out with its "
+                f"{counted(len(batch), 'row')}, so there is no ready-made {batch.split} split"
+            )
+            findings.append(Finding("warning", "split-without-labels", message))
+        else:
+            usable.append(at)
+    return usable, findings

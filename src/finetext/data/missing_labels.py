@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from finetext.core import label_names
-from finetext.core.errors import DataError, UnlabeledError
+from finetext.core.errors import DataError, UnknownNameError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding, LabelScheme
 from finetext.core.wording import counted
@@ -162,9 +162,9 @@ def out_of_scope_rows(
             "data.out_of_scope out"
         )
     if name is None:
-        message = f"data.out_of_scope = {asked!r} has no effect: no row has such a label"
-        findings.append(Finding("warning", "unused-setting", message))
-        return [False] * len(labels), scheme
+        raise UnknownNameError(
+            "label for data.out_of_scope (--out-of-scope-label)", asked, scheme.names
+        )
     is_out = [own == [name] for own in labels]
     rest = tuple(other for other in scheme.names if other != name)
     message = (

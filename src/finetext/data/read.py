@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import compress, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from finetext.core import registry
 from finetext.core.budget import explained, reading, take_rows, within_memory
@@ -26,6 +26,7 @@ from finetext.data.columns import (
     named,
     refuse_odd_text,
     splits_in,
+    with_labels,
 )
 from finetext.data.download import download
 from finetext.data.folders import label_name_files, read_file, read_tree
@@ -50,9 +51,11 @@ from finetext.data.rows import (
     unused_settings,
 )
 from finetext.data.sources import file_at, files_below
-from finetext.data.weak_labels import statuses_in
+from finetext.data.weak_labels import predicted_labels, statuses_in
 
 __all__ = ["ReadSettings", "read"]
+
+_ELSEWHERE: Final = ("hub:", "http://", "https://")
 
 
 @within_memory
@@ -156,16 +159,35 @@ def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
     return replace(
         next(iter(opened.values())),
         title=" + ".join(one.title for one in opened.values()),
-        batches=tuple(replace(b, split=name) for name, one in opened.items() for b in one.batches),
+        batches=tuple(
+            replace(batch, split=name, is_named=True)
+            for name, one in opened.items()
+            for batch in one.batches
+        ),
         findings=tuple(finding for one in opened.values() for finding in one.findings),
     )
+
+
+def refuse_missing(source: Any) -> None:
+    """Raise a DataError, before any work, for a name of no file, folder or sample."""
+    if isinstance(source, str | Path) and not str(source).lower().startswith(_ELSEWHERE):
+        _place_of(str(source))
 
 
 def _open_named(source: str, settings: ReadSettings) -> Source:
     if source.startswith("hub:"):
         return read_hub(source.removeprefix("hub:"))
-    if source.lower().startswith(("http://", "https://")):
+    if source.lower().startswith(_ELSEWHERE[1:]):
         return read_file(download(source, settings), settings)
+    path = _place_of(source)
+    if path.is_dir():
+        return replace(read_tree(files_below(path), path.resolve().name, settings), folder=path)
+    beside_it = label_name_files([file_at(other) for other in path.resolve().parent.iterdir()])
+    return replace(read_file(file_at(path), settings, beside_it), folder=path.parent)
+
+
+def _place_of(source: str) -> Path:
+    """Return the file or folder of a name, or of a sample; raises a DataError without any."""
     path = Path(source).expanduser()
     exists, beside = False, []
     with suppress(OSError, ValueError):
@@ -175,11 +197,7 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
     if not exists and source not in samples:
         offer = near(path.name, [*beside, *samples])
         raise DataError(f"there is no file, folder or sample {source!r}{offer}")
-    path = path if exists else Path(registry.load("samples", source)())
-    if path.is_dir():
-        return replace(read_tree(files_below(path), path.resolve().name, settings), folder=path)
-    beside_it = label_name_files([file_at(other) for other in path.resolve().parent.iterdir()])
-    return replace(read_file(file_at(path), settings, beside_it), folder=path.parent)
+    return path if exists else Path(registry.load("samples", source)())
 
 
 def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Place]]:
@@ -187,7 +205,7 @@ def assemble(source: Source, settings: ReadSettings) -> tuple[Dataset, list[Plac
     _refuse_empty(source.batches[0])
     take_rows(sum(map(len, source.batches)), source.title)
     chosen = choose_columns(source.batches[0], settings)
-    used, findings = _with_labels(source.batches, chosen, settings)
+    used, findings = with_labels(source.batches, chosen, settings)
     batches = [source.batches[at] for at in used]
     _refuse_empty(*batches)
 
@@ -323,6 +341,7 @@ def _check_texts(batches: Sequence[Batch], chosen: Chosen, settings: ReadSetting
         watch.look(batch, values)
         # Before training, the data checks report missing texts as blank ones.
         findings += [] if settings.labelled else watch.findings
+    findings += predicted_labels(batches, chosen.labels) if settings.labelled else []
     return findings + [finding for batch in batches for finding in batch.findings]
 
 
@@ -339,24 +358,6 @@ def _refuse_empty(*batches: Batch) -> None:
     for batch in (one for one in batches if not len(one)):
         header = f" but a header ({', '.join(batch.columns)})" if batch.columns else ""
         raise DataError(f"{batch.name} has no rows{header}")
-
-
-def _with_labels(
-    batches: Sequence[Batch], chosen: Chosen, settings: ReadSettings
-) -> tuple[list[int], list[Finding]]:
-    """The batches to use: ready-made splits without labels, as benchmarks have, are left out."""
-    usable, findings = [], []
-    for at, batch in enumerate(batches):
-        lacks = [name for name in chosen.labels if not has_column(batch, name)]
-        if lacks and settings.labelled and batch.split not in (None, "train"):
-            message = (
-                f"{batch.name} has no label column {lacks[0]!r}: left out with its "
-                f"{counted(len(batch), 'row')}, so there is no ready-made {batch.split} split"
-            )
-            findings.append(Finding("warning", "split-without-labels", message))
-        else:
-            usable.append(at)
-    return usable, findings
 
 
 def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:

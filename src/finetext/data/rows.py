@@ -65,6 +65,7 @@ class Batch:
         blank: blank lines left out.
         repeats: the lines of rows that repeat the header, left out.
         footers: line to content of rows of totals and notes below the table, left out.
+        is_named: whether its split was named, rather than found by the name of a file.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Batch:
     blank: int = 0
     repeats: Sequence[int] = ()
     footers: Mapping[int, str] = field(default_factory=dict)
+    is_named: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), [])) if self.lines is None else len(self.lines)

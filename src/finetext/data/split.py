@@ -221,7 +221,13 @@ class _Cutter:
     def cut(self, pool: Integers, counts: Mapping[str, int]) -> dict[str, Integers]:
         """Return the positions of the rows of each split, out of those in the pool."""
         if empty := next((name for name, count in counts.items() if count < 1), None):
-            size = counted(len(pool), "row")
+            size, classes = counted(len(pool), "row"), self.classes(pool)
+            if len(pool) < classes * len(counts):
+                raise DataError(
+                    f"{empty} would be empty: {_and(counts)} need a row of each label each, and "
+                    f"{size} with {counted(classes, 'label')} are too few; give {len(counts)} rows "
+                    "or more of each"
+                )
             raise DataError(f"{empty} would be empty: the requested sizes are too small for {size}")
         alone = self.alone(pool, counts)
         shared = np.setdiff1d(pool, alone)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from finetext.core.errors import DataError
 from finetext.core.types import Finding
-from finetext.core.wording import counted
+from finetext.core.wording import counted, short
 from finetext.data.label_cells import missing
+from finetext.data.predictions import OWN
 from finetext.data.rows import LABEL_STATUS
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class WeakLabels:
         kept: label to the number of these that are training rows.
         confidence: label to the least confidence among these.
         is_scored: whether rows that people labeled chose and scored.
+        known: number of the test rows that the teacher learned from, so far as that is known.
     """
 
     teacher: str
@@ -52,6 +54,7 @@ class WeakLabels:
     kept: Mapping[str, int]
     confidence: Mapping[str, float]
     is_scored: bool = True
+    known: int = 0
 
     @property
     def rows(self) -> int:
@@ -88,7 +91,7 @@ def statuses_in(batches: Sequence[Batch], findings: list[Finding]) -> dict[str, 
 
     Labels of which the column says nothing, as of rows that were added by hand, are of people.
     """
-    found = [_status(value) for of in batches for value in of.column(LABEL_STATUS)]
+    found = [_status(value) for of in batches for value in of.column(_status_column(of))]
     if WEAK not in found:
         return {}
     if odd := [of for of in found if of not in (WEAK, HUMAN)]:
@@ -101,19 +104,43 @@ def statuses_in(batches: Sequence[Batch], findings: list[Finding]) -> dict[str, 
     return {LABEL_STATUS: [WEAK if of == WEAK else HUMAN for of in found]}
 
 
+def _status_column(batch: Batch) -> str:
+    """Return the name of the column of the status in a batch, in its own case of letters."""
+    return next((name for name in batch.columns if name.casefold() == LABEL_STATUS), LABEL_STATUS)
+
+
 def _status(value: Any) -> str:
     """Return what a cell says; a blank one, or NaN, says that a person labeled the row."""
-    return HUMAN if missing(value) else str(value).strip()
+    said = HUMAN if missing(value) else str(value).strip()
+    return said.casefold() if said.casefold() in (WEAK, HUMAN) else said
+
+
+def predicted_labels(batches: Sequence[Batch], labels: Sequence[str]) -> list[Finding]:
+    """Return a warning if the labels are the predictions in a table that finetext wrote."""
+    for name in labels:
+        if name.replace(OWN, "") != "prediction":
+            continue
+        for batch in batches:
+            if any(of.replace(OWN, "").startswith("probability") for of in batch.columns):
+                message = (
+                    f"{batch.name}: the labels in {name!r} are predictions, with their "
+                    "probabilities beside them: a model gave them, and no person checked them. A "
+                    "score on them is agreement with that model, not accuracy. Learn from them "
+                    "with finetext distill, and score on rows that people labeled"
+                )
+                return [Finding("warning", "predicted-labels", message)]
+    return []
 
 
 def refuse_weak(rows: Dataset, part: str) -> None:
     """Raise a DataError if a row that chooses or scores has a weak label."""
     if LABEL_STATUS not in rows.table.column_names:
         return
-    weak = [one for one, of in zip(rows.ids, rows.column(LABEL_STATUS), strict=True) if of == WEAK]
+    weak = [row for row, of in enumerate(rows.column(LABEL_STATUS)) if of == WEAK]
     if weak:
+        first = f"the id {rows.ids[weak[0]]!r} and the text {short(rows.texts[weak[0]], 60)!r}"
         raise DataError(
-            f"{counted(len(weak), f'{part} row')} would have weak labels, that with the id "
-            f"{weak[0]!r} among them ({LABEL_STATUS} is {WEAK!r}): a score on them is agreement "
-            "with a model, not accuracy. Give rows that people labeled with --validation and --test"
+            f"{counted(len(weak), f'{part} row')} would have weak labels, first that with {first} "
+            f"({LABEL_STATUS} is {WEAK!r}): a score on them is agreement with a model, not "
+            "accuracy. Give rows that people labeled with --validation and --test"
         )

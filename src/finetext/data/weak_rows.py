@@ -40,10 +40,15 @@ class PoolLabels:
 
 @dataclass(frozen=True, eq=False)
 class ChosenRows:
-    """Which rows of a pool are learned from, (n,), and in words why others are not."""
+    """Which rows of a pool are learned from, (n,), and in words why others are not.
+
+    Attributes:
+        known: number of texts that are left out as rows that people labeled, or near-copies.
+    """
 
     rows: Booleans
     words: str
+    known: int = 0
 
 
 def confident(
@@ -93,7 +98,7 @@ def choose_rows(
         f"copies within the pool {is_copy.sum():,}, without a label {abstained:,}, less confident "
         f"{len(usable) - abstained - rows.sum():,}"
     )
-    return ChosenRows(rows, words)
+    return ChosenRows(rows, words, int(is_human.sum()))
 
 
 def kept_of(pool: PoolLabels, rows: Booleans, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -113,7 +118,7 @@ def kept_of(pool: PoolLabels, rows: Booleans, names: Sequence[str]) -> dict[str,
 
 def assembled(
     pool: PoolLabels,
-    rows: Booleans,
+    of_pool: ChosenRows,
     human: Mapping[str, Dataset],
     scheme: LabelScheme,
     weak: WeakLabels,
@@ -124,7 +129,7 @@ def assembled(
     """
     import datasets
 
-    chosen = np.flatnonzero(rows).tolist()
+    chosen = np.flatnonzero(of_pool.rows).tolist()
     table: dict[str, list[Any]] = {
         "id": [f"{WEAK}/{pool.ids[row]}" for row in chosen],
         "text": [pool.texts[row] for row in chosen],
@@ -143,7 +148,7 @@ def assembled(
         table["label"] += part.labels
     learned = {of for of, at in zip(table["label"], table["split"], strict=True) if at == "train"}
     findings = [finding for _, part in parts for finding in part.findings]
-    findings += _without_confidence(learned, weak)
+    findings += _without_confidence(learned, weak, of_pool.known)
     said = [f"{len(part):,} human-labeled {name} rows" for name, part in parts]
     others = Dataset(datasets.Dataset.from_dict(outside)) if outside["id"] else None
     said += [f"{counted(len(others), 'text')} out of scope"] if others else []
@@ -170,14 +175,19 @@ def _add(table: dict[str, list[Any]], name: str, part: Dataset) -> None:
         table["group"] += part.groups or [f"(row {one})" for one in ids]
 
 
-def _without_confidence(learned: set[str], weak: WeakLabels) -> list[Finding]:
+def _without_confidence(learned: set[str], weak: WeakLabels, known: int) -> list[Finding]:
     """Warn of labels without rows to learn from that the teacher gave; refuse fewer than two."""
     if len(learned) < 2:
         labels = ", ".join(f"{name} {count:,}" for name, count in weak.given.items() if count)
+        advice = "Keep more (--keep 1 --least 0), give more texts, or labeled rows with --train"
+        if known:
+            advice = (
+                f"{known:,} of {counted(weak.texts, 'text')} were left out, as they are rows that "
+                "people labeled, or near-copies: give other texts, or labeled rows with --train"
+            )
         raise DataError(
             "fewer than two labels have rows to learn from. The teacher gave these texts: "
-            f"{labels or 'none'}. Keep more (--keep 1 --least 0), give more texts, or labeled rows "
-            "with --train"
+            f"{labels or 'none'}. {advice}"
         )
     lost = [name for name, count in weak.given.items() if name not in learned and count]
     if not lost:

@@ -65,8 +65,8 @@ class ZeroShot(Method):
     The vector of a label is the mean of its name in the templates or, halfway between, of that and
     its descriptions. It then moves toward the texts that are near it, as in k-means with given
     centers (Basu, Banerjee and Mooney 2002, "Semi-supervised Clustering by Seeding"): of the rows
-    to learn from the texts are read, never the labels. In a run its temperature and thresholds come
-    from validation rows, as those of every method.
+    to learn from the texts are read, once each, never the labels. In a run its temperature and
+    thresholds come from validation rows, as those of every method.
 
     A model for natural language inference, such as "minilm-nli", reads each text with a hypothesis
     for each label instead, and learns from no text; see `EntailmentClassifier`. Nor does a GLiClass
@@ -142,8 +142,9 @@ class ZeroShot(Method):
         if scheme.multilabel:
             decision = _same_for_all(min(0.5, TIMES_CHANCE / len(scheme)), scheme)
         made = ZeroShotClassifier(scheme, decision, encoder, vectors, about=self._about())
-        rows = np.random.default_rng(context.seed).permutation(len(texts))[:MOST_TEXTS]
-        return made.adapted_to([texts[row] for row in np.sort(rows)], context)
+        once = list(dict.fromkeys(texts))  # a text that was copied would pull vectors toward itself
+        rows = np.random.default_rng(context.seed).permutation(len(once))[:MOST_TEXTS]
+        return made.adapted_to([once[row] for row in np.sort(rows)], context)
 
     def _pretrained(
         self, kind: type[_Pretrained], scheme: LabelScheme, said: Any, context: FitContext

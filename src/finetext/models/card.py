@@ -50,6 +50,8 @@ _KINDS: Final = {
     "static": "a logistic regression on tokens and the mean of their static embeddings, which need "
     "no encoder",
 }
+_UNTRAINED: Final = frozenset({"zeroshot", "entailment", "gliclass", "llm"})
+"""Kinds that learn from no labeled text, unless they are sent some as examples."""
 _ON_THE_HUB: Final = {
     **dict.fromkeys(("accuracy", "balanced_accuracy", "subset_accuracy"), "accuracy"),
     "binary_precision": "precision",
@@ -83,6 +85,7 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "weak": (weak := weak_labels_of(described)) and weak.renamed(escaped),
         "kind": _KINDS.get(str(described["classifier"]), escaped(described["classifier"])),
         "kinds": _KINDS,
+        "untrained": described["classifier"] in _UNTRAINED and not made.get("example_rows"),
         "positive": _positive(described),
         "text_columns": described.get("text_columns", ()),
         "reading": reading_sentences(described),

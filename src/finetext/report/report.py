@@ -44,13 +44,14 @@ from finetext.report.leaderboard import (
     seed_lines,
     seeds_sentence,
 )
+from finetext.report.next_step import Judged
 from finetext.report.optimism import TestSetUse, accesses_sentence, without_test_set
 from finetext.report.positive import positive_sentence, positive_view
 from finetext.report.probabilities import probability_advice, trust
 from finetext.report.rendering import metric_title, render_page
 from finetext.report.shares import class_table
 from finetext.report.text_map import MOST_DOTS, MapView, map_view
-from finetext.report.verdict import Judged, class_in_words, verdict_on
+from finetext.report.verdict import class_in_words, verdict_on
 from finetext.report.verdict_chart import verdict_chart
 from finetext.report.weak_labels import teacher_line, weak_table
 from finetext.storage.files import write_text

@@ -6,10 +6,8 @@ It is for people who know nothing of metrics. When a method is usable says `eval
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -34,38 +32,13 @@ from finetext.evaluation.usability import (
     most_frequent,
     status_of,
 )
+from finetext.report.next_step import Judged, Learning, NextStep, next_step
 from finetext.storage.codec import Jsonable
 
 WIDE: Final = 0.3
 """Width of the 95% interval from which a share is not scaled to 100 new texts."""
-FEW_TO_LEARN: Final = 1000
-"""Training texts below which more of them are the first thing to try."""
 MOST_NAMES: Final = 4
 MOST_EXPLAINED: Final = 2
-
-
-@dataclass(frozen=True)
-class NextStep(Jsonable):
-    """What to do next: why, and a command that runs as printed."""
-
-    why: str
-    command: str
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The method that a verdict is about, and what commands need to know of its run.
-
-    Attributes:
-        best: the method that commands take by default.
-        place: the run folder, as commands should name it.
-        rows: split to number of rows.
-    """
-
-    method: str
-    best: str
-    place: Path
-    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -310,11 +283,16 @@ def verdict_on(
         lead, classes, whole.scheme.positive, NextStep("", ""), _doubt(choice),
     )  # fmt: skip
     is_crossed = choice is not None and choice.grounds.part == "cross-validation"
-    rows = len(whole) if is_crossed else judged.rows.get("train", 0)
+    rows = outside = len(whole) if is_crossed else judged.rows.get("train", 0)
+    if folds is not None:
+        outside -= max(len(fold) for repeat in folds.repeats for fold in repeat)
     if is_crossed and entry.learned_from is not None:
         words = learned_in_words(entry.learned_from, entry.chosen_on, "text")
         said = replace(said, learned=f"The model {words}.")
-    return replace(said, next=_next(said, judged, rows))
+    weak = [each for each in classes if each.status == "weak"] if said.is_better else []
+    weakest = min(weak, key=_least).name if weak else None
+    learned = Learning(rows, outside, len(of.scheme))
+    return replace(said, next=next_step(judged, entry, status, weakest, learned))
 
 
 def _doubt(choice: Choice | None) -> str:
@@ -326,29 +304,6 @@ def _doubt(choice: Choice | None) -> str:
         f"But the {of.words()} do not show that any method is better than {of.baseline} "
         f"{of.metric_words}."
     )
-
-
-def _next(of: Verdict, judged: Judged, rows: int) -> NextStep:
-    """Return the next step after training on so many rows.
-
-    It rests on stored facts alone, so that terminal and report agree.
-    """
-    place, is_named = judged.place, judged.method != judged.best
-    run = shlex.quote(str(place))
-    weak = [each for each in of.classes if each.status == "weak"]
-    if of.is_better and weak:
-        name = min(weak, key=_least).name
-        named = f" --method {shlex.quote(of.method)}" if is_named else ""
-        command = f"finetext errors {run}{named}"
-        return NextStep(f"read what it gets wrong about “{name}”", command)
-    if of.status == "usable":
-        model = shlex.quote(str(place / of.method)) if is_named else run
-        return NextStep("use it on a text of yours", f'finetext predict {model} "A new text"')
-    if rows < FEW_TO_LEARN:
-        recipe = shlex.quote(str(place / "recipe.toml"))
-        why = "find out whether more labeled texts would help"
-        return NextStep(why, f"finetext learning-curve --recipe {recipe} --methods tfidf")
-    return NextStep("look for wrong labels in the data", f"finetext label-errors {run}")
 
 
 def class_in_words(of: ClassVerdict) -> str:

@@ -29,6 +29,7 @@ def teacher_line(
     """Return how the best method compares with the teacher, and what each costs; "" without one.
 
     Rows of people that the method learned from as well are named: the teacher did not have them.
+    So are test rows that the teacher learned from.
     """
     by_name = {entry.method: entry for entry in entries}
     if TEACHER not in by_name or TEACHER not in comparisons:
@@ -45,6 +46,12 @@ def teacher_line(
     costs = [duration(_A_THOUSAND / by_name[of].rows_per_second) for of in (best, TEACHER)]
     others = (by_name[best].learned_from or 0) - (0 if weak is None else weak.rows)
     more = f" It learned from {counted(others, 'human-labeled row')}, too." if others > 0 else ""
+    if weak is not None and weak.known:
+        of = f"{weak.known:,} of the {counted(by_name[TEACHER].metrics['test'][metric].n, 'row')}"
+        more += (
+            f" But the teacher learned from {of}, so its score is better than on new texts, and "
+            "this comparison does not say which of the two is better on these."
+        )
     return (
         f"{best} {shown} in {title} on the same test rows{over}: {scores[0]} and {scores[1]}, a "
         f"difference of {signed(difference.value)} {ends(difference, '+.3f')}, p "

@@ -27,9 +27,10 @@ from finetext.evaluation.agreement import agreement_in
 from finetext.evaluation.base_rates import BaseRates
 from finetext.evaluation.consistency import consistency
 from finetext.models.folder import write_record
+from finetext.report.next_step import Judged
 from finetext.report.probabilities import decided_json
 from finetext.report.shares import shares_of
-from finetext.report.verdict import Judged, verdict_on
+from finetext.report.verdict import verdict_on
 from finetext.runs.ablations import origin_of, seconds_before
 from finetext.runs.fit_methods import FittedMethod
 from finetext.runs.predictions import write_table

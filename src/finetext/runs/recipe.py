@@ -102,7 +102,7 @@ SECTIONS: Final = ("data", "split", "adapt", "decide", "weak", "methods")
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Return the values in a TOML file, with absolute paths of the files that lie beside it."""
     try:
-        values = toml_values(Path(path).read_text(encoding="utf-8"))
+        values = toml_values(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe {path}") from None
     except (OSError, ValueError) as error:

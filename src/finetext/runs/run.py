@@ -137,13 +137,13 @@ class Run:
 
         `verdict()` is the content of a file. Raises a RunError if predictions cannot be read.
         """
-        from finetext.report.verdict import Judged, verdict_on
+        from finetext.report import next_step, verdict
 
         methods = {of.method for of in self.leaderboard} & {self.recommended, "majority"}
         found = {name: stored_predictions(self, name, "test") for name in methods}
-        judged = Judged(self.recommended, self.best, self.folder, self.shares().rows)
+        judged = next_step.Judged(self.recommended, self.best, self.folder, self.shares().rows)
         folds = stored_folds(self.folder / self.recommended)
-        return verdict_on(self.leaderboard, found, judged, self.choice, folds)
+        return verdict.verdict_on(self.leaderboard, found, judged, self.choice, folds)
 
     @property
     def evaluation(self) -> Literal["test", "cross-validation"]:
