@@ -268,3 +268,10 @@ def test_logits_of_prototypes_and_of_a_regression_are_averaged() -> None:
     mean = np.mean([of.logits(FEATURES) for of in parts], axis=0)
     np.testing.assert_allclose(found.logits(FEATURES)[:, :3], mean[:, :3])
     np.testing.assert_allclose(found.logits(FEATURES)[:, 3], parts[0].logits(FEATURES)[:, 3])
+
+
+def test_prototypes_of_states_without_length_are_finite() -> None:
+    way = Prototypes(5.0, np.zeros((3, 6)), np.zeros(6), np.ones(6))
+    weights, bias = way.fitted(np.zeros((3, 6)), np.arange(3), scheme(3), 0)
+    assert np.isfinite(weights).all()
+    assert np.isfinite(bias).all()

@@ -15,11 +15,12 @@ from llm_server import LlmServer, Reply, labels_of, serving, text_of
 from finetext.core.contracts import Classifier, FitContext, SharedTexts
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError, RecipeError
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.diagnosis.explain import choose_explainer
 from finetext.methods.answer_totals import Totals
 from finetext.methods.llm import Llm, LlmClassifier
 from finetext.methods.llm_examples import Examples
+from finetext.runs.asked import answers_watched
 from finetext.runs.load import load
 from finetext.serving.batching import Ask
 from finetext.serving.model import ServedModel
@@ -114,9 +115,13 @@ def test_where_no_answer_is_a_label_nothing_is_classified(
     server: LlmServer, multilabel: bool
 ) -> None:
     server.script = lambda request: Reply("\x1b[31mI cannot say " + 200 * "so")
-    model = llm(server).classifier(replace(SCHEME, multilabel=multilabel))
-    with pytest.raises(ModelError) as caught:
+    model, found = llm(server).classifier(replace(SCHEME, multilabel=multilabel)), list[Finding]()
+    with answers_watched(model, found.append) as check:
+        check()
         model.predict(["a", "b"])
+        with pytest.raises(ModelError) as caught:
+            check()
+    assert len(found) == 1
     said = "2 of 2 answers of toy were no label, so nothing is classified. One of them begins: "
     message = str(caught.value)
     assert message.startswith(f"llm: {said}")

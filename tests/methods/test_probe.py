@@ -14,10 +14,11 @@ import pytest
 from finetext.core.arrays import unit
 from finetext.core.contracts import Classifier, FitContext, ProgressEvent
 from finetext.core.errors import RecipeError, UnknownNameError
-from finetext.core.types import Dataset
+from finetext.core.types import Dataset, Finding
 from finetext.encoders.load import load_encoder, load_tokenizer
 from finetext.encoders.states import FrozenEncoder
-from finetext.methods.probe import REGRESSIONS, Probe
+from finetext.methods.linear import Prototypes
+from finetext.methods.probe import REGRESSIONS, Probe, _with_prototypes
 from finetext.runs.recipe import Recipe
 from finetext.training.tokens import TokenTable
 
@@ -191,6 +192,52 @@ def test_with_few_rows_each_label_is_the_mean_of_its_rows_and_name(
     logits = fitted.head.logits((fitted.encoder.states(UNSEEN) - fitted.mean) / fitted.scale)
     ratios = logits / cosines  # one factor a text: its length
     np.testing.assert_allclose(ratios, np.repeat(ratios[:, :1], 3, axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "tried"),
+    [(300, {}, True), (501, {}, False), (60, {"encoder": "bert"}, False), (20, {}, True)],
+)
+def test_prototypes_are_for_few_rows_and_encoders_that_compare(
+    make_dataset: Callable[..., Dataset], rows: int, settings: Any, tried: bool
+) -> None:
+    data = make_dataset([str(row) for row in range(rows)], ["ab"[row % 2] for row in range(rows)])
+    assert Probe(**settings)._tries_prototypes(data) is tried
+
+
+def test_prototypes_are_not_for_several_labels(mixed_topics: Dataset) -> None:
+    assert not Probe()._tries_prototypes(mixed_topics)
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "ways"), [(32, 2, 1), (33, 2, 11), (60, 20, 1), (61, 20, 11)]
+)
+def test_with_the_fewest_rows_prototypes_alone_are_taken(rows: int, labels: int, ways: int) -> None:
+    alone = Prototypes(20.0, np.zeros((labels, 4)), np.zeros(4), np.ones(4))
+    assert len(_with_prototypes(alone, rows)) == ways
+
+
+def test_c_is_chosen_by_log_loss_whatever_the_metric(
+    tiny_encoder: Path, topics: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics: list[str] = []
+
+    def chosen(*args: Any) -> Any:
+        metrics.append(args[4].metric)
+        return REGRESSIONS[0], 0.0
+
+    monkeypatch.setattr("finetext.methods.probe.choose_way", chosen)
+    Probe(str(tiny_encoder)).fit(topics, topics, FitContext(device="cpu", metric="accuracy"))
+    assert metrics == ["log_loss"]
+
+
+def test_descriptions_that_are_not_used_are_warned_of(
+    tiny_encoder: Path, mixed_topics: Dataset
+) -> None:
+    found: list[Finding] = []
+    method = Probe(str(tiny_encoder), descriptions={"food": "what is eaten"})
+    method.fit(mixed_topics, mixed_topics, FitContext(device="cpu", find=found.append))
+    assert [of.code for of in found] == ["unused-setting"]
 
 
 def test_names_that_mislead_are_not_learned_from(make_dataset: Callable[..., Dataset]) -> None:

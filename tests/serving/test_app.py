@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,8 @@ from serving_toys import Answer, Client, Toy, call, error_of, toy_probability
 
 from finetext.core.arrays import Floats
 from finetext.core.decision import Decision
-from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
-from finetext.methods.answer_totals import NoLabelError
 from finetext.methods.llm import Llm, LlmClassifier
-from finetext.serving.model import ServedModel
 
 Make = Callable[..., Client]
 
@@ -231,22 +227,6 @@ def test_texts_of_a_model_that_is_paid_are_not_explained(
     refused = error_of(client("POST", "/explain", {"inputs": "a good film"}), 422)
     assert "http://127.0.0.1:1/v1 would be asked once for each word" in refused
     assert not asked
-
-
-@pytest.mark.parametrize(("error", "starts"), [(NoLabelError, True), (ModelError, False)])
-def test_a_server_starts_although_its_first_text_gets_no_label(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[ModelError], starts: bool
-) -> None:
-    monkeypatch.setenv("FINETEXT_CACHE", str(tmp_path))
-
-    def predict_proba(self: LlmClassifier, texts: Any) -> Any:
-        raise error("1 of 1 answer of toy was no label")
-
-    monkeypatch.setattr(LlmClassifier, "predict_proba", predict_proba)
-    method = Llm(url="http://127.0.0.1:1/v1", model="toy", examples=0)
-    model = ServedModel(method.classifier(["bad", "good"]))
-    with nullcontext() if starts else pytest.raises(ModelError):
-        model.check()
 
 
 def test_too_long_texts_are_not_explained(make_client: Make) -> None:

@@ -188,6 +188,7 @@ def distill_recipe(
             name: _labeled(name, source, recipe.read, scheme)
             for name, source in lesson.human.items()
         }
+        _check_out_of_scope(recipe.read, human)
         if scored and "validation" not in human:
             human |= _with_validation(human["test"], recipe.seed, hears)
         known = _trained_rows(teacher, human, hears)
@@ -217,6 +218,13 @@ def _teacher(teacher: str, device: str, hears: Listener) -> tuple[LabelScheme, s
             "each text one: how confident it is of all of them together is not known"
         )
     return model.scheme, model.kind
+
+
+def _check_out_of_scope(settings: ReadSettings, human: Mapping[str, Dataset]) -> None:
+    """Raise a DataError if no labeled row has the label of texts that belong to no class."""
+    asked = settings.out_of_scope
+    if asked is not None and all(of.out_of_scope is None for of in human.values()):
+        raise DataError(f"no labeled row has the label {asked!r} (--out-of-scope-label)")
 
 
 def _labeled(name: str, source: Any, settings: ReadSettings, scheme: LabelScheme) -> Dataset:

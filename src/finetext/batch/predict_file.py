@@ -279,8 +279,9 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         rows = empty.watched(batches(texts, job.batch_size))
         hooks = hears.progress, watch.through
         noticed = list[Finding]()
-        with answers_watched(classifier, noticed.append):
+        with answers_watched(classifier, noticed.append) as check_answers:
             for batch, table in predictions(classifier, rows, layout, done, *hooks):
+                check_answers()
                 if each is not None:
                     each(classifier, table)
                 elif files.out is None:

@@ -63,8 +63,9 @@ def evaluate(
     how = replace(how, out_of_scope=out_of_scope_label or how.out_of_scope)
     classifier = classifier.with_positive(how.positive if positive is None else positive)
     dataset = _read(data, replace(how, positive=None), screen)
-    with answers_watched(classifier, screen.finding):
+    with answers_watched(classifier, screen.finding) as check_answers:
         predictions = predict(classifier, dataset)
+        check_answers()
         scope = _scope(classifier, predictions, dataset)
     gaps = None if group_gaps is None else _group_gaps(predictions, data, group_gaps, how)
     label = classifier.scheme.positive_class

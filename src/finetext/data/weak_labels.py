@@ -5,6 +5,7 @@ The column `label_status` of a table says "weak" of such a row and "human" of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from finetext.core.types import Dataset
     from finetext.data.rows import Batch
 
+_PROBABILITY: Final = re.compile(r"probability([_:].*)?", re.IGNORECASE)
+"""Names of the columns with the probabilities of predictions."""
 WEAK: Final = "weak"
 HUMAN: Final = "human"
 
@@ -118,10 +121,10 @@ def _status(value: Any) -> str:
 def predicted_labels(batches: Sequence[Batch], labels: Sequence[str]) -> list[Finding]:
     """Return a warning if the labels are the predictions in a table that finetext wrote."""
     for name in labels:
-        if name.replace(OWN, "") != "prediction":
+        if name.replace(OWN, "").casefold() != "prediction":
             continue
         for batch in batches:
-            if any(of.replace(OWN, "").startswith("probability") for of in batch.columns):
+            if any(_PROBABILITY.fullmatch(of.replace(OWN, "")) for of in batch.columns):
                 message = (
                     f"{batch.name}: the labels in {name!r} are predictions, with their "
                     "probabilities beside them: a model gave them, and no person checked them. A "

@@ -42,6 +42,8 @@ _NEEDED: Final = {
 }
 """What a configuration must say: of other models some need the Hub or texts of examples, and with
 other layers than the last the library cannot compute."""
+MOST_LABELS: Final = 10_000
+"""Labels that a configuration may ask to have room for, as their memory is not checked."""
 LARGEST_SHARE: Final = 0.5
 """Share of the tokens of an input that labels may take."""
 
@@ -97,6 +99,8 @@ def _read_model(encoder: str, path: str) -> Any:
                 f"{encoder}: {CONFIG} has {key} = {getattr(config, key)!r}; of GLiClass models "
                 f"finetext runs those with {key} = {needed!r}, such as gliclass-base"
             )
+    if (most := _allocated(config, 1)) > MOST_LABELS:
+        raise ModelError(f"{encoder}: {CONFIG} asks for room for {most:,} labels; it is damaged")
     config.encoder_config.get_text_config().vocab_size = config.vocab_size  # else it is resized
     published, config.encoder_model_name = config.encoder_model_name, path
     check_memory(encoder, Path(path), lambda: GLiClassModel(copy.deepcopy(config)))
@@ -184,7 +188,7 @@ def _ends(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 def _check_prompt(model: Any, labels: Sequence[str], tokens: int, context: int) -> None:
     """Raise a RecipeError if a model has no place for labels, or texts would have none."""
-    if len(labels) > (most := _allocated(model, len(labels))):
+    if len(labels) > (most := _allocated(model.config, len(labels))):
         raise RecipeError(
             f"zeroshot: the model takes at most {most} labels, and there are {len(labels)}; use "
             "fewer, or a sentence encoder"
@@ -197,9 +201,8 @@ def _check_prompt(model: Any, labels: Sequence[str], tokens: int, context: int) 
         )
 
 
-def _allocated(model: Any, labels: int) -> int:
+def _allocated(config: Any, labels: int) -> int:
     """Return for how many labels the library gives logits; any beyond would get none."""
-    config = model.config
     if config.max_labels_alloc == "dynamic":
         return labels
     fixed = config.max_labels_alloc
@@ -215,7 +218,7 @@ def logits_of(model: Any, tokens: TokenTable, labels: int) -> Floats:
     import torch
 
     logits = np.zeros((len(tokens), labels))
-    allocated = _allocated(model, labels)
+    allocated = _allocated(model.config, labels)
 
     def forward(rows: Integers) -> None:
         batch = {name: part.to(model.device) for name, part in tokens.batch(rows).items()}

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Self, final
 
 from finetext.core.arrays import Floats
-from finetext.core.errors import ModelError
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.methods.answers import SHOWN
@@ -17,10 +16,6 @@ COUNTED_AS: Final = (
     "counted as the shares of the labels, or as none of them where a text can have several"
 )
 """What probabilities come of an answer that is no label."""
-
-
-class NoLabelError(ModelError):
-    """A language model answered, but with no label at all."""
 
 
 @dataclass(frozen=True)

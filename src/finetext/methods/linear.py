@@ -97,7 +97,7 @@ class Prototypes:
         states = features * self.scale + self.mean
         sums = self.known.copy()
         np.add.at(sums, targets, unit(states))
-        factor = self.factor / np.linalg.norm(states, axis=1).mean()
+        factor = self.factor / max(np.linalg.norm(states, axis=1).mean(), 1e-12)
         weights = factor * unit(sums)
         bias = np.where(sums.any(axis=1), weights @ self.mean, IMPOSSIBLE)
         weights = weights * self.scale

@@ -28,7 +28,7 @@ from finetext.core.settings import Count, NotNegative, NotNegativeCount, Positiv
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.calibration import tempered
-from finetext.methods.answer_totals import Answered, NoLabelError, Totals
+from finetext.methods.answer_totals import Answered, Totals
 from finetext.methods.answers import Answer
 from finetext.methods.asking import Answers, Asking
 from finetext.methods.endpoint import BudgetEnded, Endpoint, Question
@@ -78,7 +78,8 @@ class Llm(Method):
     An invalid answer counts as these shares, or as no label where a text can have several, and is
     reported. In a run, validation rows scale the probabilities, as those of every method.
 
-    Answers stay in the cache folder under a hash of what was asked, so nothing is paid for twice.
+    Valid answers stay in the cache folder under a hash of what was asked, so that none of them is
+    paid for twice.
     The environment variable OPENAI_API_KEY has the key, if the server needs one.
 
     Attributes:
@@ -252,7 +253,6 @@ class LlmClassifier(Classifier):
 
         Raises:
             BudgetEnded: the budget has no room for all texts.
-            NoLabelError: no answer was a label so far.
         """
         found = self.answered(texts)
         if len(found.rows) < len(texts):
@@ -261,8 +261,6 @@ class LlmClassifier(Classifier):
                 f"{len(found.rows):,} of {len(texts):,} texts. Their answers are kept, and not "
                 "paid for again with a larger budget (--llm-budget)"
             )
-        if nothing := self.endpoint.totals.nothing_valid(self.method.model):
-            raise NoLabelError(f"llm: {nothing}")
         return found.probabilities
 
     def answered(

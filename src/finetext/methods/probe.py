@@ -15,7 +15,7 @@ from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision, Tokens
-from finetext.core.types import Dataset, LabelScheme
+from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.encoders.catalogue import is_random, resolve
 from finetext.encoders.load import longest_input
 from finetext.encoders.states import FrozenEncoder
@@ -32,10 +32,12 @@ from finetext.storage.received import read_received_text
 from finetext.training.precision import choose_device
 from finetext.training.truncation import Truncation, truncation_of
 
-REGRESSIONS: Final = tuple(Candidate(value) for value in (0.001, 0.01, 0.1, 1.0, 10.0))
+REGRESSIONS: Final = tuple(Candidate(value) for value in (0.1, 0.001, 0.01, 1.0, 10.0))
+"""The first is taken where rows are too few for folds."""
 FEW_ROWS: Final = 32
+"""Rows up to which there are too few to choose a head by."""
 FEW_ROWS_OF_LABEL: Final = 3
-"""Rows in all, and a label on average, up to which there are too few to choose a head by."""
+"""The same of each label on average."""
 ROWS_FOR_PROTOTYPES: Final = 250
 """Most rows a label with which prototypes are tried: with more a regression is better."""
 
@@ -59,7 +61,8 @@ class Probe(Method):
         inverse_regularisation: C of the logistic regression; None (the default) chooses among
             0.001, 0.01, 0.1, 1 and 10 by the log loss in cross-validation on the training rows
             (with several labels a text, by the metric), with and, up to 250 rows a label, without
-            prototypes. With up to 32 rows, or 3 a label, prototypes are taken.
+            prototypes. With up to 32 rows, or 3 a label, prototypes are taken. A C that is given is
+            that of a regression alone.
         descriptions: label to a sentence or phrase, or to several, that say what its texts are
             about or look like, for prototypes; none by default.
         templates: sentences in which `{}` is replaced by the name of a label, for prototypes. None
@@ -80,7 +83,7 @@ class Probe(Method):
     precision: Precision = "auto"
 
     def check(self, scheme: LabelScheme | None = None) -> None:
-        """Refuse an unknown encoder, random weights, or more tokens than its context."""
+        """Refuse an encoder, lengths, templates or descriptions that cannot be used."""
         if is_random(self.encoder):
             raise RecipeError(
                 f"probe: {self.encoder} has random weights, which are useless when frozen. Leave "
@@ -97,9 +100,14 @@ class Probe(Method):
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> ProbeClassifier:
         """Compute the states of `train` and fit the head on them; see `Method.fit`."""
-        assert train.scheme is not None
         encoder = self.frozen(context)
-        states = encoder.states(train.texts, context)
+        return self.fit_head(encoder.states(train.texts, context), encoder, train, context)
+
+    def fit_head(
+        self, states: Floats, encoder: FrozenEncoder, train: Dataset, context: FitContext
+    ) -> ProbeClassifier:
+        """Fit the head on the (n, d) states of `train`."""
+        assert train.scheme is not None
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
         standardized, rest = (states - mean) / scale, (train.targets, train.scheme)
         way: Way | float | None = self.inverse_regularisation
@@ -108,6 +116,12 @@ class Probe(Method):
             if self._tries_prototypes(train):
                 known = self._known_of_labels(train, encoder, context)
                 ways = _with_prototypes(Prototypes(SCALE, known, mean, scale), len(train))
+            elif self.descriptions or self.templates:
+                message = (
+                    "probe: descriptions and templates are not used: they are for prototypes, of "
+                    "few rows with one label each and an encoder that compares texts"
+                )
+                context.find(Finding("warning", "unused-setting", message))
             judging = context if train.scheme.multilabel else replace(context, metric="log_loss")
             way, _ = choose_way(standardized, *rest, ways, judging, train.groups)
         head = fit_head(standardized, *rest, way, context)

@@ -152,12 +152,13 @@ def asked_lines(entries: Sequence[LeaderboardEntry]) -> list[str]:
     for entry in entries:
         if (of := entry.asked) is None:
             continue
+        counted_as = f", and {COUNTED_AS}" if of.invalid else ""
         cost = "" if of.cost is None else f", {of.cost:.3g} in your currency"
         lines.append(
             f"{entry.method}: {counted(of.texts, 'text')} with their examples went to {of.url} "
             f"(model {of.model}): {of.sent + of.received:,} tokens{cost}. 1,000 texts take "
             f"{of.for_thousand()} and {_seconds_for_thousand(entry)}. "
-            f"{invalid_in_words(of.invalid, of.texts)}, and {COUNTED_AS}."
+            f"{invalid_in_words(of.invalid, of.texts)}{counted_as}."
         )
         if sampled := entry.sampled:
             rows = " and ".join(

@@ -92,7 +92,9 @@ def next_step(
         model = shlex.quote(str(judged.place / judged.method)) if is_named else run
         return NextStep("use it on a text of yours", f'finetext predict {model} "A new text"')
     if of.rows < FEW_TO_LEARN and not of.is_enough_for_a_curve:
-        return NextStep("label more texts, such as it gets wrong", f"finetext errors {run}{named}")
+        return NextStep(
+            "label more texts like those that it gets wrong", f"finetext errors {run}{named}"
+        )
     if of.rows < FEW_TO_LEARN:
         method = _grown(judged, entry)
         why = "find out whether more labeled texts would help"

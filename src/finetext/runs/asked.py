@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from finetext.core.contracts import Classifier, Method, predict
+from finetext.core.errors import ModelError
 from finetext.core.types import Dataset, Finding, Predictions, Splits
 from finetext.core.wording import counted
 from finetext.evaluation.leaderboard import Asked
@@ -22,6 +23,10 @@ from finetext.methods.token_budget import Limits, Tokens
 
 FEWEST_ROWS: Final = 10
 """Rows of a split below which a sample says nothing; splits with fewer rows need all of theirs."""
+
+
+SURE_SHARE: Final = 0.7
+"""Share of the tokens expected that are taken at least: in English some have five characters."""
 
 
 def check_endpoints(methods: Iterable[Method]) -> None:
@@ -73,7 +78,7 @@ def answered_sample(
 ) -> Answered:
     """Return the answers to a random sample of texts: what a share of the budget allows, or `most`.
 
-    A smaller sample is the beginning of a larger one, so that nothing is paid for twice.
+    A smaller sample is the beginning of a larger one, so that no valid answer is paid for twice.
     """
     order = np.random.default_rng(seed).permutation(len(texts)).tolist()
     return classifier.answered(texts, order[:most], share)
@@ -108,12 +113,14 @@ def scope_within_budget(
 def check_folds_affordable(method: Method, train: Dataset, texts: Sequence[str]) -> None:
     """Raise a BudgetEnded if answers to all rows of a cross-validated run take too many tokens.
 
-    They are estimated, as nothing is sent; `train` has the examples.
+    They are estimated, as nothing is sent; `train` has the examples. Where it is not sure that they
+    take too many, the budget decides.
     """
     if not isinstance(method, Llm):
         return
     needed = method.expected_tokens(train, texts)
-    if not method.limits.allow(Tokens(needed)):
+    least = round(SURE_SHARE * replace(method, samples=1).expected_tokens(train, texts))
+    if not method.limits.allow(Tokens(least)):
         raise BudgetEnded(
             f"llm: a cross-validated run needs an answer to each of {counted(len(texts), 'row')}, "
             f"for about {needed:,} tokens, and the budget is {method.limits.words()}. Give more "
@@ -131,13 +138,24 @@ def begin_folds(
 
 
 @contextmanager
-def answers_watched(classifier: Classifier, find: Callable[[Finding], None]) -> Iterator[None]:
-    """Report, when the body is done, which answers of an endpoint in it were of no use."""
+def answers_watched(
+    classifier: Classifier, find: Callable[[Finding], None]
+) -> Iterator[Callable[[], None]]:
+    """Report, when the body is done, which answers of an endpoint in it were of no use.
+
+    The body gets a function that raises a ModelError if no answer so far was a label.
+    """
     if not isinstance(classifier, LlmClassifier):
-        yield
+        yield lambda: None
         return
     before = replace(classifier.endpoint.totals)
-    yield
+
+    def check() -> None:
+        so_far = classifier.endpoint.totals.since(before)
+        if nothing := so_far.nothing_valid(classifier.method.model):
+            raise ModelError(f"llm: {nothing}")
+
+    yield check
     for finding in classifier.answer_findings(before):
         find(finding)
 

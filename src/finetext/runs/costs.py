@@ -12,11 +12,12 @@ import numpy as np
 from finetext.core.arrays import Integers
 from finetext.core.contracts import Classifier, FitContext, Method, predict
 from finetext.core.types import Dataset, Splits
+from finetext.encoders.states import FrozenEncoder
 from finetext.methods.endpoint import BudgetEnded
 from finetext.methods.fewshot import FewShot
 from finetext.methods.finetune import Finetune
 from finetext.methods.label_sentences import TEXTS_OF_A_NAME
-from finetext.methods.linear import ROWS_TO_CHOOSE_ON, fit_head
+from finetext.methods.linear import ROWS_TO_CHOOSE_ON
 from finetext.methods.llm import Llm
 from finetext.methods.probe import Probe
 from finetext.methods.static import Static, fit_static
@@ -171,7 +172,7 @@ def cost_of_asking(
     """Measure what it costs to ask an endpoint, with examples from `train`.
 
     It is asked about the first rows that the run asks about anyway, within the share of the budget
-    that these have: the answers are kept, so that nothing is paid for twice.
+    that these have: valid answers are kept, so that they are not paid for twice.
 
     Raises:
         BudgetEnded: the budget has no room for a single row.
@@ -262,7 +263,7 @@ def _of_states(method: Probe, splits: Splits, context: FitContext) -> Cost:
     read, done, states = _timed(encoder.states, train, context.seed)
     windows = encoder.read([train.texts[row] for row in done])
     lengths = np.add.reduceat(windows.table.lengths, windows.firsts)
-    head = _of_head(method, np.concatenate(states), train.select(done), context)
+    head = _of_head(method, encoder, np.concatenate(states), train.select(done), context)
     head *= min(len(train), ROWS_TO_CHOOSE_ON)
     return Cost(fixed, read, read, head=head, lengths=lengths, keeps_states=True)
 
@@ -316,15 +317,18 @@ def _timed(
     return each * sum(map(len, train.texts)) / max(1, len(train)), done, found
 
 
-def _of_head(method: Probe, states: Any, train: Dataset, context: FitContext) -> float:
+def _unheard(said: object) -> None:
+    """Say nothing: what is measured is fitted again, and says it then."""
+
+
+def _of_head(
+    method: Probe, encoder: FrozenEncoder, states: Any, train: Dataset, context: FitContext
+) -> float:
     """Return the time of fitting a head, for each row; 0 if the rows are too few to tell."""
     if len(set(map(str, train.labels))) < 2:
         return 0.0
-    assert train.scheme is not None
-    standardized = (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6)
     start = time.perf_counter()
-    chosen = method.inverse_regularisation
-    fit_head(standardized, train.targets, train.scheme, chosen, context, train.groups)
+    method.fit_head(states, encoder, train, replace(context, say=_unheard, find=_unheard))
     return (time.perf_counter() - start) / len(train)
 
 

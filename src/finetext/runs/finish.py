@@ -21,6 +21,7 @@ from finetext.evaluation.leaderboard import Leaderboard, over_seeds
 from finetext.evaluation.metrics import Metric, log_loss, metric_for
 from finetext.evaluation.split_gap import validation_test_gap
 from finetext.evaluation.usability import most_frequent, over_constant
+from finetext.methods.zeroshot import ZeroShot
 from finetext.pretraining.folder import is_finished
 from finetext.report.report import write_report
 from finetext.runs.ablations import encoder_gains, seconds_before, uses_adapted
@@ -133,7 +134,7 @@ def evaluated(started: Started, fitted: Fitted, unfinished: Sequence[Finding] = 
     noticed = [*unfinished, *started.noticed, *adaptation_findings(started)]
     noticed += [finding for one in fitted.values() for finding in one.findings]
     noticed += findings_of_left_out(started)
-    if choice.is_hedge and recipe.methods[best].is_baseline:
+    if choice.is_hedge and isinstance(recipe.methods[best], ZeroShot):
         why = f"fewer than {FEWEST_TO_LEARN} rows tell less than the names of the labels"
         noticed.append(Finding("note", "names-hedge", f"{best}: taken as {why}"))
     of_best, methods = fitted[best].predictions, len(_candidates(started, fitted))
@@ -199,7 +200,7 @@ def _hedge(started: Started, fitted: Fitted) -> str | None:
     """
     blend = next((name for name, one in fitted.items() if is_hedge(one)), None)
     methods = started.recipe.methods
-    by_name = (name for name in _candidates(started, fitted) if methods[name].is_baseline)
+    by_name = (of for of in _candidates(started, fitted) if isinstance(methods[of], ZeroShot))
     if blend is None or (names := next(by_name, None)) is None:
         return blend
     folds, of_names = fitted[blend].folds, fitted[names].folds

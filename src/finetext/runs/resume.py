@@ -132,11 +132,12 @@ def _as_before_refits(asked: Recipe, methods: Mapping[str, Any]) -> Recipe:
 
 
 def _usual(recipe: Recipe) -> set[str]:
-    """Return the whole names of the hyperparameters of methods that are at their default.
+    """Return the whole names of settings of methods, and of weak labels, at their default.
 
     Recipes of runs have all of them, so one that is not there came with a later version.
     """
-    return {
+    of_weak = {"weak.known"} if recipe.weak is not None and not recipe.weak.known else set[str]()
+    return of_weak | {
         f"methods.{name}.{of.name}"
         for name, method in recipe.methods.items()
         for of in fields(cast(Any, method))

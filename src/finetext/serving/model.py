@@ -22,7 +22,6 @@ from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
 from finetext.core.text_columns import join
 from finetext.core.types import LabelScheme
-from finetext.methods.answer_totals import NoLabelError
 from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
 from finetext.models.folder import best_model, card_of, provenance
@@ -140,13 +139,9 @@ class ServedModel:
     classifier: Classifier
 
     def check(self) -> None:
-        """Predict a text in both ways, to see whether the model works at all.
-
-        That a language model has no label for this text does not speak against it.
-        """
+        """Predict a text in both ways, to see whether the model works at all."""
         text = join(["Warm-up."] * max(1, len(self.classifier.scheme.text_columns)))
-        with suppress(NoLabelError):
-            self.scores([Ask(text), Ask(text, logits=True)])
+        self.scores([Ask(text), Ask(text, logits=True)])
 
     def scores(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
