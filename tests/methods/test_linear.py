@@ -16,10 +16,10 @@ from finetext.core.types import LabelScheme
 from finetext.methods import linear
 from finetext.methods.linear import (
     CANDIDATES,
-    Candidate,
     LinearHead,
     Prototypes,
-    choose_way,
+    Regression,
+    choose_head,
     fit_head,
 )
 
@@ -90,9 +90,9 @@ def test_c_is_the_best_in_cross_validation_and_the_smallest_of_equals(
     folds: list[tuple[float, int]] = []
     fit = linear._fit
 
-    def fitted(features: Any, targets: Any, of: LabelScheme, how: Candidate, seed: int) -> Any:
+    def fitted(features: Any, targets: Any, of: LabelScheme, how: Regression, seed: int) -> Any:
         folds.append((how.inverse_regularisation, len(targets)))
-        weights, bias = fit(features, targets, of, Candidate(1.0), seed)
+        weights, bias = fit(features, targets, of, Regression(1.0), seed)
         is_best = wanted[how.inverse_regularisation] == 5
         return (weights, bias) if is_best else (-weights, -bias)
 
@@ -170,10 +170,10 @@ def test_regularisation_is_chosen_for_new_groups() -> None:
     group = np.repeat(np.arange(40), 3)
     features = random.normal(size=(40, 60))[group] + 0.01 * random.normal(size=(120, 60))
     targets = random.integers(2, size=40)[group]
-    candidates = [Candidate(value) for value in CANDIDATES]
+    candidates = [Regression(value) for value in CANDIDATES]
     given = (features, targets, scheme(2), candidates, CONTEXT)
-    assert choose_way(*given)[1] > 0.9
-    assert choose_way(*given, [str(g) for g in group])[1] < 0.7
+    assert choose_head(*given)[1] > 0.9
+    assert choose_head(*given, [str(g) for g in group])[1] < 0.7
 
 
 def counts(classes: int, rows: int = 60) -> tuple[Any, Any]:
@@ -204,17 +204,17 @@ def test_log_count_ratios_are_of_the_classes(classes: int) -> None:
 def test_scaled_features_favor_words_that_tell_classes_apart(classes: int) -> None:
     features, targets = counts(classes)
 
-    def share(how: Candidate) -> float:
+    def share(how: Regression) -> float:
         """Of the weights, the share on the words of the classes."""
         squares = fit_head(features, targets, scheme(classes), how, CONTEXT).weights ** 2
         return float(squares[:, :classes].sum() / squares.sum())
 
-    assert share(Candidate(1.0, by_ratios=True)) > share(Candidate(1.0)) + 0.02
+    assert share(Regression(1.0, by_ratios=True)) > share(Regression(1.0)) + 0.02
 
 
 def test_the_head_of_scaled_features_is_for_features_as_they_are() -> None:
     features, targets = counts(3)
-    how = Candidate(10.0, by_ratios=True)
+    how = Regression(10.0, by_ratios=True)
     head = fit_head(features, targets, scheme(3), how, CONTEXT)
     scale = ratios_of(features, targets)
     scaled = features.multiply(scale).tocsr()
@@ -261,7 +261,7 @@ def test_logits_of_prototypes_and_of_a_regression_are_averaged() -> None:
     targets, known = classes_of(3), np.zeros((4, 6))
     known[3] = -FEATURES[0]
     alone = Prototypes(5.0, known, np.zeros(6), np.ones(6))
-    way = Prototypes(5.0, known, np.zeros(6), np.ones(6), Candidate(0.1))
+    way = Prototypes(5.0, known, np.zeros(6), np.ones(6), Regression(0.1))
     parts = [fit_head(FEATURES, targets, scheme(4), of, CONTEXT) for of in (alone, 0.1)]
     found = fit_head(FEATURES, targets, scheme(4), way, CONTEXT)
     assert found.inverse_regularisation == 0.1

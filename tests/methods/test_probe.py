@@ -226,7 +226,7 @@ def test_c_is_chosen_by_log_loss_whatever_the_metric(
         metrics.append(args[4].metric)
         return REGRESSIONS[0], 0.0
 
-    monkeypatch.setattr("finetext.methods.probe.choose_way", chosen)
+    monkeypatch.setattr("finetext.methods.probe.choose_head", chosen)
     Probe(str(tiny_encoder)).fit(topics, topics, FitContext(device="cpu", metric="accuracy"))
     assert metrics == ["log_loss"]
 

@@ -195,7 +195,7 @@ def _ratios(counts: Any, labels: _Singles) -> Floats:
     """Return (v,): by how much labels differ in the log of how often a token occurs.
 
     That is relative to the median token of a single row; 1 for tokens that do not occur. See
-    `finetext.methods.linear.Candidate`.
+    `finetext.methods.linear.Regression`.
     """
     texts_with = np.asarray((counts > 0).sum(axis=0)).ravel()
     if not labels.shape[1]:

@@ -27,8 +27,8 @@ COUNTED_BEFORE: Final = 1.0
 """Occurrences of each feature in each class that log-count ratios begin with."""
 
 
-class Way(Protocol):
-    """A way to fit a head; `inverse_regularisation` is 0 where nothing is regularized."""
+class HeadFit(Protocol):
+    """How to fit a head; `inverse_regularisation` is 0 where nothing is regularized."""
 
     @property
     def inverse_regularisation(self) -> float:
@@ -40,11 +40,11 @@ class Way(Protocol):
         """Return weights (k, d) and bias (k,)."""
 
 
-AnyWay = TypeVar("AnyWay", bound=Way)
+AnyFit = TypeVar("AnyFit", bound=HeadFit)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Regression:
     """How to fit a regression: the C, and whether features are scaled by their log-count ratios.
 
     The scale of a feature is by how much the classes differ in how often it occurs (Wang and
@@ -58,7 +58,7 @@ class Candidate:
     def fitted(
         self, features: Any, targets: Integers, scheme: LabelScheme, seed: int
     ) -> tuple[Floats, Floats]:
-        """See `Way.fitted`; classes that do not occur become impossible."""
+        """See `HeadFit.fitted`; classes that do not occur become impossible."""
         return _fit(features, targets, scheme, self, seed)
 
 
@@ -76,24 +76,24 @@ class Prototypes:
         known: (k, d) vectors to add to the sums of unit states of the rows, 0 where there are none.
         mean: (d,) with which features were standardized.
         scale: (d,) by which they were divided.
-        beside: the regression to average with, None for prototypes alone.
+        averaged_with: the regression to average with, None for prototypes alone.
     """
 
     factor: float
     known: Floats
     mean: Floats
     scale: Floats
-    beside: Candidate | None = None
+    averaged_with: Regression | None = None
 
     @property
     def inverse_regularisation(self) -> float:
-        """The C of the regression beside it, 0 without one."""
-        return 0.0 if self.beside is None else self.beside.inverse_regularisation
+        """The C of the regression to average with, 0 without one."""
+        return 0.0 if self.averaged_with is None else self.averaged_with.inverse_regularisation
 
     def fitted(
         self, features: Any, targets: Integers, scheme: LabelScheme, seed: int
     ) -> tuple[Floats, Floats]:
-        """See `Way.fitted`; classes without rows or known vectors become impossible."""
+        """See `HeadFit.fitted`; classes without rows or known vectors become impossible."""
         states = features * self.scale + self.mean
         sums = self.known.copy()
         np.add.at(sums, targets, unit(states))
@@ -101,9 +101,9 @@ class Prototypes:
         weights = factor * unit(sums)
         bias = np.where(sums.any(axis=1), weights @ self.mean, IMPOSSIBLE)
         weights = weights * self.scale
-        if self.beside is None:
+        if self.averaged_with is None:
             return weights, bias
-        found, bias_found = self.beside.fitted(features, targets, scheme, seed)
+        found, bias_found = self.averaged_with.fitted(features, targets, scheme, seed)
         has_rows = np.isin(range(len(scheme)), targets)
         both = (weights + found) / 2, (bias + bias_found) / 2
         return np.where(has_rows[:, None], both[0], weights), np.where(has_rows, both[1], bias)
@@ -160,27 +160,27 @@ def fit_head(
     features: Any,
     targets: Integers,
     scheme: LabelScheme,
-    chosen: Way | float | None,
+    chosen: HeadFit | float | None,
     context: FitContext,
     groups: Sequence[str] | None = None,
 ) -> LinearHead:
     """Fit (n, d) features to (n,) columns or (n, k) of 0 and 1; a C of None is chosen by folds."""
     if chosen is None:
-        several = [Candidate(value) for value in CANDIDATES]
-        chosen, _ = choose_way(features, targets, scheme, several, context, groups)
-    way = Candidate(chosen) if isinstance(chosen, float | int) else chosen
+        several = [Regression(value) for value in CANDIDATES]
+        chosen, _ = choose_head(features, targets, scheme, several, context, groups)
+    way = Regression(chosen) if isinstance(chosen, float | int) else chosen
     weights, bias = way.fitted(features, targets, scheme, context.seed)
     return LinearHead(weights, bias, way.inverse_regularisation)
 
 
-def choose_way(
+def choose_head(
     features: Any,
     targets: Integers,
     scheme: LabelScheme,
-    ways: Sequence[AnyWay],
+    ways: Sequence[AnyFit],
     context: FitContext,
     groups: Sequence[str] | None = None,
-) -> tuple[AnyWay, float]:
+) -> tuple[AnyFit, float]:
     """Return the first of the best metric in folds that keep groups together, and that metric."""
     order = np.random.default_rng(context.seed).permutation(len(targets))[:ROWS_TO_CHOOSE_ON]
     features, targets = features[order], targets[order]
@@ -219,7 +219,7 @@ def folds_of(
 
 
 def _fit(
-    features: Any, targets: Integers, scheme: LabelScheme, how: Candidate, seed: int
+    features: Any, targets: Integers, scheme: LabelScheme, how: Regression, seed: int
 ) -> tuple[Floats, Floats]:
     """Return weights (k, d) and bias (k,); classes that do not occur become impossible."""
     if scheme.multilabel:
@@ -242,7 +242,7 @@ def _fit(
 
 
 def _fit_binary(
-    features: Any, positive: Integers, how: Candidate, seed: int
+    features: Any, positive: Integers, how: Regression, seed: int
 ) -> tuple[Floats, float]:
     """Return weights (d,) and bias of one label; constant if it never or always occurs."""
     if positive.min() == positive.max():
@@ -251,7 +251,7 @@ def _fit_binary(
     return weights[0], float(bias[0])
 
 
-def _fitted(features: Any, targets: Integers, how: Candidate, seed: int) -> tuple[Floats, Floats]:
+def _fitted(features: Any, targets: Integers, how: Regression, seed: int) -> tuple[Floats, Floats]:
     """Return the weights and the bias of a logistic regression for features as they are given."""
     model = _regression(how.inverse_regularisation, seed)
     scale = None

@@ -26,13 +26,20 @@ from finetext.methods.label_sentences import (
     check_descriptions,
     check_templates,
 )
-from finetext.methods.linear import Candidate, LinearHead, Prototypes, Way, choose_way, fit_head
+from finetext.methods.linear import (
+    HeadFit,
+    LinearHead,
+    Prototypes,
+    Regression,
+    choose_head,
+    fit_head,
+)
 from finetext.methods.zeroshot import SCALE
 from finetext.storage.received import read_received_text
 from finetext.training.precision import choose_device
 from finetext.training.truncation import Truncation, truncation_of
 
-REGRESSIONS: Final = tuple(Candidate(value) for value in (0.1, 0.001, 0.01, 1.0, 10.0))
+REGRESSIONS: Final = tuple(Regression(value) for value in (0.1, 0.001, 0.01, 1.0, 10.0))
 """The first is taken where rows are too few for folds."""
 FEW_ROWS: Final = 32
 """Rows up to which there are too few to choose a head by."""
@@ -110,9 +117,9 @@ class Probe(Method):
         assert train.scheme is not None
         mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
         standardized, rest = (states - mean) / scale, (train.targets, train.scheme)
-        way: Way | float | None = self.inverse_regularisation
+        way: HeadFit | float | None = self.inverse_regularisation
         if way is None:
-            ways: list[Way] = [*REGRESSIONS]
+            ways: list[HeadFit] = [*REGRESSIONS]
             if self._tries_prototypes(train):
                 known = self._known_of_labels(train, encoder, context)
                 ways = _with_prototypes(Prototypes(SCALE, known, mean, scale), len(train))
@@ -123,7 +130,7 @@ class Probe(Method):
                 )
                 context.find(Finding("warning", "unused-setting", message))
             judging = context if train.scheme.multilabel else replace(context, metric="log_loss")
-            way, _ = choose_way(standardized, *rest, ways, judging, train.groups)
+            way, _ = choose_head(standardized, *rest, ways, judging, train.groups)
         head = fit_head(standardized, *rest, way, context)
         by_prototypes = isinstance(way, Prototypes)
         fitted = encoder, head, mean, scale
@@ -158,11 +165,11 @@ class Probe(Method):
         return FrozenEncoder.for_fits(context, *read, precision=self.precision)
 
 
-def _with_prototypes(alone: Prototypes, rows: int) -> list[Way]:
+def _with_prototypes(alone: Prototypes, rows: int) -> list[HeadFit]:
     """Return what to choose among where prototypes are tried."""
     if rows <= max(FEW_ROWS, FEW_ROWS_OF_LABEL * len(alone.known)):
         return [alone]
-    return [alone, *(replace(alone, beside=of) for of in REGRESSIONS), *REGRESSIONS]
+    return [alone, *(replace(alone, averaged_with=of) for of in REGRESSIONS), *REGRESSIONS]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,9 @@ from finetext.core.settings import Count, Positive
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.linear import (
     CANDIDATES,
-    Candidate,
     LinearHead,
-    choose_way,
+    Regression,
+    choose_head,
     fit_head,
 )
 from finetext.methods.ngrams import NgramFeatures
@@ -68,7 +68,7 @@ class Tfidf(Method):
             vectorizer, features = self._features(train.texts, length)
             chosen, score = candidates[0], 0.0
             if len(lengths) * len(candidates) > 1:
-                chosen, score = choose_way(
+                chosen, score = choose_head(
                     features, train.targets, train.scheme, candidates, context, train.groups
                 )
             trials.append((score, -length, chosen, vectorizer, features))
@@ -76,12 +76,12 @@ class Tfidf(Method):
         head = fit_head(features, train.targets, train.scheme, chosen, context)
         return TfidfClassifier(train.scheme, Decision(), vectorizer, head, chosen.by_ratios)
 
-    def _candidates(self) -> list[Candidate]:
+    def _candidates(self) -> list[Regression]:
         """What to choose among: each C, first without and then with log-count ratios."""
         given = self.inverse_regularisation
         values = CANDIDATES if given is None else (given,)
         scaled = (False, True) if self.by_ratios is None else (self.by_ratios,)
-        return [Candidate(value, by_ratios) for by_ratios in scaled for value in values]
+        return [Regression(value, by_ratios) for by_ratios in scaled for value in values]
 
     def _features(self, texts: Sequence[str], length: int) -> tuple[Any, Any]:
         """Return a fitted vectorizer and its (n, d) features, of rarer n-grams if need be."""
