@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,15 @@ def test_sentences_are_of_names_that_say_something_and_of_descriptions(
     assert {of for _, of in said} == {rows.scheme.index["1"]}
 
 
+def states_of(encoder: Any, texts: Sequence[str]) -> Callable[[Any], Any]:
+    return lambda rows: encoder.states([texts[row] for row in rows])
+
+
 def _sentences(method: FewShot, rows: Dataset) -> list[tuple[str, int]]:
     assert rows.scheme is not None
     labels = np.eye(len(rows.scheme), dtype=np.int64)[rows.targets]
     encoder = method._untrained(CONTEXT)
-    known = method._known.of(rows.scheme, encoder, rows.texts, labels, CONTEXT)
+    known = method._known.of(rows.scheme, encoder, states_of(encoder, rows.texts), labels, CONTEXT)
     return repeated(known)
 
 
@@ -116,7 +121,8 @@ def test_names_that_mislead_are_left_out(
     one_hot = np.eye(3, dtype=np.int64)[rows.targets]
     assert rows.scheme is not None
     encoder = method._untrained(context)
-    found = method._known.of(rows.scheme, encoder, rows.texts, one_hot, context)
+    states = states_of(encoder, rows.texts)
+    found = method._known.of(rows.scheme, encoder, states, one_hot, context)
     assert any(found) is fit
     assert any("names of labels are left out" in line for line in said) is not fit
 
@@ -124,7 +130,8 @@ def test_names_that_mislead_are_left_out(
 def test_nothing_speaks_against_names_without_two_texts_to_compare(tiny_encoder: Path) -> None:
     encoder = FewShot(str(tiny_encoder))._untrained(CONTEXT)
     every = np.ones((4, 2), dtype=np.int64)
-    assert names_fit(encoder, [["bread"], ["match"]], ["a", "b", "c", "d"], every, CONTEXT)
+    states = states_of(encoder, ["a", "b", "c", "d"])
+    assert names_fit(encoder, [["bread"], ["match"]], states, every, CONTEXT)
 
 
 def test_a_saved_model_predicts_the_same(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from finetext.core.arrays import Integers
+from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import FitContext, Method
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
@@ -114,7 +114,11 @@ class FewShot(Method):
         scheme, encoder = train.scheme, self._untrained(context)
         same: Integers = np.eye(len(scheme), dtype=np.int64)
         of_rows = train.targets if scheme.multilabel else same[train.targets]
-        known = self._known.of(scheme, encoder, train.texts, of_rows, context)
+
+        def states_of(rows: Integers) -> Floats:
+            return encoder.states([train.texts[row] for row in rows])
+
+        known = self._known.of(scheme, encoder, states_of, of_rows, context)
         sentences = repeated(known)
         texts = [*train.texts, *(sentence for sentence, _ in sentences)]
         labels = np.vstack([of_rows, same[[column for _, column in sentences]]])

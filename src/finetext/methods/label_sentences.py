@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from finetext.core.arrays import Integers, unit
+from finetext.core.arrays import Floats, Integers, unit
 from finetext.core.contracts import FitContext
 from finetext.core.display import labels_in_words
 from finetext.core.errors import RecipeError, nearest
@@ -25,6 +25,8 @@ TEXTS_OF_A_NAME: Final = 9
 TEXTS_COMPARED: Final = 500
 """Training texts by which it is judged whether names of labels say what is meant."""
 Descriptions = Mapping[str, str | tuple[str, ...]]
+StatesOf = Callable[[Integers], Floats]
+"""From positions of rows to the states of their texts."""
 _UNCLEAR: Final = re.compile(
     r"[\W\d_]*|[a-z]|(label|class|category|cat|c|l)[\W_]*\d+|yes|no|true|false|none", re.IGNORECASE
 )
@@ -51,17 +53,20 @@ class LabelSentences:
         self,
         scheme: LabelScheme,
         encoder: FrozenEncoder,
-        texts: Sequence[str],
+        states_of: StatesOf,
         labels: Integers,
         context: FitContext,
     ) -> list[tuple[str, ...]]:
-        """Return the sentences of each of k labels, given n texts with (n, k) labels of 0 and 1."""
+        """Return the sentences of each of k labels, given the (n, k) labels of 0 and 1 of n rows.
+
+        `states_of` returns the states of rows, of which it is asked for 500 at most.
+        """
         templates = templates_for(self.encoder) if self.templates is None else self.templates
         parts = [sentences_of(label, self.descriptions, templates) for label in scheme.names]
         clear = [not is_unclear(label) and bool(templates) for label in scheme.names]
         if self.templates is None and any(clear):
             named = [of for (of, _), is_clear in zip(parts, clear, strict=True) if is_clear]
-            if not names_fit(encoder, named, texts, labels[:, clear], context):
+            if not names_fit(encoder, named, states_of, labels[:, clear], context):
                 context.say(
                     f"{self.method}: names of labels are left out, as texts are not nearer to the "
                     "name of their own label"
@@ -171,7 +176,7 @@ def several(said: str | Sequence[str]) -> tuple[str, ...]:
 def names_fit(
     encoder: FrozenEncoder,
     named: Sequence[Sequence[str]],
-    texts: Sequence[str],
+    states_of: StatesOf,
     labels: Integers,
     context: FitContext,
 ) -> bool:
@@ -184,14 +189,14 @@ def names_fit(
     Args:
         encoder: before its training.
         named: k sentences or more of each label.
-        texts: n texts, of which up to 500 are read.
-        labels: (n, k) of 0 and 1.
+        states_of: returns the states of rows, of which it is asked for 500 at most.
+        labels: (n, k) of 0 and 1, of n rows.
         context: of the fit, whose seed draws the texts.
     """
-    order = np.random.default_rng(context.seed).permutation(len(texts))[:TEXTS_COMPARED]
+    order = np.random.default_rng(context.seed).permutation(len(labels))[:TEXTS_COMPARED]
     having = labels[order] > 0
     means = np.array([unit(encoder.states(list(of))).mean(axis=0) for of in named])
-    cosines = unit(encoder.states([texts[row] for row in order])) @ unit(means).T
+    cosines = unit(states_of(order)) @ unit(means).T
     cosines -= cosines.mean(axis=0)
     both = having.any(axis=1) & ~having.all(axis=1)
     having, cosines = having[both], cosines[both]

@@ -121,7 +121,7 @@ class Probe(Method):
         if way is None:
             ways: list[HeadFit] = [*REGRESSIONS]
             if self._tries_prototypes(train):
-                known = self._known_of_labels(train, encoder, context)
+                known = self._known_of_labels(states, train, encoder, context)
                 ways = _with_prototypes(Prototypes(SCALE, known, mean, scale), len(train))
             elif self.descriptions or self.templates:
                 message = (
@@ -145,13 +145,13 @@ class Probe(Method):
         return is_few and compares and not train.scheme.multilabel
 
     def _known_of_labels(
-        self, train: Dataset, encoder: FrozenEncoder, context: FitContext
+        self, states: Floats, train: Dataset, encoder: FrozenEncoder, context: FitContext
     ) -> Floats:
         """Return (k, d): nine times the vector of what a label says, 0 where it says nothing."""
         assert train.scheme is not None
         says = LabelSentences(self.name, self.encoder, self.descriptions or {}, self.templates)
         one_hot: Integers = np.eye(len(train.scheme), dtype=np.int64)[train.targets]
-        sentences = says.of(train.scheme, encoder, train.texts, one_hot, context)
+        sentences = says.of(train.scheme, encoder, lambda rows: states[rows], one_hot, context)
         known = np.zeros((len(sentences), encoder.model.config.hidden_size))
         for column, some in enumerate(sentences):
             if some:
