@@ -12,10 +12,6 @@ from finetext.methods.answers import SHOWN
 
 ANSWERS: Final = "answers"
 """Code of the findings."""
-COUNTED_AS: Final = (
-    "counted as the shares of the labels, or as none of them where a text can have several"
-)
-"""What probabilities come of an answer that is no label."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +65,19 @@ class Totals:
         if self.invalid < self.texts or not self.texts:
             return ""
         said = short(self.no_label[: 10 * SHOWN], SHOWN)
+        one = "It" if self.invalid == 1 else "One of them"
         return (
-            f"{invalid_in_words(self.invalid, self.texts, model)}, so nothing is classified. One "
-            f"of them {f'begins: {said}' if said else 'is empty'}"
+            f"{invalid_in_words(self.invalid, self.texts, model)}, so nothing is classified. {one} "
+            f"{f'begins: {said}' if said else 'is empty'}"
         )
 
-    def findings(self, model: str, longest: int) -> list[Finding]:
+    def findings(self, model: str, longest: int, multilabel: bool) -> list[Finding]:
         """Return warnings of invalid answers, and of texts with more characters than are sent."""
         found = []
         if self.invalid:
-            found.append(f"{invalid_in_words(self.invalid, self.texts, model)}, and {COUNTED_AS}")
+            counted_as = "naming no label" if multilabel else "the shares of the labels"
+            words = invalid_in_words(self.invalid, self.texts, model)
+            found.append(f"{words}, and counted as {counted_as}")
         if self.cut:
             has = "has" if self.cut == 1 else "have"
             found.append(

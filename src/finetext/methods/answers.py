@@ -1,4 +1,4 @@
-"""Answers of an endpoint: what is read of a response, and what texts and answers add up to."""
+"""Answers of an endpoint: what is read of a response, and what is none of its API."""
 
 from __future__ import annotations
 

@@ -118,8 +118,7 @@ class FewShot(Method):
         def states_of(rows: Integers) -> Floats:
             return encoder.states([train.texts[row] for row in rows])
 
-        known = self._known.of(scheme, encoder, states_of, of_rows, context)
-        sentences = repeated(known)
+        sentences = repeated(self._known.of(scheme, encoder, states_of, of_rows, context))
         texts = [*train.texts, *(sentence for sentence, _ in sentences)]
         labels = np.vstack([of_rows, same[[column for _, column in sentences]]])
         encoder, trained = self._trained(encoder, texts, labels, context)

@@ -34,14 +34,14 @@ _UNCLEAR: Final = re.compile(
 
 @dataclass(frozen=True)
 class LabelSentences:
-    """What the labels of a method that learns from rows say beside them.
+    """What names and descriptions of labels add to the rows that a method learns from.
 
     Attributes:
         method: its name, for messages.
         encoder: alias, Hub name or folder.
         descriptions: label to its description or descriptions.
         templates: sentences for names; None is as in `ZeroShot`, but names that do not fit the rows
-            are left out (see `names_fit`); none leaves names out.
+            are left out (see `names_fit`); an empty tuple leaves names out.
     """
 
     method: str

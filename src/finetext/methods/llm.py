@@ -309,7 +309,8 @@ class LlmClassifier(Classifier):
 
     def answer_findings(self, before: Totals) -> list[Finding]:
         """Return warnings of invalid answers and shortened texts since an earlier count."""
-        return self.endpoint.totals.since(before).findings(self.method.model, self.method.longest)
+        method, since = self.method, self.endpoint.totals.since(before)
+        return since.findings(method.model, method.longest, self.scheme.multilabel)
 
     def _questions(self, texts: Sequence[str]) -> list[Question]:
         """Return what is asked about each text."""

@@ -15,7 +15,7 @@ from finetext.core.wording import counted, ends, number, p_value, row_of
 from finetext.evaluation.choice import Choice, Grounds
 from finetext.evaluation.leaderboard import NOUNS, EncoderGain, LeaderboardEntry, flips, over_seeds
 from finetext.evaluation.several import Pair, Several
-from finetext.methods.answer_totals import COUNTED_AS, invalid_in_words
+from finetext.methods.answer_totals import invalid_in_words
 from finetext.report.rendering import aligned, metric_title, without_middle, wrapped
 from finetext.report.verdict import Verdict
 
@@ -152,13 +152,12 @@ def asked_lines(entries: Sequence[LeaderboardEntry]) -> list[str]:
     for entry in entries:
         if (of := entry.asked) is None:
             continue
-        counted_as = f", and {COUNTED_AS}" if of.invalid else ""
         cost = "" if of.cost is None else f", {of.cost:.3g} in your currency"
         lines.append(
             f"{entry.method}: {counted(of.texts, 'text')} with their examples went to {of.url} "
             f"(model {of.model}): {of.sent + of.received:,} tokens{cost}. 1,000 texts take "
             f"{of.for_thousand()} and {_seconds_for_thousand(entry)}. "
-            f"{invalid_in_words(of.invalid, of.texts)}{counted_as}."
+            f"{invalid_in_words(of.invalid, of.texts)}."
         )
         if sampled := entry.sampled:
             rows = " and ".join(
