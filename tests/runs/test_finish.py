@@ -87,13 +87,14 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.table("classifiers"), "told", f"{__name__}:ToldClassifier")
 
 
-def trained(out: Path, rows: int, by_name: int, learned: int) -> Run:
+def trained(out: Path, rows: int, by_name: int, learned: int, test: int = 0) -> Run:
     source = out.parent / "data.csv"
-    lines = [f"{row} text,{'ab'[row % 2]}" for row in range(rows)]
-    source.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    parts = ["train"] * rows + ["test"] * test
+    lines = [f"{row} text,{'ab'[row % 2]},{part}" for row, part in enumerate(parts)]
+    source.write_text("\n".join(["text,label,split", *lines]), encoding="utf-8")
     methods: dict[str, Method] = {"names": Named(right=by_name), "first": Told(learned)}
     methods |= {"second": Told(learned, 5), "blend": Blend()}
-    split = SplitSettings(cross_validate=True)
+    split = SplitSettings(cross_validate=not test)
     recipe = Recipe(source=str(source), methods=methods, metric="accuracy", split=split)
     return finetext.train(recipe, out=out, listener=Listener())
 
@@ -116,3 +117,13 @@ def test_with_fewer_than_20_rows_names_are_taken_unless_rows_are_clearly_ahead(
         assert said["names-hedge"] == (
             "names: taken as fewer than 20 rows tell less than the names of the labels"
         )
+
+
+@pytest.mark.parametrize(("rows", "best"), [(18, "names"), (40, "blend")])
+def test_a_few_validation_rows_beside_test_rows_cannot_show_that_a_blend_is_ahead(
+    tmp_path: Path, rows: int, best: str
+) -> None:
+    run = trained(tmp_path / "run", rows, 3, 9, test=60)
+    assert not run.folds
+    assert len(run.predictions("names", "test").ids) == 60
+    assert run.best == best

@@ -40,7 +40,7 @@ from finetext.storage.files import write_json
 FAILED: Final = "failed"  # code of the finding: would fail again with the same settings
 STOPPED: Final = "unfinished"  # likewise: can be resumed
 FEWEST_TO_LEARN: Final = 20
-"""Cross-validated rows below which names of labels tell more than what was learned from rows."""
+"""Labeled rows below which names of labels tell more than what was learned from rows."""
 Fitted = Mapping[str, FittedMethod]
 
 
@@ -196,24 +196,30 @@ def _hedge(started: Started, fitted: Fitted) -> str | None:
     """Return the method to take where rows are too few to tell which is best, None elsewhere.
 
     It is the blend. With fewer than 20 rows it is the method that goes by names of labels, if there
-    is one and the blend is not ahead of it by more than a standard error.
+    is one, unless folds show the blend ahead of it by more than a standard error; a handful of
+    validation rows cannot show it.
     """
     blend = next((name for name, one in fitted.items() if is_hedge(one)), None)
     methods = started.recipe.methods
     by_name = (of for of in _candidates(started, fitted) if isinstance(methods[of], ZeroShot))
     if blend is None or (names := next(by_name, None)) is None:
         return blend
-    folds, of_names = fitted[blend].folds, fitted[names].folds
-    if (
-        folds is None
-        or of_names is None
-        or len(fitted[blend].predictions["test"]) >= FEWEST_TO_LEARN
-    ):
+    if _rows_to_learn(started) >= FEWEST_TO_LEARN:
         return blend
+    folds, of_names = fitted[blend].folds, fitted[names].folds
+    if folds is None or of_names is None:
+        return names
     metric = metric_for(started.recipe.metric, started.run.splits.scheme)
     found = folds.minus(of_names, metric.name)
     lead = found if metric.higher_is_better else found.negated()
     return blend if lead.value > lead.error else names
+
+
+def _rows_to_learn(started: Started) -> int:
+    """Return the number of labeled rows that methods learn from or are chosen by."""
+    if started.run.folds is not None:
+        return len(started.run.dataset)
+    return len(started.run.splits.train) + len(started.run.splits.validation)
 
 
 def _choice(
