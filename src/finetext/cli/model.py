@@ -51,6 +51,7 @@ def decide(
     from finetext.core.wording import rows_of
     from finetext.evaluation.deciding import FALSE_ALARMS, Deciding, decided_by
     from finetext.models.folder import check_model_place, provenance, record_of, save_model
+    from finetext.models.reference import carry
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.load import load
     from finetext.runs.predicted import predicted_in
@@ -72,6 +73,7 @@ def decide(
     classifier = load(model, "cpu").with_decision(decision).with_positive(positive)
     known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
     save_model(classifier, out, provenance(model), known)
+    carry(model, out, classifier.scheme)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     of_rows = [*decided_lines(decided), *threshold_lines(decided)]
     if decision.in_scope_up_to is not None:
