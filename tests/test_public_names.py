@@ -86,6 +86,7 @@ NAMES = {
     "learning_curve",
     "load",
     "models",
+    "monitor",
     "open_predicted",
     "per_class",
     "plan",

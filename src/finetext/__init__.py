@@ -17,6 +17,7 @@ from finetext.core import __version__ as __version__
 
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "batch.distill": ("Distilled", "distill"),
+    "batch.monitor": ("monitor",),
     "batch.predict_file": ("predict_file",),
     "core.contracts": ("Classifier", "Listener", "Method", "predict"),
     "core.errors": ("FinetextError",),

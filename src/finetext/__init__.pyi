@@ -1,6 +1,7 @@
 """What type checkers see; `__init__.py` imports each name when it is first used."""
 
 from finetext.batch.distill import Distilled, distill
+from finetext.batch.monitor import monitor
 from finetext.batch.predict_file import predict_file
 from finetext.core import __version__
 from finetext.core.contracts import Classifier, Listener, Method, predict
@@ -129,6 +130,7 @@ __all__ = [
     "learning_curve",
     "load",
     "models",
+    "monitor",
     "open_predicted",
     "per_class",
     "plan",

@@ -131,7 +131,7 @@ def section(command: str) -> str:
 def test_the_commands_are_the_documented_ones() -> None:
     assert set(COMMANDS) == {
         *("train", "demo", "explore", "agreement", "evaluate", "predict", "plot"),
-        *("classify", "distill", "models", "show"),
+        *("classify", "distill", "monitor", "models", "show"),
         *("tokens", "features", "find-lr", "adapt", "pretrain", "generate", "convert"),
         *("info", "push", "pull"),
         "serve",

@@ -22,7 +22,7 @@ from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.read import read as read_data
 from finetext.data.read import source_columns
-from finetext.diagnosis.monitoring import Monitoring, NewRows, compare, tested_rows
+from finetext.diagnosis.monitoring import Monitoring, NewRows, compare, rows_to_test
 from finetext.diagnosis.text_map import states_of, with_states
 from finetext.models.folder import best_model
 from finetext.models.hub import model_folder
@@ -75,8 +75,7 @@ def monitor(
         how = _settings(read, classifier.scheme)
         kept = _kept(model, classifier) if reference is None else None
         rows = _read(data, how, time)
-        for line in filter(None, (rows.dataset.description,)):
-            hears.say(line)
+        hears.say(rows.dataset.description)
         for finding in rows.findings:
             hears.finding(finding)
         if kept is None:
@@ -86,9 +85,10 @@ def monitor(
         new = _predicted(classifier, rows, seed, hears)
         states = None
         if kept.states is not None and (dense := with_states(classifier)) is not None:
-            texts = [new.texts[row] for row in tested_rows(new, seed)]
+            texts = [new.texts[row] for row in rows_to_test(new, seed)]
             states = np.asarray(states_of(dense, texts, progress=hears.progress).vectors)
-        names = _name(model), _name(data)
+        named = not isinstance(model, Classifier)
+        names = public_address(str(model)).rstrip("/") if named else "the classifier", _name(data)
         return compare(names, kept, new, states, seed, tolerance)
 
 
@@ -129,9 +129,7 @@ def _kept(model: str | Path | Classifier, classifier: Classifier) -> Reference:
     return found
 
 
-def _of_data(
-    classifier: Classifier, source: Any, how: ReadSettings, hears: Listener
-) -> Reference:
+def _of_data(classifier: Classifier, source: Any, how: ReadSettings, hears: Listener) -> Reference:
     """Return labeled rows as a model folder would keep them."""
     dataset = read_data(source, settings=how)
     for finding in dataset.findings:
@@ -170,7 +168,7 @@ def _read(source: Any, how: ReadSettings, time: str | None) -> _NewData:
 
 
 def _moments(values: Sequence[Any], column: str, source: Any) -> Floats:
-    """Return numbers or dates as numbers; raise a DataError that names the first that is neither."""
+    """Return numbers or dates as numbers; raise a DataError that names one that is neither."""
     found = []
     for row, value in enumerate(values):
         text = "" if value is None else str(value).strip()
@@ -219,8 +217,8 @@ def _predicted(classifier: Classifier, rows: _NewData, seed: int, hears: Listene
 
 
 def _name(source: Any) -> str:
-    """Return what to call a model or data."""
+    """Return what to call data: the name of their file, if they are one."""
     if isinstance(source, str | Path):
         name = public_address(str(source))
         return name if name.startswith("hub:") else Path(name).name or name
-    return "data"
+    return "the data"

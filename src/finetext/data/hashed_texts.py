@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from finetext.core.arrays import Integers
 
-WIDTH: Final = 512
+WIDTH: Final = 256
 """Columns of a text: half of them for words, half for characters."""
 BUCKETS: Final = 1 << 14
 """Buckets in which words are counted by themselves."""
@@ -26,7 +26,7 @@ Codes = npt.NDArray[np.int8]
 
 
 def hashed(texts: Sequence[str]) -> Codes:
-    """Return (n, 512) signed counts of words and of character trigrams, each of length 127."""
+    """Return (n, 256) signed counts of words and of character trigrams, each of length 127."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     half = WIDTH // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,7 +27,7 @@ from finetext.evaluation.drift import (
     rows_to_show,
     text_drift,
 )
-from finetext.evaluation.estimates import SIGNIFICANT
+from finetext.evaluation.estimates import SIGNIFICANT, Estimate
 from finetext.evaluation.proportions import proportion
 from finetext.evaluation.sequential import TOLERANCE, WorseTest, worse_test
 from finetext.models.reference import Reference
@@ -49,7 +50,7 @@ class LabelChange:
     """A predicted label: its share of the reference rows, and that of the new rows."""
 
     label: str
-    before: float
+    before: Score
     now: Score
 
 
@@ -76,8 +77,8 @@ class ForeignText:
 class Confidence:
     """Confidence of predictions: means, and shares of rows in ten bins of equal width."""
 
-    before: float
-    now: float
+    before: Score
+    now: Score
     bins_before: tuple[float, ...]
     bins_now: tuple[float, ...]
 
@@ -168,7 +169,7 @@ class NewRows:
 
 
 @dataclass(frozen=True, eq=False)
-class _Given:
+class Given:
     """What a model gave for n rows.
 
     Attributes:
@@ -182,7 +183,8 @@ class _Given:
     answered: Booleans
 
     @classmethod
-    def of(cls, likely: Floats, scheme: LabelScheme, decision: Decision) -> _Given:
+    def of(cls, likely: Floats, scheme: LabelScheme, decision: Decision) -> Given:
+        """Return what the decision rule of a model makes of (n, k) probabilities."""
         given = decision.labels(likely, scheme.multilabel)
         if scheme.multilabel:
             sure = np.where(given == 1, likely, 1 - likely).prod(axis=1)
@@ -195,8 +197,19 @@ class _Given:
             answered = ~none
         return cls(np.column_stack([labels, none.astype(np.int64)]), sure, answered)
 
+    def select(self, rows: Integers) -> Given:
+        """Return what was given for some rows."""
+        return Given(self.labels[rows], self.confidence[rows], self.answered[rows])
 
-def tested_rows(new: NewRows, seed: int) -> Integers:
+    def right(self, targets: Integers) -> Booleans:
+        """Return (n,) whether the label given is the true one, or all of several are."""
+        found = self.labels[:, :-1]
+        if targets.ndim == 2:
+            return np.asarray((found == targets).all(axis=1))
+        return np.asarray(found[np.arange(len(found)), targets] == 1)
+
+
+def rows_to_test(new: NewRows, seed: int) -> Integers:
     """Return the new rows that are compared: one of each text or group, at most 2,000."""
     return one_of_each(new.units, seed)[:MOST_NEW]
 
@@ -215,16 +228,16 @@ def compare(
         names: of the model and of the data.
         reference: with the scheme and decision rule of the model.
         new: the rows.
-        states: (t, d) of the `tested_rows`; None compares hashed words and characters.
+        states: (t, d) of the `rows_to_test`; None compares hashed words and characters.
         seed: seed of the permutations and of the choice of rows.
         tolerance: drop of accuracy that is accepted.
     """
-    of, tested = reference.predictions, tested_rows(new, seed)
+    of, tested = reference.predictions, rows_to_test(new, seed)
     known = np.arange(len(of)) if of.groups is None else one_of_each(of.groups, seed)
     scheme, decision = of.scheme, of.decision
-    before = _Given.of(of.probabilities, scheme, decision)
-    now = _Given.of(_rounded(new.probabilities), scheme, decision)
-    right = _right(before, of.targets, scheme)
+    before = Given.of(of.probabilities, scheme, decision)
+    now = Given.of(_rounded(new.probabilities), scheme, decision)
+    right = before.right(of.targets)
     foreign, tests = np.zeros(0), tuple[DriftTest, ...]()
     if min(len(known), len(tested)) >= FEWEST:
         tests, foreign = _tests(reference, known, states, new, tested, (before, now), seed)
@@ -248,7 +261,7 @@ def compare(
         _most_foreign(new, tested, foreign, now, scheme) if shown else (),
         _confidence(before.confidence[known], now.confidence[tested]),
         estimated,
-        _worse(new, now, (before.answered, right), of.groups, scheme, tolerance),
+        _worse(new, now, (before.answered, right), of.groups, tolerance),
         len(new.labeled),
         scheme.multilabel,
     )
@@ -259,21 +272,13 @@ def _rounded(likely: Floats) -> Floats:
     return likely.astype(np.float16).astype(np.float64)
 
 
-def _right(given: _Given, targets: Integers, scheme: LabelScheme) -> Booleans:
-    """Return (n,) whether the label given is the true one, or all of several are."""
-    found = given.labels[:, :-1]
-    if scheme.multilabel:
-        return np.asarray((found == targets).all(axis=1))
-    return np.asarray(found[np.arange(len(found)), targets] == 1)
-
-
 def _tests(
     reference: Reference,
     known: Integers,
     states: Floats | None,
     new: NewRows,
     tested: Integers,
-    given: tuple[_Given, _Given],
+    given: tuple[Given, Given],
     seed: int,
 ) -> tuple[tuple[DriftTest, ...], Floats]:
     """Return the tests, and how foreign the tested rows are."""
@@ -287,7 +292,9 @@ def _tests(
     area, p_value, foreign = text_drift(np.concatenate(features).astype(float), of_texts, seed)
     names = Renamings.of(len(known), len(tested), seed + 1)
     labels, sure = (
-        np.concatenate([getattr(of, what)[rows] for of, rows in zip(given, (known, tested), strict=True)])
+        np.concatenate(
+            [getattr(of, what)[rows] for of, rows in zip(given, (known, tested), strict=True)]
+        )
         for what in ("labels", "confidence")
     )
     found = (
@@ -299,14 +306,12 @@ def _tests(
 
 
 def _label_changes(before: Integers, now: Integers, scheme: LabelScheme) -> tuple[LabelChange, ...]:
-    names = (*scheme.names, NO_LABEL)
-    shares = before.mean(axis=0) if len(before) else np.zeros(len(names))
     found = [
-        LabelChange(name, float(share), proportion(now[:, at] == 1))
-        for at, (name, share) in enumerate(zip(names, shares, strict=True))
-        if share or now[:, at].any() or at < len(scheme)
+        LabelChange(name, proportion(before[:, at] == 1), proportion(now[:, at] == 1))
+        for at, name in enumerate((*scheme.names, NO_LABEL))
+        if before[:, at].any() or now[:, at].any() or at < len(scheme)
     ]
-    return tuple(sorted(found, key=lambda of: -abs(np.nan_to_num(of.now.value - of.before))))
+    return tuple(sorted(found, key=lambda of: -abs(np.nan_to_num(of.now.value - of.before.value))))
 
 
 def _word_changes(reference: Reference, texts: Sequence[str]) -> tuple[WordChange, ...]:
@@ -337,7 +342,7 @@ def _word_changes(reference: Reference, texts: Sequence[str]) -> tuple[WordChang
 
 
 def _most_foreign(
-    new: NewRows, tested: Integers, away: Floats, given: _Given, scheme: LabelScheme
+    new: NewRows, tested: Integers, away: Floats, given: Given, scheme: LabelScheme
 ) -> tuple[ForeignText, ...]:
     names = np.array([*scheme.names, NO_LABEL], dtype=object)
     order = np.argsort(-away, kind="stable")[:_FOREIGN]
@@ -358,15 +363,22 @@ def _confidence(before: Floats, now: Floats) -> Confidence | None:
     bins = [
         tuple((np.histogram(of, _BINS, (0.0, 1.0))[0] / len(of)).tolist()) for of in (before, now)
     ]
-    return Confidence(float(before.mean()), float(now.mean()), *bins)
+    return Confidence(_mean(before), _mean(now), *bins)
+
+
+def _mean(values: Floats) -> Score:
+    """Return the mean of (n,) values with its 95% interval; nan for that of one."""
+    n = len(values)
+    error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    mean = float(values.mean())
+    return Score(mean, *Estimate(mean, error, n - 1.0, n).interval(), n)
 
 
 def _worse(
     new: NewRows,
-    given: _Given,
+    given: Given,
     before: tuple[Booleans, Booleans],
     groups: Sequence[str] | None,
-    scheme: LabelScheme,
     tolerance: float,
 ) -> WorseTest | None:
     """Return the sequential test on the rows with labels that get one, in their order."""
@@ -374,7 +386,7 @@ def _worse(
         return None
     answered = given.answered[new.labeled]
     rows = new.labeled[answered]
-    own = _Given(given.labels[rows], given.confidence[rows], given.answered[rows])
-    right = _right(own, new.truths[answered], scheme)
-    kept, known = before[0], None if groups is None else [groups[at] for at in np.flatnonzero(before[0])]
+    right = given.select(rows).right(new.truths[answered])
+    kept = np.flatnonzero(before[0])
+    known = None if groups is None else [groups[int(at)] for at in kept]
     return worse_test(before[1][kept], right, known, [new.units[row] for row in rows], tolerance)

@@ -44,7 +44,7 @@ def estimated_accuracy(before: Floats, right: Booleans, now: Floats) -> Score:
     away = right.astype(np.float64) - (before >= threshold)  # its mean is not 0 only if many tie
     share = float((now >= threshold).mean())
     smoothed = (share * n + _UNSEEN) / (n + 2 * _UNSEEN)
-    known = (float((away**2).sum()) + _UNSEEN) / m
+    known = float(away.var()) + _UNSEEN / m
     error = math.sqrt(known / m + smoothed * (1 - smoothed) / n)
     value = share + float(away.mean())
     ends = Estimate(value, error, min(m, n) - 1.0, n).interval()

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.evaluation.estimates import SIGNIFICANT
@@ -22,15 +23,18 @@ FEWEST: Final = 30
 """Rows of either kind below which nothing is tested."""
 MOST_NEW: Final = 2_000
 """New rows that are tested; of more, as many are drawn at random."""
-PERMUTATIONS: Final = 999
+PERMUTATIONS: Final = 499
 FOLDS: Final = 5
 SHRINKAGE: Final = 10.0
 """Of 0.3, 1, 3 and 10 the one that finds most: `benchmarks/LOG.md`."""
 STABLE, SHIFTED = 0.1, 0.25
-"""Stability indexes that the field calls small and large (Siddiqi, Credit Risk Scorecards, 2006)."""
+"""Stability indexes that are called small and large (Siddiqi, Credit Risk Scorecards, 2006)."""
 _LEAST: Final = 1e-12
+_ROUNDING: Final = 1e-6
+"""Statistics that differ by less are equal, as they are of single precision."""
 _PRIOR: Final = 0.5
 """Rows added to each class, so that a class without rows has a finite index."""
+_Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -60,31 +64,32 @@ class DriftTest:
 
 @dataclass(frozen=True, eq=False)
 class Renamings:
-    """Which of m + n rows are called new: (m + n, 1 + permutations), in truth in the first column.
+    """Which of m + n rows are called new.
 
     Attributes:
-        new: 0.0 and 1.0; the reference rows come first.
+        new: (1 + permutations, m + n) of 0 and 1, the truth in the first row: reference rows come
+            first.
     """
 
-    new: Floats
+    new: _Singles
 
     @classmethod
     def of(cls, reference: int, new: int, seed: int, permutations: int = PERMUTATIONS) -> Renamings:
         """Draw them for so many rows of either kind."""
-        truth = np.repeat([0.0, 1.0], [reference, new])
-        random = np.random.default_rng(seed)
-        drawn = [truth, *(random.permutation(truth) for _ in range(permutations))]
-        return cls(np.stack(drawn, axis=1))
+        truth = np.repeat(np.array([0, 1], dtype=np.float32), [reference, new])
+        drawn = np.tile(truth, (1 + permutations, 1))
+        drawn[1:] = np.random.default_rng(seed).permuted(drawn[1:], axis=1)
+        return cls(drawn)
 
     @property
     def rows(self) -> tuple[int, int]:
         """Numbers of reference and of new rows."""
-        new = int(self.new[:, 0].sum())
-        return len(self.new) - new, new
+        new = int(self.new[0].sum())
+        return self.new.shape[1] - new, new
 
     def p_value(self, statistics: Floats) -> float:
         """Return the share of (1 + permutations) statistics that reach the first one."""
-        return float((statistics >= statistics[0] - 1e-12).mean())
+        return float((statistics >= statistics[0] - _ROUNDING).mean())
 
 
 def text_drift(features: Floats, names: Renamings, seed: int) -> tuple[float, float, Floats]:
@@ -100,22 +105,21 @@ def text_drift(features: Floats, names: Renamings, seed: int) -> tuple[float, fl
     takes no second factorization, as the discriminant is linear in the names.
     """
     rows, spread = len(features), features.std(axis=0)
-    scaled = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    scaled = ((features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)).astype("f4")
     fold = np.random.default_rng(seed).permutation(rows) % FOLDS
-    gaps, area, foreign = np.zeros(names.new.shape[1]), 0.0, np.zeros(rows)
+    gaps, area, foreign = np.zeros(len(names.new)), 0.0, np.zeros(rows)
     for number in range(FOLDS):
         seen, held = fold != number, fold == number
-        scores = _discriminant(
-            *(of.astype(np.float32) for of in (scaled[seen], names.new[seen], scaled[held]))
-        )
-        own = names.new[held]
-        new = own.sum(axis=0)
-        known = len(own) - new
-        sums, every = (scores * own).sum(axis=0), scores.sum(axis=0)
+        scores = _discriminant(scaled[seen], names.new[:, seen], scaled[held])
+        own = names.new[:, held]
+        new = own.sum(axis=1)
+        known = own.shape[1] - new
+        sums, every = np.einsum("pr,pr->p", scores, own), scores.sum(axis=1)
         gap = sums / np.maximum(new, 1) - (every - sums) / np.maximum(known, 1)
-        gaps += gap / np.maximum(scores.std(axis=0), _LEAST) * len(own) / rows
-        foreign[held], of_fold = _standing(scores[:, 0], own[:, 0] == 1)
-        area += of_fold * len(own) / rows
+        weight = own.shape[1] / rows
+        gaps += gap / np.maximum(scores.std(axis=1), _LEAST) * weight
+        foreign[held], of_fold = _standing(scores[0], own[0] == 1)
+        area += of_fold * weight
     return area, names.p_value(gaps), foreign
 
 
@@ -131,16 +135,17 @@ def _standing(scores: Floats, new: Booleans) -> tuple[Floats, float]:
     return away, float(above / (count * len(known)))
 
 
-def _discriminant(seen: Any, new: Any, held: Any) -> Floats:
-    """Return the (h, p) scores of held rows for p ways to name (s, d) seen rows, (s, p)."""
+def _discriminant(seen: _Singles, new: _Singles, held: _Singles) -> Floats:
+    """Return the (p, h) scores of held rows for p ways to name (s, d) seen rows, (p, s)."""
     from scipy.linalg import cho_factor, cho_solve
 
-    away = new - new.mean(axis=0)
+    away = new - new.mean(axis=1, keepdims=True)
+    ridge = np.float32(SHRINKAGE * len(seen))
     if seen.shape[1] <= len(seen):
-        covariance = seen.T @ seen + SHRINKAGE * len(seen) * np.eye(seen.shape[1], dtype=seen.dtype)
-        return np.asarray(held @ cho_solve(cho_factor(covariance), seen.T @ away))
-    kernel = seen @ seen.T + SHRINKAGE * len(seen) * np.eye(len(seen), dtype=seen.dtype)
-    return np.asarray((held @ seen.T) @ cho_solve(cho_factor(kernel), away))
+        factor = cho_factor(seen.T @ seen + ridge * np.eye(seen.shape[1], dtype=np.float32))
+        return np.asarray((away @ seen) @ cho_solve(factor, held.T))
+    factor = cho_factor(seen @ seen.T + ridge * np.eye(len(seen), dtype=np.float32))
+    return np.asarray(away @ cho_solve(factor, seen @ held.T))
 
 
 def label_drift(given: Integers, names: Renamings) -> tuple[float, float]:
@@ -151,16 +156,14 @@ def label_drift(given: Integers, names: Renamings) -> tuple[float, float]:
     its absence.
     """
     reference, new = names.rows
-    found = given.T.astype(np.float64) @ names.new
-    before = given.sum(axis=0)[:, None] - found
-    is_one = bool((given.sum(axis=1) == 1).all())
-    classes = len(found)
-    if is_one:
-        of = _index(before, reference, found, new, classes).sum(axis=0)
+    found = (names.new @ given.astype(np.float32)).astype(np.float64)
+    before = given.sum(axis=0) - found
+    if (given.sum(axis=1) == 1).all():
+        of = _index(before, reference, found, new, given.shape[1]).sum(axis=1)
     else:
         there = _index(before, reference, found, new, 2)
         absent = _index(reference - before, reference, new - found, new, 2)
-        of = (there + absent).mean(axis=0)
+        of = (there + absent).mean(axis=1)
     return float(of[0]), names.p_value(of)
 
 
@@ -177,10 +180,11 @@ def confidence_drift(confidence: Floats, names: Renamings) -> tuple[float, float
     """
     reference, new = names.rows
     order = np.argsort(confidence, kind="stable")
-    called = names.new[order]
-    away = np.cumsum(called / new - (1 - called) / reference, axis=0)
+    called = np.cumsum(names.new[:, order], axis=1)
+    away = called * np.float32(1 / new + 1 / reference)
+    away -= np.arange(1, len(order) + 1, dtype=np.float32) / np.float32(reference)
     last = np.append(np.diff(confidence[order]) > 0, True)  # of equal ones only the last counts
-    of = np.abs(away[last]).max(axis=0)
+    of = np.abs(away[:, last]).max(axis=1)
     return float(of[0]), names.p_value(of)
 
 

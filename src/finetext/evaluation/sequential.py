@@ -27,9 +27,11 @@ FEWEST: Final = 30
 """Reference rows below which their accuracy says too little to compare with."""
 _LEVELS: Final = (SIGNIFICANT / 2, SIGNIFICANT / 2)
 """Of the bound of the accuracy before, and of the bets; together 5%."""
+NEEDED: Final = 1 / _LEVELS[1]
+"""The evidence from which the model is worse."""
 _DROPS: Final = np.array([0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.45])
 """Drops of accuracy that are bet on, as much on each."""
-_BEGINNINGS: Final = 200
+_BEGINNINGS: Final = 100
 """Most rows at which bets begin anew, evenly spaced."""
 _SHOWN: Final = 300
 """Most points of the path that are kept."""
@@ -45,7 +47,7 @@ class WorseTest:
             before, less the tolerance.
         tolerance: drop that is accepted.
         accuracy: accuracy on the labeled rows so far, with its 95% interval.
-        evidence: the largest e-value so far; the model is worse from 40 on.
+        evidence: the largest e-value so far; the model is worse from `NEEDED` on.
         worse_at: number of labeled rows after which that was shown; None if it is not.
         path: (rows, e-value) at some of the rows, for a chart.
     """
@@ -92,14 +94,14 @@ def worse_test(
     limit = exact_interval(share, known, 1 - 2 * _LEVELS[0])[0] - tolerance
     values, last = _of_groups(right, groups)
     evidence = _evidence(values, limit)
-    reached = np.flatnonzero(evidence >= 1 / _LEVELS[1])
+    reached = np.flatnonzero(evidence >= NEEDED)
     some = np.unique(np.linspace(0, len(values) - 1, min(len(values), _SHOWN)).astype(int))
     return WorseTest(
         proportion(before, groups_before),
         limit,
         tolerance,
         proportion(right, groups),
-        float(evidence.max()),
+        max(1.0, float(evidence.max())),
         int(last[reached[0]]) + 1 if len(reached) else None,
         tuple((int(last[at]) + 1, float(evidence[at])) for at in some),
     )

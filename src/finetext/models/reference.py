@@ -21,12 +21,11 @@ from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme, Predictions
 from finetext.data.hashed_texts import BUCKETS, WIDTH, Codes, hashed, texts_with
-from finetext.models import files
-from finetext.models.folder import read_description, write_description
+from finetext.models.files import KEPT_ROWS as FILE
+from finetext.models.folder import record_of, write_record
 from finetext.storage.files import replaced_file
-from finetext.storage.received import is_received_file, read_received, sha256_received
+from finetext.storage.received import is_received_file, read_received
 
-FILE: Final = "reference.safetensors"
 MOST_ROWS: Final = 1_000
 MOST_VALUES: Final = 1_000_000
 """Most probabilities that are kept: fewer rows of more than 1,000 labels."""
@@ -72,7 +71,7 @@ class Reference:
 
     Attributes:
         predictions: of the rows, with numbers as ids and groups.
-        hashes: (m, 512) hashed words and characters.
+        hashes: (m, 256) hashed words and characters.
         documents: (16384,) how many of the texts have a word of each bucket.
         part: the rows in words, such as "test".
         states: those of the first rows; None for a model without states of its own.
@@ -94,7 +93,7 @@ class Reference:
         return cls(numbered(predictions, texts), hashed(kept), texts_with(kept), part)
 
     def save(self, folder: Path) -> None:
-        """Write it into a model folder, which lists it; raises an OSError or a ModelError."""
+        """Write it into a model folder, which predicts the same without it; raises an OSError."""
         from safetensors.numpy import save_file
 
         of = self.predictions
@@ -115,13 +114,6 @@ class Reference:
         ordered = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with replaced_file(folder / FILE) as beside:
             save_file(ordered, beside, about)
-        described = read_description(folder)
-        entry = {
-            "size": (folder / FILE).stat().st_size,
-            "sha256": sha256_received(folder, FILE),
-        }
-        listed = {**(files.names_of(described) or files.listed(folder)), FILE: entry}
-        write_description(folder, {**described, "files": listed})
 
     @classmethod
     def read(cls, folder: Path, scheme: LabelScheme, decision: Decision) -> Self | None:
@@ -159,7 +151,7 @@ class Reference:
         for name, wanted in shapes.items():
             if arrays[name].shape != wanted:
                 raise ValueError(f"{name} has the shape {arrays[name].shape}, not {wanted}")
-        if not np.isfinite(likely).all() or not (0 <= targets).all() or (targets >= labels).any():
+        if not np.isfinite(likely).all() or not (targets >= 0).all() or (targets >= labels).any():
             raise ValueError("its probabilities or labels are none")
         groups = tuple(map(str, arrays["groups"].tolist())) if "groups" in arrays else None
         ids = tuple(map(str, range(rows)))
@@ -202,3 +194,4 @@ def carry(source: Path, target: Path, scheme: LabelScheme, with_states: bool = T
     found = Reference.read(source, scheme, Decision())
     if found is not None:
         (found if with_states else replace(found, states=None)).save(target)
+        write_record(target, {**record_of(target), "keeps_rows": True})

@@ -42,13 +42,13 @@ def keep_references(started: Started, fitted: Mapping[str, FittedMethod], run: R
         folder = run.folder / one.entry.model
         if name in (run.best, run.recommended):
             read = [texts[row] for row in drawn(of, texts)]
-            kept = replace(kept, states=_states(started, started.recipe.methods[name], folder, read))
+            kept = replace(
+                kept, states=_states(started, started.recipe.methods[name], folder, read)
+            )
         kept.save(folder)
 
 
-def _states(
-    started: Started, method: Method, folder: Path, texts: list[str]
-) -> States | None:
+def _states(started: Started, method: Method, folder: Path, texts: list[str]) -> States | None:
     """Return the states of the first texts; None if new texts cannot be compared with them.
 
     A model that learned from the rows in steps has other states of them than of new ones. With
