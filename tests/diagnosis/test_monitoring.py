@@ -155,13 +155,13 @@ def test_labels_say_when_a_model_became_worse() -> None:
 
 
 def test_rows_without_a_label_of_their_own_count_as_a_label() -> None:
-    decision = Decision(least=(0.8, 0.8))
+    decision = Decision(least=(0.65, 0.65))
     of = reference(decision=decision)
     new = new_rows(probabilities=probabilities(80, 5, sure=1.0))
     found = compared(new, of)
     shares = {change.label: change for change in found.labels}
     assert shares[NO_LABEL].now.value > shares[NO_LABEL].before.value
-    given = Given.of(new.probabilities, TWO, decision)
+    given = Given.of(new.probabilities.astype(np.float16), TWO, decision)
     assert (given.labels.sum(axis=1) == 1).all()
     assert found.estimated is not None
     assert found.estimated.n == int(given.answered.sum())
