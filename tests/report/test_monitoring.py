@@ -70,7 +70,7 @@ def test_the_lines_say_what_was_found_and_on_what_it_rests() -> None:
         "480 new rows against 300 test rows of runs/reviews",
         "20 copies of other new texts",
         "0.270 stability index, large",
-        "0.006      shown",
+        "0.006 shown",
         "refund (1.0% to 20.0%)",
         "row 9: Where is <my> refund?",
         "Estimated without labels: accuracy 0.810 [0.760, 0.860]",

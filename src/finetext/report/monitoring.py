@@ -33,6 +33,8 @@ _LABELS: Final = 20
 _LABELS_ON_SCREEN: Final = 8
 _LONGEST: Final = 24
 _TOPMOST: Final = 1e6
+_POWERS: Final = {-2: "0.01", 0: "1", 2: "100", 4: "10,000", 6: "a million"}
+"""What the evidence axis names; the usual notation of powers is markup."""
 
 
 def headline(found: Monitoring) -> str:
@@ -69,13 +71,14 @@ def drift_table(found: Monitoring) -> Table:
         (
             Cell(test.what),
             _statistic(test),
-            Cell(p_value(test.corrected), value=test.corrected),
-            Cell("shown" if test.is_shown else "not shown"),
+            Cell(
+                p_value(test.corrected), "shown" if test.is_shown else "not shown", test.corrected
+            ),
         )
         for test in found.tests
     ]
     caption = "Tests of no drift; p-values of permutations, corrected for three tests (Holm)."
-    return Table(caption, ("drift of", "how far", "p", "drift"), rows)
+    return Table(caption, ("drift of", "how far", "p"), rows)
 
 
 def _statistic(test: DriftTest) -> Cell:
@@ -249,10 +252,12 @@ def _evidence_plot(test: WorseTest) -> str:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         rows, values = zip(*test.path, strict=True)
-        held = np.clip(values, 1e-3, _TOPMOST)
+        held = np.clip(values, 10.0 ** min(_POWERS), _TOPMOST)
         axes.plot(rows, held, color=SERIES[0], linewidth=1.8)
         axes.axhline(NEEDED, color=SERIES[3], linewidth=1.5, linestyle="--")
         axes.set_yscale("log")
+        axes.set_yticks([10.0**power for power in _POWERS], _POWERS.values(), minor=False)
+        axes.minorticks_off()
         if test.worse_at is not None:
             axes.axvline(test.worse_at, color=INK, linewidth=0.8, linestyle=":")
         axes.set(xlabel="labeled rows", ylabel="evidence (e-value)", xlim=(1, max(2, rows[-1])))
