@@ -50,8 +50,7 @@ def decide(
     from finetext.core.decision import CrossFitted
     from finetext.core.wording import rows_of
     from finetext.evaluation.deciding import FALSE_ALARMS, Deciding, decided_by
-    from finetext.models.folder import check_model_place, provenance, record_of, save_model
-    from finetext.models.reference import carry
+    from finetext.models.folder import check_model_place
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.load import load
     from finetext.runs.predicted import predicted_in
@@ -71,9 +70,7 @@ def decide(
     decided = decided_by(predicted.predictions, wanted)
     is_crossed, decision = isinstance(decided.decision, CrossFitted), decided.decision.shipped
     classifier = load(model, "cpu").with_decision(decision).with_positive(positive)
-    known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
-    save_model(classifier, out, provenance(model), known)
-    carry(model, out, classifier.scheme)
+    _save_decided(classifier, model, out)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     of_rows = [*decided_lines(decided), *threshold_lines(decided)]
     if decision.in_scope_up_to is not None:
@@ -86,6 +83,16 @@ def decide(
         lines += [f"  {line}" for line in of_rows]
     told = {"model": str(out), "decision": decision.to_json()} | decided_json(decided)
     output.show(told, [*lines, f"model: {out}"])
+
+
+def _save_decided(classifier: Classifier, model: Path, out: Path) -> None:
+    """Write a model with another decision rule, and what holds of the first one all the same."""
+    from finetext.models.folder import provenance, record_of, save_model
+    from finetext.models.reference import carry
+
+    known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
+    save_model(classifier, out, provenance(model), known)
+    carry(model, out, classifier.scheme)
 
 
 def _scope(run: Path, method: str, decided: Predictions, classifier: Classifier) -> str:
