@@ -17,13 +17,20 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, Self, TypeVar, final
 
 from finetext.core.budget import in_words
-from finetext.core.contracts import FitContext, Listener, ProgressEvent
-from finetext.core.errors import RunError
+from finetext.core.contracts import FitContext, Listener, ProgressEvent, encoder_of
+from finetext.core.errors import RecipeError, RunError
+from finetext.core.types import Finding
+from finetext.core.wording import size
+from finetext.encoders.catalogue import is_random, resolve
+from finetext.runs.recipe import ADAPTED, Recipe
+from finetext.training.batches import free_bytes
+from finetext.training.precision import choose_device
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -34,6 +41,9 @@ _THREADS: Final = (
 """How libraries are told their number of threads, before they are loaded."""
 _SECONDS: Final = 0.2
 """Time between two looks at whether the process that began the fits still lives."""
+_BYTES_OF_LIBRARIES: Final = 450 * 2**20
+"""Memory of a process that has loaded torch, transformers and scikit-learn."""
+_BYTES_OF_A_WEIGHT: Final = 4
 _KILLED: Final = (
     "a process that fitted models was killed, as the system does where memory is used up; with "
     "fewer jobs less is in memory at once"
@@ -42,9 +52,7 @@ _KILLED: Final = (
 
 def heard_by(context: FitContext, listener: Listener) -> FitContext:
     """Return a context whose messages, findings and progress a listener gets."""
-    return replace(
-        context, say=listener.say, find=listener.finding, progress=listener.progress
-    )
+    return replace(context, say=listener.say, find=listener.finding, progress=listener.progress)
 
 
 def threads_each(count: int) -> int:
@@ -54,6 +62,64 @@ def threads_each(count: int) -> int:
     share = max(1, int(cpu_count()) // count)
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
+
+
+def check_jobs(recipe: Recipe) -> None:
+    """Raise a RecipeError if a recipe asks for several jobs where they cannot be had."""
+    if recipe.jobs == 1:
+        return
+    if not isinstance(recipe.jobs, int) or recipe.jobs < 1:
+        raise RecipeError(f"jobs = {recipe.jobs}: give the number of fits at once, 1 or more")
+    asked = f"jobs = {recipe.jobs}"
+    if recipe.minutes is not None:
+        raise RecipeError(
+            f"with minutes methods are fitted one after the other, each in the time that is left, "
+            f"and {asked} asks for several at once; leave one of them out"
+        )
+    if (device := choose_device(recipe.device)).type != "cpu":
+        raise RecipeError(
+            f"{asked}: several fits at once would share the one device {device.type}, its memory "
+            "and its time; leave it out, or compute on the processor with --device cpu"
+        )
+
+
+def memory_finding(recipe: Recipe) -> tuple[Finding, ...]:
+    """Return a warning if so many fits at once likely need more memory than is free."""
+    if recipe.jobs == 1:
+        return ()
+    from torch import device
+
+    needed, free = recipe.jobs * _bytes_of_a_process(recipe), free_bytes(device("cpu"))
+    if needed <= free:
+        return ()
+    message = (
+        f"{recipe.jobs} fits at once take about {size(needed)} of memory, and {size(free)} are "
+        "free: a process may be killed. Use fewer --jobs, or close other programs"
+    )
+    return (Finding("warning", "jobs-memory", message),)
+
+
+def _bytes_of_a_process(recipe: Recipe) -> int:
+    """Return what the most demanding method takes, without the activations of a batch."""
+    from finetext.training.state import BYTES_OF_A_TRAINED_WEIGHT
+
+    most = 0
+    for method in recipe.methods.values():
+        if (encoder := encoder_of(method)) is not None and not is_random(encoder):
+            trained = BYTES_OF_A_TRAINED_WEIGHT if method.trains_in_steps else 0
+            most = max(most, round(_weights(encoder) * (_BYTES_OF_A_WEIGHT + trained)))
+    return _BYTES_OF_LIBRARIES + most
+
+
+def _weights(encoder: str) -> float:
+    """Return the number of weights of an encoder, 0 if it is not known before it is loaded."""
+    if encoder == ADAPTED:
+        return 0.0
+    found = resolve(encoder)
+    if found.entry is not None:
+        return found.entry.parameters * 1e6
+    files = Path(found.path).glob("*.safetensors")
+    return sum(file.stat().st_size for file in files) / _BYTES_OF_A_WEIGHT
 
 
 @final
