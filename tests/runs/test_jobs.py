@@ -17,8 +17,9 @@ import pytest
 
 import finetext
 from finetext.core import errors
-from finetext.core.contracts import Listener, ProgressEvent, SharedTexts
+from finetext.core.contracts import Listener, ProgressEvent
 from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Finding
 from finetext.runs import jobs as mechanism
 from finetext.runs.jobs import Jobs, check_jobs, memory_finding, threads_each

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,6 +24,7 @@ from finetext.core.display import (
 )
 from finetext.core.errors import DataError
 from finetext.core.settings import Precision
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.text_columns import texts_of
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions, Splits
 
@@ -71,32 +72,6 @@ class Evaluated:
 
     step: int
     figures: Mapping[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class SharedTexts:
-    """The texts of several fits, and what methods keep of them from one fit to the next.
-
-    Only what no label and no choice of rows changes may be kept, such as the states of a frozen
-    encoder. Sent to another process, it has what was kept there of the same texts.
-    """
-
-    texts: tuple[str, ...]
-    kept: dict[Any, Any] = field(default_factory=dict)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _shared_here, (self.texts,)
-
-    def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what was kept under a key, or make and keep it."""
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
-
-
-@lru_cache(maxsize=1)
-def _shared_here(texts: tuple[str, ...]) -> SharedTexts:
-    return SharedTexts(texts)
 
 
 @dataclass(frozen=True)

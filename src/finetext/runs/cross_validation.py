@@ -20,11 +20,11 @@ from finetext.core import wording
 from finetext.core.arrays import Integers
 from finetext.core.contracts import (
     Method,
-    SharedTexts,
 )
 from finetext.core.decision import AS_LIKELY, CrossFitted, Decision
 from finetext.core.errors import DataError
 from finetext.core.settings import DEFAULT_SHARE, LARGEST_SEED, SplitSettings
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Dataset, Finding, Predictions
 from finetext.core.wording import counted
 from finetext.data.near_duplicates import near_duplicates

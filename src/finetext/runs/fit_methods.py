@@ -16,10 +16,10 @@ from finetext.core.contracts import (
     Classifier,
     FitContext,
     Method,
-    SharedTexts,
     hyperparameters,
 )
 from finetext.core.errors import FinetextError, RunError
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Dataset, Finding, Predictions, SplitName
 from finetext.diagnosis.reading import texts_read
 from finetext.evaluation.calibration import calibrated_by, for_decisions
