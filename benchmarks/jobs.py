@@ -9,6 +9,7 @@ and the report; the seconds of the processor are those of all its processes.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -16,12 +17,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import common
 from common import paired, rows_of, say, spread
-
-SEPARATE: Final = "finetext"
 
 
 class Timed(NamedTuple):
@@ -73,14 +72,17 @@ def written(rows: int, folder: Path) -> Path:
     """Write rows as CSV; return the file."""
     train = rows_of("emotion", rows, 100, 100)[0]
     path = folder / f"{rows}.csv"
-    train.table.select_columns(["text", "label"]).to_csv(str(path), index=False)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(
+            [("text", "label"), *zip(train.texts, train.labels, strict=True)]
+        )
     return path
 
 
 def run(source: Path, jobs: int, methods: str | None) -> Timed:
     """Train once in a process of its own."""
     out = source.parent / f"{source.stem}-{jobs}-{time.monotonic_ns()}"
-    given = [sys.executable, "-m", SEPARATE, "train", str(source), "--out", str(out), "--quiet"]
+    given = [sys.executable, "-m", "finetext", "train", str(source), "--out", str(out), "--quiet"]
     given += ["--jobs", str(jobs), "--cross-validate", *(["--methods", methods] if methods else [])]
     environment = {name: of for name, of in os.environ.items() if name != "OMP_NUM_THREADS"}
     before, start = os.times(), time.perf_counter()

@@ -148,6 +148,15 @@ def test_a_killed_process_ends_all_with_one_message() -> None:
     assert not _children() - before
 
 
+def test_a_process_that_is_killed_between_tasks_is_noticed() -> None:
+    with Jobs(2, Listener()) as jobs:
+        [(_, (_, process, _)), _] = jobs.each(doubled, range(2))
+        os.kill(process, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(process)] if psutil.pid_exists(process) else [], 10)
+        with pytest.raises(RunError, match="was killed"):
+            list(jobs.each(doubled, range(2)))
+
+
 def test_processes_end_when_results_are_not_waited_for() -> None:
     before = _children()
     with Jobs(2, Listener()) as jobs:

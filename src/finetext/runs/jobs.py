@@ -246,11 +246,15 @@ class _Pool:
         self._reader.start()
 
     def submit(self, fit: Callable[[Any, Listener], Any], tasks: Sequence[Any]) -> None:
-        """Send tasks, each when a process is about to be free."""
-        with _without_ctrl_c():
-            self._futures = [
-                self._executor.submit(_work, number, fit, task) for number, task in enumerate(tasks)
-            ]
+        """Send tasks, each when a process is about to be free; raises as `next_message`."""
+        from concurrent.futures import BrokenExecutor
+
+        submit = self._executor.submit
+        try:
+            with _without_ctrl_c():
+                self._futures = [submit(_work, number, fit, of) for number, of in enumerate(tasks)]
+        except BrokenExecutor:  # since the last tasks
+            raise RunError(_KILLED) from None
         self._to_here.close()  # now only the processes have it, so that it ends with them
         for future in self._futures:
             future.add_done_callback(self._inbox.put)
