@@ -76,6 +76,8 @@ TRAIN = {
     "train {}/ok.csv --out {}/folder": "not empty",
     "train {}/ok.csv --out {}/ok.csv": "is a file",
     "train {}/ok.csv --out {}/ok.csv/run": "is a file",
+    "train {}/ok.csv --jobs 2 --minutes 1": "leave one of them out",
+    "train {}/ok.csv --jobs 2 --device cuda:99": "not on this machine",
     "train {}/ok.csv --set x": "as finetune.epochs=3 or pretrain.layers=4",
     "train {}/ok.csv --set split.tets=1": "did you mean 'test'",
     "train {}/ok.csv --set split.strategy=fancy": "strategy = 'fancy'",
