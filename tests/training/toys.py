@@ -15,8 +15,9 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.training.batches import training_batches
 from finetext.training.loop import train_model
-from finetext.training.plan import Evaluation, ScheduleName, Stage
+from finetext.training.plan import ScheduleName, Stage
 from finetext.training.precision import Precision
+from finetext.training.task import Evaluation
 
 ROWS = 18
 

@@ -44,6 +44,7 @@ from finetext.runs.seeds import fit_seeds
 from finetext.runs.timetable import Timetable
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
 from finetext.storage.unfinished import remove
+from finetext.training.joining import join
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def train(
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     began = timetable.now()
+    join()
     recipe = recipe_for(what, methods, read, split, seed, minutes)
     return train_recipe(recipe, what, Place(out, resume), listener, began)
 
