@@ -50,6 +50,7 @@ class Line:
     bad_gradient_at: Sequence[int] = ()
     name: str = "toy"
     is_learned: bool = False
+    divided_loss: Any = None
     weights: list[float] = field(default_factory=list)
     seen: list[list[int]] = field(default_factory=list)
     losses: int = 0
@@ -142,6 +143,7 @@ class Curve:
     out_of_memory: Exception = field(default_factory=MemoryError)
     name: str = "toy"
     is_learned: bool = False
+    divided_loss: Any = None
     losses: int = 0
     evaluations: int = 0
     seen: list[int] = field(default_factory=list)
