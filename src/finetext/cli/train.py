@@ -49,7 +49,9 @@ def train(
     from finetext.core.errors import RunError
     from finetext.runs.plan import plan
     from finetext.storage.locks import is_started
+    from finetext.training.joining import join
 
+    join()
     recipe = None
     if resume and chosen.recipe is None and out is not None:
         if is_started(out):

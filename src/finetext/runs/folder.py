@@ -110,15 +110,22 @@ def split_columns(splits: Splits) -> dict[str, list[str]]:
 
 
 def describe_environment(recipe: Recipe) -> dict[str, Any]:
-    """Return versions, processor, number of cores, device and threads, and seed."""
+    """Return versions, processor, number of cores, device, processes and threads, and seed.
+
+    Several processes have so many threads each while they train together.
+    """
     arithmetic: dict[str, Any] = {"device": "cpu"}
     if any(hasattr(method, "encoder") for method in recipe.methods.values()):
         import torch
 
         from finetext.training.precision import choose_device
+        from finetext.training.ranks import ranks_here
 
-        device = str(choose_device(recipe.device))
-        arithmetic = {"device": device, "threads": torch.get_num_threads()}
+        device, ranks = str(choose_device(recipe.device)), ranks_here()
+        processes, threads = 1, torch.get_num_threads()
+        if ranks is not None:
+            processes, threads = ranks.here.size, ranks.threads
+        arithmetic = {"device": device, "processes": processes, "threads": threads}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),

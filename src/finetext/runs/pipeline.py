@@ -38,6 +38,7 @@ from finetext.runs.run import Run, is_finished
 from finetext.runs.seeds import fit_seeds
 from finetext.runs.timetable import Timetable
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
+from finetext.training.joining import join
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def train(
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     began = timetable.now()
+    join()
     recipe = recipe_for(what, methods, read, split, seed, minutes, jobs)
     return train_recipe(recipe, what, Place(out, resume), listener, began)
 

@@ -34,6 +34,7 @@ from finetext.runs.subjects import (
     stage_asked,
     tested,
 )
+from finetext.training.accelerator import make_accelerator
 from finetext.training.checkpoint import (
     CheckpointFile,
     Snapshot,
@@ -46,7 +47,7 @@ from finetext.training.optimizer import layer_groups
 from finetext.training.plan import ScheduleName, Stage, make_plan
 from finetext.training.rate_finder import RateCurve
 from finetext.training.record import check_installed, check_names, tracked
-from finetext.training.state import Training, make_accelerator
+from finetext.training.state import Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
