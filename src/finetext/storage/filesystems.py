@@ -148,6 +148,11 @@ class Place:
         with self.filled() as local:
             local.write_bytes(data)
 
+    def remove(self) -> None:
+        """Remove the file."""
+        with self._told("remove"):
+            self.system.delete_file(self.path)
+
     def _upload(self, local: Path) -> None:
         handler = getattr(self.system, "handler", None)
         if handler is not None:
