@@ -19,6 +19,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "batch.distill": ("Distilled", "distill"),
     "batch.monitor": ("monitor",),
     "batch.predict_file": ("predict_file",),
+    "batch.predict_parts": ("predict_parts",),
     "core.contracts": ("Classifier", "Listener", "Method", "predict"),
     "core.errors": ("FinetextError",),
     "core.settings": ("ReadSettings", "ServeSettings", "SplitSettings"),
