@@ -124,6 +124,15 @@ class TextPart(Part):
             self.size = self.file.tell()
 
 
+def arrow_type(kind: Any) -> Any:
+    """Return the Arrow type of a kind of values; see `finetext.batch.tables.Layout`."""
+    import pyarrow
+
+    if isinstance(kind, str):
+        return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
+    return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
+
+
 @final
 class ParquetPart(Part):
     """Parquet, in row groups."""
@@ -148,13 +157,8 @@ class ParquetPart(Part):
         import pyarrow
         import pyarrow.parquet
 
-        def type_of(kind: Any) -> Any:
-            if isinstance(kind, str):
-                return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
-            return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
-
         table = {n: arrow_values(of, self.kinds.get(n)) for n, of in self._waiting.items()}
-        kinds = [(encoded(n).decode(), type_of(self.kinds.get(n, "double"))) for n in table]
+        kinds = [(encoded(n).decode(), arrow_type(self.kinds.get(n, "double"))) for n in table]
         schema = pyarrow.schema(kinds)
         if self._writer is None:
             self._writer = pyarrow.parquet.ParquetWriter(self.file, schema)
