@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
 from finetext.core.types import Finding
-from finetext.data.rows import MIXED, TEXT
 from finetext.data.workbook import Workbook
-from finetext.data.write import Table, arrow_values, encoded, form_of, text_of
+from finetext.data.write import Table, arrow_type, arrow_values, encoded, form_of, text_of
 from finetext.storage.files import open_own, put_in_place
 from finetext.storage.locks import try_lock
 from finetext.storage.unfinished import room_in, settle
@@ -122,15 +121,6 @@ class TextPart(Part):
             is_zipped = self.place.suffix.lower() == ".gz"
             self.file.write(gzip.compress(data, mtime=0) if is_zipped and data else data)
             self.size = self.file.tell()
-
-
-def arrow_type(kind: Any) -> Any:
-    """Return the Arrow type of a kind of values; see `finetext.batch.tables.Layout`."""
-    import pyarrow
-
-    if isinstance(kind, str):
-        return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
-    return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
 
 
 @final

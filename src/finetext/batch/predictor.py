@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.batch.files import arrow_type
 from finetext.batch.tables import Layout, Shown, layout_of, predicted_columns
 from finetext.core.display import listed
 from finetext.core.errors import DataError, ModelError
@@ -17,7 +16,7 @@ from finetext.core.threads import use_threads
 from finetext.core.types import LabelScheme
 from finetext.core.wording import counted
 from finetext.data.rows import Batch, Texts, TextWatch, as_texts, row_texts
-from finetext.data.write import arrow_values, encoded
+from finetext.data.write import arrow_type, arrow_values, encoded
 
 if TYPE_CHECKING:
     import pyarrow

@@ -219,6 +219,15 @@ def arrow_values(values: list[Any], kind: Any) -> list[Any]:
     return values
 
 
+def arrow_type(kind: Any) -> Any:
+    """Return the Arrow type of a kind of values; see `Texts.columns`."""
+    import pyarrow
+
+    if isinstance(kind, str):
+        return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
+    return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
+
+
 def cell_of(value: Any) -> Any:
     """A value in a cell: nested ones and truth values as JSON."""
     if isinstance(value, bool | list | tuple | Mapping):
