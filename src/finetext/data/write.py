@@ -228,6 +228,19 @@ def arrow_type(kind: Any) -> Any:
     return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
 
 
+def arrow_table(table: Table, kinds: Mapping[str, Any]) -> Any:
+    """Return a table as an Arrow table; columns that `kinds` leaves out hold numbers."""
+    import pyarrow
+
+    names = {name: encoded(name).decode() for name in table}
+    schema = pyarrow.schema([(names[n], arrow_type(kinds.get(n, "double"))) for n in table])
+    columns = [
+        pyarrow.array(arrow_values(of, kinds.get(name)), kind.type)
+        for (name, of), kind in zip(table.items(), schema, strict=True)
+    ]
+    return pyarrow.table(columns, schema=schema)
+
+
 def cell_of(value: Any) -> Any:
     """A value in a cell: nested ones and truth values as JSON."""
     if isinstance(value, bool | list | tuple | Mapping):
