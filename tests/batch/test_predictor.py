@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import finetext
+from finetext.batch.parts import PartWriter, plan_parts
 from finetext.batch.predictor import Predictor, given_cpus
 from finetext.core.contracts import FitContext
 from finetext.core.errors import DataError, ModelError, RecipeError
@@ -54,22 +55,21 @@ def test_it_adds_what_predict_adds_wherever_the_batches_end(
 ) -> None:
     place = tmp_path_factory.mktemp("predicted")
     pyarrow.parquet.write_table(rows, place / "rows.parquet")
-    finetext.predict_file(model, place / "rows.parquet", place / "out.parquet")
+    plan = plan_parts(model, place / "rows.parquet", place / "out")
+    plan.claim()
+    PartWriter(plan, finetext.load(model)).write(plan.pieces[0])
     predictor = Predictor(model)
     found = pyarrow.concat_tables(predictor(batch) for batch in cut(rows, ends))
-    expected = pyarrow.parquet.read_table(place / "out.parquet")
-    assert found.column_names == expected.column_names
-    assert found.schema.types[:4] == rows.schema.types
-    assert found.schema.types[4:] == expected.schema.types[4:]
-    assert found.select(found.column_names[4:]).equals(expected.select(found.column_names[4:]))
+    assert found.equals(pyarrow.parquet.read_table(place / "out" / plan.pieces[0].name))
     assert found.select(rows.column_names).equals(rows)
+    assert found["rejected"].null_count == found["text"].length() - found["text"].null_count
 
 
 def test_top_labels_and_names_that_the_data_have_already(model: Path) -> None:
     table = pyarrow.table({"text": ["the team"], "prediction": ["mine"]})
     found = Predictor(model, top=2)(table)
     own = ["finetext:prediction", "probability"]
-    likely = ["label_1", "probability_1", "label_2", "probability_2"]
+    likely = ["label_1", "probability_1", "label_2", "probability_2", "rejected"]
     assert found.column_names == ["text", "prediction", *own, *likely]
     with pytest.raises(RecipeError, match="--top 0"):
         Predictor(model, top=0)

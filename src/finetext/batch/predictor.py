@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.batch.tables import Layout, Shown, layout_of, predicted_columns
+from finetext.batch.arrow_tables import TablePredictor
+from finetext.batch.tables import Shown
 from finetext.core.display import listed
 from finetext.core.errors import DataError, ModelError
 from finetext.core.threads import use_threads
 from finetext.core.types import LabelScheme
 from finetext.core.wording import counted
-from finetext.data.rows import Batch, Texts, TextWatch, as_texts, row_texts
-from finetext.data.write import arrow_type, arrow_values, encoded
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,8 +35,7 @@ class Predictor:
         )
 
     The model is loaded once, and computes in as many threads as Ray gave the actor CPUs. A batch
-    returns with all its columns and those that `finetext predict` adds, under the same names; only
-    row numbers are missing, as the rows of a data set have none.
+    returns with all its columns and those that `finetext predict` adds in a folder of parts.
     """
 
     def __init__(
@@ -76,9 +73,11 @@ class Predictor:
         except ModelError as error:
             raise ModelError(f"{error}{_on_this_node()}") from None
         self._texts = _text_columns(self._classifier.scheme, text)
+        self._tables: TablePredictor | None = None
+        self._columns: pyarrow.Schema = None
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
-        """Return a batch with its predictions; a missing text counts as the empty text.
+        """Return a batch with its predictions; rows without a text have none (`rejected`).
 
         Raises a DataError if it is no Arrow table, lacks a text column, or a text is nested.
         """
@@ -93,22 +92,10 @@ class Predictor:
                 f"the data have no text column {missing[0]!r}; there are: {known}. Name it: "
                 'fn_constructor_kwargs={"text": "COLUMN", ...}'
             )
-        columns = {name: batch.column(name).to_pylist() for name in self._texts}
-        rows = Batch("a batch", columns, "Arrow")
-        values = row_texts(rows, self._texts)
-        TextWatch().look(rows, values)
-        layout = self._layout(batch)
-        for name, found in predicted_columns(self._classifier, as_texts(values)[0], layout).items():
-            kind = layout.kinds.get(name, "double")
-            array = pyarrow.array(arrow_values(found, kind), arrow_type(kind))
-            batch = batch.append_column(encoded(name).decode(), array)
-        return batch
-
-    def _layout(self, batch: pyarrow.Table) -> Layout:
-        kinds = dict(zip(batch.column_names, batch.schema.types, strict=True))
-        return replace(
-            layout_of(self._classifier, Texts(iter(()), columns=kinds), self._shown), has_id=False
-        )
+        if self._tables is None or batch.schema != self._columns:
+            self._columns = batch.schema
+            self._tables = TablePredictor(self._classifier, batch.schema, self._texts, self._shown)
+        return self._tables.predicted(batch, "a batch")
 
 
 def given_cpus() -> int | None:

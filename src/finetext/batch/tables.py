@@ -190,29 +190,19 @@ def predict_table(
 ) -> Table:
     """Return the table of the predictions of m rows; see `predictions` for `through`."""
     layout = layout or Layout()
-    table: Table = {}
-    if layout.has_id:
-        table[layout.names.get("id", "id")] = list(rows.ids)
-    table |= {name: list(rows.columns.get(name, ())) for name in layout.kept}
-    if not layout.kept:
-        table["text"] = list(rows.texts)
-    return table | predicted_columns(classifier, list(rows.texts), layout, through)
-
-
-def predicted_columns(
-    classifier: Classifier,
-    texts: list[str],
-    layout: Layout,
-    through: Through = lambda probabilities: probabilities,
-) -> Table:
-    """Return the columns that a prediction of m texts adds; see `predictions` for `through`."""
     scheme, decision = classifier.scheme, classifier.decision
+    texts = list(rows.texts)
     found = through(classifier.predict_proba(texts)) if texts else np.zeros((0, len(scheme)))
     table: Table = {}
 
     def add(name: str, values: list[Any]) -> None:
         table[layout.names.get(name, name)] = values
 
+    if layout.has_id:
+        add("id", list(rows.ids))
+    table |= {name: list(rows.columns.get(name, ())) for name in layout.kept}
+    if not layout.kept:
+        table["text"] = texts
     add("prediction", decided(scheme, decision, found))
     if decision.in_scope_up_to is not None:
         add(OUT_OF_SCOPE, decision.out_of_scope(found).tolist())

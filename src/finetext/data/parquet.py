@@ -141,7 +141,9 @@ def parquet_rows(
                 if (batch := next(batches, None)) is None:
                     return
                 take(sum(map(_size, batch.columns)), name)
-                table = _table(batch.slice(max(0, start - at), max(0, stop - max(at, start))), kinds)
+                table = _table(
+                    batch.slice(max(0, start - at), max(0, stop - max(at, start))), kinds
+                )
             at += len(batch)
             if len(table):
                 yield table

@@ -175,7 +175,9 @@ class Place:
                 said = "there is no such file or bucket" if not self.is_local else said
                 scheme = ""
             said = short(" ".join(said.split()), 300)
-            raise DataError(f"cannot {verb} {self.shown}: {said}{_ADVICE.get(scheme, '')}") from None
+            raise DataError(
+                f"cannot {verb} {self.shown}: {said}{_ADVICE.get(scheme, '')}"
+            ) from None
 
 
 def place_of(source: str | Path) -> Place:
