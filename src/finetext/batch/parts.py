@@ -239,6 +239,15 @@ class PartWriter:
         self.schema = self._predictor.schema
         self.findings: list[Finding] = list(self._predictor.findings)
 
+    def check(self, pieces: Sequence[Piece]) -> None:
+        """Raise a DataError if one of the files that say so only when read has other columns."""
+        for piece in pieces:
+            if piece.stop is None:
+                self._check_columns(text_columns_of(piece, self._read)[0], piece)
+
+    def _check_columns(self, found: Any, piece: Piece) -> None:
+        check_columns(found, piece.source, self._input, self.plan.files[0].source)
+
     def write(self, piece: Piece, progress: Callable[[int], None] = lambda rows: None) -> int:
         """Predict a piece and write its part; return its rows.
 
@@ -264,9 +273,8 @@ class PartWriter:
 
     def tables(self, piece: Piece) -> Iterator[Any]:
         """Yield the rows of a piece with their predictions, as Arrow tables of 2,000 rows."""
-        first = self.plan.pieces[0].source
         for table in tables_of(piece, self._read, ROWS, self.findings):
-            check_columns(table.schema, piece.source, self._input, first)
+            self._check_columns(table.schema, piece)
             yield self.predicted(table.cast(self._input.remove_metadata()), piece.source)
 
     def predicted(self, table: Any, source: str = "the table") -> Any:

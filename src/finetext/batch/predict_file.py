@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
 from finetext.runs.asked import answers_watched
+from finetext.storage.filesystems import is_address, place_of
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
@@ -47,7 +49,7 @@ class PredictedFile:
     Attributes:
         rows: number of rows that were predicted, before a resumption too.
         rejected: number of rows that cannot be predicted.
-        out: the file of predictions, or None.
+        out: the file of predictions, or its address, or None.
         table: column to values of all predictions, if they went nowhere else.
         base_rates: how the shares of labels compare with those of the model's validation rows;
             None if the model does not state them, or after resuming.
@@ -56,7 +58,7 @@ class PredictedFile:
 
     rows: int
     rejected: int = 0
-    out: Path | None = None
+    out: Path | str | None = None
     table: Table | None = None
     base_rates: BaseRateCheck | None = field(default=None, compare=False)
     corrected: bool = False
@@ -90,7 +92,8 @@ def predict_file(
         model: model folder, run folder, "hub:owner/name", or a classifier, which cannot resume.
         source: what `finetext.read` takes, labels optional; "-" (lines of standard input); a text.
         out: .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx, which appears when it is
-            complete. None returns the table, unless `each` takes it.
+            complete, or its address, such as s3://bucket/out.csv. None returns the table, unless
+            `each` takes it.
         read: how to read the source: `ReadSettings`, or some of them by name.
         top: add this many of the likeliest labels with their probabilities.
         every: add the probability of every label; by default of up to 20 labels without `top`.
@@ -112,17 +115,38 @@ def predict_file(
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     shown, source = Shown(top, every), str(source)
-    out, rejected = (None if path is None else Path(path) for path in (out, rejected))
-    known, how = not isinstance(model, Classifier), (locale, keep_formulas)
-    files = Files(out, rejected, source, resume, known, force, *how)
+    rejected, how = None if rejected is None else Path(rejected), (locale, keep_formulas)
+    known = not isinstance(model, Classifier)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
         "columns": None if columns else "left out", "batch_size": batch_size, "--locale": locale,
         "--keep-formulas": keep_formulas or None, OPTION: correct_base_rates or None,
     }  # fmt: skip
     job = _Job(model, read, shown, columns, batch_size, options)
+    if is_address(out):
+        with heard(listener) as hears, _filled(str(out), force, resume, *how) as local:
+            files = Files(local, rejected, source, False, False, True, *how, str(out))
+            return _predicted(files, job, each, hears)
+    place = None if out is None else Path(out)
     with heard(listener) as hears:
+        files = Files(place, rejected, source, resume, known, force, *how)
         return _predicted(files, job, each, hears)
+
+
+@contextmanager
+def _filled(
+    out: str, force: bool, resume: bool, locale: str | None, keep_formulas: bool
+) -> Iterator[Path]:
+    """Yield a file to fill, which goes to an address whole when the body ends without error."""
+    place = place_of(out)
+    if resume:
+        raise DataError(f"--resume needs an output file on this machine, not {place.shown}")
+    check_table(Path(place.name), True, locale=locale, keep_formulas=keep_formulas)
+    place.check_writable()
+    if not force and place.size() is not None:
+        raise DataError(f"{place.shown} exists; name another file, or replace it with --force")
+    with place.filled() as local:
+        yield local
 
 
 @within_memory
@@ -197,7 +221,7 @@ def _check_out(
     out: str | Path | None, source: str, force: bool, locale: str | None, keep_formulas: bool
 ) -> None:
     """Raise a DataError, before any work, if the table cannot be written."""
-    if out is not None:
+    if out is not None and not is_address(out):
         inputs = [source] if exists(source) else []
         check_table(Path(out), force, inputs, locale=locale, keep_formulas=keep_formulas)
 
@@ -296,13 +320,13 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     count = output.rows - output.rejected
     if files.out is not None:
         speed = f" ({(output.rows - done) / seconds:,.0f} rows/s)" if seconds > LONG else ""
-        hears.say(f"{counted(count, 'prediction')}{speed}: {files.out}")
+        hears.say(f"{counted(count, 'prediction')}{speed}: {files.shown or files.out}")
     if files.rejected is not None:
         rows_of = f"{counted(output.rejected, 'row')} of {output.rows:,}"
         hears.say(f"{rows_of} rejected: {files.rejected}")
     is_corrected = correct and watch.is_shifted
-    out = files.out, gathered or None
-    return PredictedFile(count, output.rejected, *out, watch.check, is_corrected)
+    out = files.shown or files.out
+    return PredictedFile(count, output.rejected, out, gathered or None, watch.check, is_corrected)
 
 
 def _tell(findings: Sequence[Finding], hears: Listener) -> None:

@@ -36,7 +36,7 @@ class Rows:
     sheet: options.Sheet = None
     settings: options.DataSettings = None
     out: Annotated[
-        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
+        str | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
     ] = None
     locale: options.Locale = None
     keep_formulas: options.KeepFormulas = False
@@ -59,9 +59,53 @@ class Rows:
             }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What one process predicts of a large table, into a folder of parts."""
+
+    sources: list[str]
+    shard: str
+    top: int | None
+    every: bool | None
+    precision: str | None
+    device: str | None
+
+    def predict(self, model: Path, rows: Rows, refused: dict[str, Any], output: Output) -> None:
+        """Predict it; raises a DataError for options that a folder does not have."""
+        from finetext.batch.predict_parts import predict_parts
+        from finetext.cli import arguments
+        from finetext.core.settings import ReadSettings, made
+
+        if rows.out is None:
+            raise DataError(f"--shard {self.shard} needs a folder; name it with --out FOLDER/")
+        refused |= {
+            "--id": rows.id, "--sheet": rows.sheet, "--locale": rows.locale, "--force": rows.force,
+            "--keep-formulas": rows.keep_formulas, "--json": output.as_json,
+        }  # fmt: skip
+        if given := [name for name, value in refused.items() if value]:
+            raise DataError(
+                f"{given[0]} is not for a folder of parts, as {rows.out} is; leave it out"
+            )
+        named = Reading(rows.text, header=rows.header).given()
+        values = {"labelled": False, **arguments.data_settings(named, rows.settings)}
+        screen = output.screen()
+        with screen.watching():
+            predict_parts(
+                model, self.sources, rows.out, shard=self.shard,
+                read=made("[data]", ReadSettings, values), top=self.top, every=self.every,
+                precision=self.precision, device=self.device, listener=screen.listener,
+            )  # fmt: skip
+
+
+def _is_folder(out: str | None) -> bool:
+    return out is not None and (out.endswith(("/", os.sep)) or os.path.isdir(out))
+
+
 def predict(
     model: options.Model,
-    source: Annotated[str, argument("INPUT", "A text, a file, or - for lines.")],
+    sources: Annotated[
+        list[str], argument("INPUT...", "A text, a file, - for lines; files if --out is a folder.")
+    ],
     rows: Rows,
     top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
     every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
@@ -70,14 +114,25 @@ def predict(
     correct_base_rates: Annotated[
         bool, flag("--correct-base-rates", "Correct for other shares of classes; reads twice.")
     ] = False,
+    shard: Annotated[str | None, option("N/OF", "Do this share of a folder: 3/16.")] = None,
     precision: options.Precision = None,
     device: options.Device = None,
     *,
     output: Output,
 ) -> None:
-    """Predict a text, a file, or lines of standard input."""
+    """Predict a text, a file, lines of standard input, or files into a folder (--out FOLDER/)."""
     from finetext.batch.predict_file import predict_file
 
+    if shard is not None or _is_folder(rows.out):
+        refused = {"--set-aside": set_aside, "--correct-base-rates": correct_base_rates}
+        parts = Parts(sources, shard or "1/1", top, every or None, precision, device)
+        parts.predict(model, rows, refused, output)
+        return
+    source, *more = sources
+    if more:
+        raise DataError(
+            "several inputs are predicted into a folder, and its name ends with /: --out FOLDER/"
+        )
     if resume and output.as_json:
         raise DataError("--json prints all rows, which --resume does not have; leave one out")
     with rows.going_through(source, output) as how:
@@ -123,7 +178,7 @@ def classify(
 
 
 def _shown(
-    stack: ExitStack, source: str, out: Path | None, as_json: bool
+    stack: ExitStack, source: str, out: str | None, as_json: bool
 ) -> Callable[[Classifier, Table], None] | None:
     """Return what prints each table of predictions; None if they go into a file alone."""
     from finetext.batch.inputs import is_text

@@ -141,11 +141,11 @@ def parquet_rows(
                 if (batch := next(batches, None)) is None:
                     return
                 take(sum(map(_size, batch.columns)), name)
-                table = _table(
-                    batch.slice(max(0, start - at), max(0, stop - max(at, start))), kinds
-                )
-            at += len(batch)
-            if len(table):
+                first = max(start, at)
+                at += len(batch)
+                if first < at:
+                    table = _table(batch.slice(first - at + len(batch), stop - first), kinds)
+            if first < at:
                 yield table
 
 

@@ -11,6 +11,7 @@ import glob
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from finetext.data.parquet import as_batch, parquet_rows, parquet_shape
 from finetext.data.rows import TextWatch, Wanted, row_texts
 from finetext.data.stream import ROWS, open_stream
 from finetext.data.write import arrow_table, form_of
-from finetext.storage.filesystems import Place, is_address, place_of
+from finetext.storage.filesystems import Place, place_of
 
 ROWS_A_PIECE: Final = 100_000
 """A multiple of the rows that are read, and predicted, at a time: batches begin as in a file."""
@@ -106,7 +107,8 @@ def input_files(sources: Sequence[str]) -> tuple[InputFile, ...]:
         DataError: a source is missing or has no table, or a file has other columns than the first.
     """
     found = [one for source in sources for one in _files_at(source)]
-    if repeated := sorted({one for one in found if found.count(one) > 1}):
+    repeated = [one for one, times in Counter(map(_path_of, found)).items() if times > 1]
+    if repeated:
         raise DataError(f"{repeated[0]} is given twice; name each file once")
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         files = tuple(threads.map(_file_of, found))
@@ -126,7 +128,8 @@ def _files_at(source: str) -> list[str]:
             raise DataError(f"there is no file or folder {source}")
         return _tables_in(source, place) if path.is_dir() else [_refuse_other_form(source)]
     if place.is_local:
-        found = [p for p in glob.glob(os.path.expanduser(source), recursive=True) if _is_file(p)]
+        fitting = glob.glob(os.path.expanduser(source), recursive=True)
+        found = [path for path in fitting if os.path.isfile(path)]
     elif _WILD.search(place.path):
         found = _matching(source, place)
     else:
@@ -135,10 +138,6 @@ def _files_at(source: str) -> list[str]:
     if not found:
         raise DataError(f"no file fits {place.shown}")
     return [_refuse_other_form(one) for one in sorted(found)]
-
-
-def _is_file(path: str) -> bool:
-    return os.path.isfile(path)
 
 
 def _matching(source: str, place: Place) -> list[str]:
@@ -157,6 +156,8 @@ def _tables_in(source: str, place: Place) -> list[str]:
     """Return the tables below a folder; names that begin with `_` or `.` are of no table."""
     names = [name for name in place.files() if not re.search(r"(^|/)[_.]", name)]
     tables = [name for name in names if form_of(PurePosixPath(name)) in _SUFFIXES]
+    if not place.is_local and not names:
+        raise DataError(f"there is no file or folder {place.shown}")
     if len(tables) < len(names):
         other = sorted({*names} - {*tables})
         raise DataError(
@@ -179,6 +180,10 @@ def _refuse_other_form(source: str) -> str:
 
 def _shown_suffixes() -> str:
     return ", ".join(_SUFFIXES)
+
+
+def _path_of(source: str) -> str:
+    return source if "://" in source else os.path.abspath(source)
 
 
 def _name_of(source: str) -> str:
@@ -269,8 +274,3 @@ def texts_in(table: Any, columns: Sequence[str], source: str) -> list[Any]:
     values = row_texts(batch, columns)
     TextWatch().look(batch, values)  # refuses what is no text
     return values
-
-
-def is_remote(sources: Sequence[str]) -> bool:
-    """Return whether any of the sources is in another file system."""
-    return any(map(is_address, sources))

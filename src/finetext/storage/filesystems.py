@@ -32,14 +32,14 @@ _ELSEWHERE: Final = {"http", "https", "data", "file", "local"}
 """Schemes that are read in another way, or not at all."""
 _ANONYMOUS: Final = "anonymous@"
 _CONNECTED: Final = 5.0
-_ANSWERED: Final = 60.0
+_ANSWERED: Final = 30.0
 """Seconds after which a server counts as gone: without a connection, without a byte."""
 _ATTEMPTS: Final = 3
 _CHUNK: Final = 1 << 23
 _ADVICE: Final = {
-    "s3": "; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or the "
-    "files in ~/.aws, say who asks whom",
-    "gs": "; GOOGLE_APPLICATION_CREDENTIALS names the file of the credentials",
+    "s3": "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or "
+    "the files in ~/.aws",
+    "gs": "; check GOOGLE_APPLICATION_CREDENTIALS",
 }
 
 
@@ -174,10 +174,8 @@ class Place:
             if isinstance(error, FileNotFoundError):
                 said = "there is no such file or bucket" if not self.is_local else said
                 scheme = ""
-            said = short(" ".join(said.split()), 300)
-            raise DataError(
-                f"cannot {verb} {self.shown}: {said}{_ADVICE.get(scheme, '')}"
-            ) from None
+            said = short(said, 200) + _ADVICE.get(scheme, "")
+            raise DataError(f"cannot {verb} {self.shown}: {said}") from None
 
 
 def place_of(source: str | Path) -> Place:
