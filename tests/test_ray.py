@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ import pytest
 
 import finetext
 import finetext.ray
+from finetext.batch.predict_parts import predict_parts
+from finetext.batch.ray_engine import crew_of
 from finetext.core.contracts import FitContext
-from finetext.core.errors import MissingExtraError
+from finetext.core.errors import DataError, FinetextError, MissingExtraError
 from finetext.core.types import Dataset
 
-ROWS = 4_000
+ROWS = 12_000
 # Ray warns of what Ray itself calls.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 
@@ -47,6 +50,52 @@ def test_a_deployment_without_ray_names_the_extra(monkeypatch: pytest.MonkeyPatc
         finetext.ray.build_app({"model": "runs/reviews"})
     with pytest.raises(AttributeError, match="no attribute 'Predicter'"):
         finetext.ray.Predicter  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("resources", "actors", "device", "crew"),
+    [
+        ({"CPU": 2.0}, None, None, (2, {"num_cpus": 1.0})),
+        ({"CPU": 2.0}, 4, None, (4, {"num_cpus": 0.5})),
+        ({"CPU": 2.0}, 3, None, (3, {"num_cpus": 0.6666})),
+        ({"CPU": 64.0}, None, None, (10, {"num_cpus": 1.0})),
+        ({"CPU": 16.0, "GPU": 2.0}, None, None, (2, {"num_cpus": 1.0, "num_gpus": 1.0})),
+        ({"CPU": 16.0, "GPU": 2.0}, 4, "cuda", (4, {"num_cpus": 1.0, "num_gpus": 0.5})),
+        ({"CPU": 4.0, "GPU": 2.0}, None, "cpu", (4, {"num_cpus": 1.0})),
+        ({}, None, None, (1, {"num_cpus": 1.0})),
+    ],
+)
+def test_actors_share_the_processors_of_the_cluster(
+    resources: dict[str, float], actors: int | None, device: str | None, crew: Any
+) -> None:
+    assert crew_of(resources, actors, device, parts=10) == crew
+
+
+def test_a_cluster_that_is_not_there_is_named_at_once(
+    command: Any, finished: Path, reviews: Path
+) -> None:
+    pytest.importorskip("ray")
+    port = _free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        words = ("predict", finished, reviews, "--out", "parts/", "--engine", "ray")
+        seen = command(*words, status=2)
+    assert f"no Ray cluster answers at RAY_ADDRESS=127.0.0.1:{port}" in seen.err
+    assert not Path("parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--engine", "spark", "--out", "parts/"], "there is no engine named 'spark'"),
+        (["--engine", "ray"], "--engine ray needs a folder; name it with --out FOLDER/"),
+        (["--actors", "2", "--out", "parts/"], "--actors 2: it is for --engine ray"),
+    ],
+)
+def test_options_of_engines(
+    command: Any, finished: Path, reviews: Path, words: list[str], said: str
+) -> None:
+    assert said in command("predict", finished, reviews, *words, status=2).err
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +126,22 @@ def model(topics: Dataset, tiny_encoder: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Parquet file of four row groups."""
+    """A folder of four Parquet files, of which four parts are made."""
     words = ("team", "bank", "soup", "match", "rates", "bread", "loan")
     texts = [f"the {words[n % 7]} and the {words[n // 7 % 7]} {n}" for n in range(ROWS)]
     table = pyarrow.table({"id": list(map(str, range(ROWS))), "text": texts})
-    path = tmp_path_factory.mktemp("rows") / "rows.parquet"
-    pyarrow.parquet.write_table(table, path, row_group_size=ROWS // 4)
-    return path
+    folder = tmp_path_factory.mktemp("rows")
+    for number in range(4):
+        part = table.slice(number * ROWS // 4, ROWS // 4)
+        pyarrow.parquet.write_table(part, folder / f"{number}.parquet")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def expected(model: Path, rows: Path) -> pyarrow.Table:
-    """What one process predicts."""
-    out = rows.with_name("expected.parquet")
-    finetext.predict_file(model, rows, out)
+    """What one process predicts, in four parts."""
+    out = rows.with_name("expected")
+    predict_parts(model, rows, out)
     return pyarrow.parquet.read_table(out)
 
 
@@ -121,16 +172,98 @@ def test_actors_predict_the_same_in_one_thread_each_though_one_is_killed(
         compute=cluster.data.ActorPoolStrategy(size=2), num_cpus=0.5, batch_size=500,
         batch_format="pyarrow",
     )  # fmt: skip
-    table = pyarrow.Table.from_pandas(found.to_pandas(), preserve_index=False)
+    table = pyarrow.concat_tables(cluster.get(found.to_arrow_refs()))
     assert killed.exists()
     notes = {note.partition(" ")[::2] for note in table["note"].to_pylist()}
     assert {threads for _, threads in notes} == {"1"}
     order = pyarrow.compute.sort_indices(pyarrow.compute.cast(table["id"], "int64"))
     same = table.drop_columns("note").take(order)
-    assert same.column_names == expected.column_names
-    assert same["prediction"].to_pylist() == expected["prediction"].to_pylist()
-    for name in expected.column_names[3:]:
-        assert same[name].to_pylist() == pytest.approx(expected[name].to_pylist(), abs=1e-6)
+    assert same.schema == expected.schema
+    for name in same.column_names:
+        values, wanted = same[name].to_pylist(), expected[name].to_pylist()
+        is_number = name.startswith("probability")  # batches of 500 rows round otherwise
+        assert values == (pytest.approx(wanted, abs=1e-6) if is_number else wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("actors", [2, 4])
+def test_actors_write_the_same_parts_though_one_is_killed(
+    cluster: Any, model: Path, rows: Path, expected: pyarrow.Table, tmp_path: Path, actors: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from finetext.batch import ray_engine
+
+    class Mortal:
+        """An actor that is killed once it has written half of its first part."""
+
+        def __init__(self, plan: Any) -> None:
+            self.actor, self.killed = ray_engine.PartActor(plan), tmp_path / "killed"
+
+        def open(self, todo: Any) -> Any:
+            return self.actor.open(todo)
+
+        def write(self, piece: Any) -> Any:
+            if not self.killed.exists():
+                self.killed.touch()
+                tables = self.actor._writer.tables
+                self.actor._writer.tables = lambda piece: (
+                    table if number == 0 else os.kill(os.getpid(), signal.SIGKILL)
+                    for number, table in enumerate(tables(piece))
+                )
+            return self.actor.write(piece)
+
+    said: list[str] = []
+    listener = finetext.Listener(say=said.append)
+    monkeypatch.setattr(ray_engine, "PartActor", Mortal)
+    out = tmp_path / "out"
+    done = predict_parts(model, rows, out, engine="ray", actors=actors, listener=listener)
+    assert (done.rows, done.written, done.is_complete) == (ROWS, 4, True)
+    assert pyarrow.parquet.read_table(out).equals(expected)
+    assert any("an actor died at the part part-0000" in line for line in said)
+    assert sorted(path.name for path in out.glob("part-*")) == [
+        f"part-0000{number}-000000000000.parquet" for number in range(4)
+    ]
+
+
+@pytest.mark.slow
+def test_an_actor_that_always_dies_ends_it_and_an_error_arrives_in_words(
+    cluster: Any, model: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetext.batch import ray_engine
+
+    class Dying:
+        def __init__(self, plan: Any) -> None:
+            pass
+
+        def open(self, todo: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match="cuda:7"):
+        predict_parts(model, rows, out, engine="ray", precision=None, device="cuda:7")
+    monkeypatch.setattr(ray_engine, "PartActor", Dying)
+    with pytest.raises(FinetextError, match="3 actors of Ray died while it loaded the model"):
+        predict_parts(model, rows, out, engine="ray")
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_killed_driver_loses_nothing(
+    model: Path, rows: Path, expected: pyarrow.Table, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "finetext", "predict", model, rows, "--out", f"{out}/"]
+    started = subprocess.Popen([*command, "--engine", "ray", "--actors", "1"])
+    while not list(out.glob("*.parquet")) and started.poll() is None:
+        time.sleep(0.02)
+    started.kill()
+    started.wait()
+    there = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
+    assert there
+    subprocess.run([*command, "--engine", "ray"], check=True, timeout=300)
+    assert pyarrow.parquet.read_table(out).equals(expected)
+    assert (out / "_SUCCESS").exists()
+    assert there.items() <= {p.name: p.stat().st_mtime_ns for p in out.glob("*.parquet")}.items()
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -29,6 +30,8 @@ MOST_DEATHS: Final = 3
 """Deaths of actors at the same part, or while they load the model, that end it all."""
 _STORE: Final = 100 << 20
 """Bytes of the object store of a local cluster: rows do not pass through it."""
+_CONNECTED: Final = 10.0
+"""Seconds in which a cluster answers."""
 _PATIENCE: Final = 60.0
 """Seconds without an actor after which it is said."""
 
@@ -43,12 +46,12 @@ class Opened:
 
 @dataclass(frozen=True)
 class Written:
-    """A part that is there, its rows, those without a text, and what was noticed."""
+    """The rows of a part, those without a text, and what was noticed; none if it was there."""
 
-    piece: Piece
-    rows: int
-    rejected: int
+    rows: int = 0
+    rejected: int = 0
     findings: tuple[Finding, ...] = ()
+    was_there: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class PartActor:
     def write(self, piece: Piece) -> Written | Failed:
         """Write a part, unless another process did meanwhile."""
         if self._plan.is_done(piece):
-            return Written(piece, 0, 0)
+            return Written(was_there=True)
         writer, noticed = self._writer, list[Finding]()
         rejected, before = writer.rejected, len(writer.findings)
         try:
@@ -92,7 +95,7 @@ class PartActor:
         except FinetextError as error:
             return Failed(str(error))
         found = (*writer.findings[before:], *noticed)
-        return Written(piece, rows, writer.rejected - rejected, found)
+        return Written(rows, writer.rejected - rejected, found)
 
 
 @dataclass
@@ -168,7 +171,7 @@ class Crew:
 
 def written_parts(
     plan: PartsPlan, todo: Sequence[Piece], actors: int | None = None
-) -> Iterator[Opened | Written | str]:
+) -> Generator[Opened | Written | str]:
     """Write parts on a Ray cluster; yield what each actor read, each part, and lines to show.
 
     Nothing is written before the first result, that of the actor which loads the model first, is
@@ -223,7 +226,9 @@ def connected() -> Iterator[Any]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if not (address := os.environ.get(ADDRESS)):
+    if address := os.environ.get(ADDRESS):
+        _check_listening(address)
+    else:
         how |= {"include_dashboard": False, "object_store_memory": _STORE, "num_cpus": _own_cpus()}
     try:
         ray.init(address=address or "local", **how)
@@ -236,6 +241,17 @@ def connected() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_listening(address: str) -> None:
+    """Raise a RecipeError if nothing listens there, which Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdecimal()):  # such as "auto"
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECTED).close()
+    except OSError as error:
+        raise RecipeError(f"no Ray cluster answers at {ADDRESS}={address}: {error}") from None
 
 
 def _own_cpus() -> int:
