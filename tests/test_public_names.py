@@ -93,6 +93,7 @@ NAMES = {
     "precision_recall",
     "predict",
     "predict_file",
+    "predict_parts",
     "pretrain",
     "pull",
     "push",

@@ -2,6 +2,7 @@
 
 from finetext.batch.distill import Distilled, distill
 from finetext.batch.predict_file import predict_file
+from finetext.batch.predict_parts import predict_parts
 from finetext.core import __version__
 from finetext.core.contracts import Classifier, Listener, Method, predict
 from finetext.core.errors import FinetextError
@@ -136,6 +137,7 @@ __all__ = [
     "precision_recall",
     "predict",
     "predict_file",
+    "predict_parts",
     "pretrain",
     "pull",
     "push",

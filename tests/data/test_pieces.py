@@ -76,7 +76,7 @@ def test_pieces_of_parquet_are_its_rows(
     for tables in found:
         assert all(len(of) == batch for of in tables[:-1])
         assert 1 <= len(tables[-1]) <= batch
-    assert pa.concat_tables(sum(found, [])).equals(table)
+    assert pa.concat_tables(of for tables in found for of in tables).equals(table)
 
 
 def test_types_are_those_of_the_file(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def _is_folder(out: str | None) -> bool:
 def predict(
     model: options.Model,
     sources: Annotated[
-        list[str], argument("INPUT...", "A text, a file, - for lines; files if --out is a folder.")
+        list[str], argument("INPUT", "A text, a file, - for lines; for --out FOLDER/, files.")
     ],
     rows: Rows,
     top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
@@ -129,7 +129,7 @@ def predict(
     *,
     output: Output,
 ) -> None:
-    """Predict a text, a file, lines of standard input, or files into a folder (--out FOLDER/)."""
+    """Predict a text, a file, standard input or a large table."""
     from finetext.batch.predict_file import predict_file
 
     if (shard, engine, actors) != (None, None, None) or _is_folder(rows.out):

@@ -84,8 +84,9 @@ class Piece:
         return f"part-{self.number:05}-{self.start:012}.parquet"
 
 
-def pieces_of(files: Sequence[InputFile], most: int = ROWS_A_PIECE) -> list[Piece]:
+def pieces_of(files: Sequence[InputFile], most: int | None = None) -> list[Piece]:
     """Return the pieces of a table, of at most so many rows each, in the order of the rows."""
+    most = most or ROWS_A_PIECE
     return [
         Piece(number, file.source, start, None if file.rows is None else min(start + most, rows))
         for number, file in enumerate(files)
