@@ -112,10 +112,11 @@ def test_what_is_there_is_not_done_again(
     quiet(finished, data, "out")
     for part in sorted(Path("out").glob("part-*"))[::3]:
         part.unlink()
-    Path("out/_SUCCESS").unlink()
+    half = quiet(finished, data, "out", shard="1/2")
+    assert (half.written, Path("out/_SUCCESS").exists()) == (3, False)
     times = {path: path.stat().st_mtime_ns for path in Path("out").glob("part-*")}
     again = quiet(finished, data, "out")
-    assert (again.written, again.done, again.is_complete) == (5, 14, True)
+    assert (again.written, again.done, again.is_complete) == (2, 14, True)
     assert {path: path.stat().st_mtime_ns for path in times} == times
     monkeypatch.setattr("finetext.batch.predict_parts.load", None)  # no model is needed now
     assert quiet(finished, data, "out", shard="2/3").written == 0

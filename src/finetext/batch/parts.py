@@ -136,8 +136,11 @@ class PartsPlan:
         try:
             values = json.loads((place / IDENTITY).read())
             was = from_json(Identity, values, "the parts").values()
+            version = values["format"]
         except (ValueError, KeyError, TypeError, FinetextError) as error:
             raise DataError(f"{place.shown}: {IDENTITY} cannot be read: {error}") from None
+        if version != FORMAT:
+            raise DataError(f"{place.shown} is of another version of finetext; name another folder")
         if changed := differences(was, now):
             raise DataError(
                 f"{place.shown} has parts of another prediction: {'; '.join(changed)}. Repeat the "
@@ -150,7 +153,10 @@ class PartsPlan:
         if place.is_local:
             Path(place.path).mkdir(parents=True, exist_ok=True)
         self.check()
-        if not any(map(_PART.fullmatch, place.files())):
+        names = place.files()
+        if COMPLETE in names:  # a part was deleted since
+            (place / COMPLETE).remove()
+        if not any(map(_PART.fullmatch, names)):
             text = json.dumps(to_json(self.identity) | {"format": FORMAT}, indent=2)
             (place / IDENTITY).write(f"{text}\n".encode())
 
@@ -262,12 +268,16 @@ class PartWriter:
         import pyarrow.parquet
 
         rows = 0
+
+        def noted(table: Any) -> Any:
+            progress(len(table))
+            return table
+
         with (self.plan.place / piece.name).filled() as local:
             with pyarrow.parquet.ParquetWriter(local, self.schema) as writer:
-                for table in _grouped(self.tables(piece)):
+                for table in _grouped(map(noted, self.tables(piece))):
                     writer.write_table(table, ROWS_A_GROUP)
                     rows += len(table)
-                    progress(len(table))
             self.plan.check_identity()
         return rows
 

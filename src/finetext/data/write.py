@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ Table = dict[str, list[Any]]
 """Column name to values."""
 
 
-def form_of(path: Path) -> str:
+def form_of(path: PurePath) -> str:
     """Return the suffix that tells the format, in lower case and without `.gz`."""
     return Path(re.sub(r"\.gz$", "", path.name, flags=re.I)).suffix.lower()
 

@@ -148,6 +148,11 @@ class Place:
         with self.filled() as local:
             local.write_bytes(data)
 
+    def remove(self) -> None:
+        """Remove the file."""
+        with self._told("remove"):
+            self.system.delete_file(self.path)
+
     def _upload(self, local: Path) -> None:
         handler = getattr(self.system, "handler", None)
         if handler is not None:
@@ -197,20 +202,23 @@ def place_of(source: str | Path) -> Place:
             f"{shown} was given with a user or a password, which others could read in the list of "
             "processes; set them in the environment"
         )
-    bucket = rest.partition("/")[0]
     try:
-        system = _s3(bucket, is_anonymous) if _OF_PYARROW[scheme] == "s3" else _gcs(is_anonymous)
+        if _OF_PYARROW[scheme] == "s3":
+            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+            region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+            system = _s3(rest.partition("/")[0], is_anonymous, endpoint or None, region or None)
+        else:
+            system = _gcs(is_anonymous)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {shown}: {error}") from None
     return Place(shown, system, rest.rstrip("/"), False)
 
 
-def _s3(bucket: str, is_anonymous: bool) -> FileSystem:
-    """Return S3, where the environment says; pyarrow reads credentials there, but no endpoint."""
+@cache
+def _s3(bucket: str, is_anonymous: bool, endpoint: str | None, region: str | None) -> FileSystem:
+    """Return S3 at the endpoint of the environment, which pyarrow does not read by itself."""
     from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem, resolve_s3_region
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not (endpoint or region):
         try:
             region = resolve_s3_region(bucket)
@@ -218,14 +226,15 @@ def _s3(bucket: str, is_anonymous: bool) -> FileSystem:
             region = None
     return S3FileSystem(
         anonymous=is_anonymous,
-        endpoint_override=endpoint or None,
-        region=region or None,
+        endpoint_override=endpoint,
+        region=region,
         connect_timeout=_CONNECTED,
         request_timeout=_ANSWERED,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
     )
 
 
+@cache
 def _gcs(is_anonymous: bool) -> FileSystem:
     from pyarrow.fs import GcsFileSystem
 
