@@ -56,7 +56,7 @@ def test_the_udf_of_the_manual(topics: Dataset, tmp_path: Path) -> None:
     arguments = "--master local[2] --conf spark.ui.enabled=false pyspark-shell"
     done = subprocess.run(
         [sys.executable, "predict_spark.py"], cwd=tmp_path, capture_output=True, text=True,
-        timeout=300, env={**os.environ, **own, "PYSPARK_SUBMIT_ARGS": arguments},
+        timeout=900, env={**os.environ, **own, "PYSPARK_SUBMIT_ARGS": arguments},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found = pyarrow.dataset.dataset(tmp_path / "predicted").to_table().sort_by("id")
