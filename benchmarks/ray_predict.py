@@ -56,7 +56,6 @@ def main() -> None:
             (finetext.Probe(), options.encoder_rows),
         ):
             rows += measured(method, data, count, options.actors, Path(name, method.name))
-            common.say(" ".join(rows[-1]))
     lines = common.table(TITLES, rows)
     print("\n".join(lines))
     if options.write:
@@ -97,6 +96,7 @@ def measured(
         shown = f"ray, {engine} actors" if engine else "one process"
         cells = f"{seconds:.0f}", f"{count / seconds:,.0f}", speed, words
         found.append([method.name, f"{count:,}", shown, str(killed), *cells])
+        common.say(" | ".join(found[-1]))
     return found
 
 
