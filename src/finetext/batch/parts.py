@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
+from finetext.batch.arrow_tables import TablePredictor
 from finetext.batch.output import Identity, model_hash
-from finetext.batch.tables import REJECTED, ROWS, Shown, layout_of, predict_table
+from finetext.batch.tables import ROWS, Shown
 from finetext.core import __version__
 from finetext.core.contracts import Classifier
 from finetext.core.errors import DataError, FinetextError
@@ -31,10 +32,7 @@ from finetext.data.pieces import (
     share_of,
     tables_of,
     text_columns_of,
-    texts_in,
 )
-from finetext.data.rows import Rows, Texts, as_texts, missing_text
-from finetext.data.write import Table, arrow_table
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.filesystems import Place, place_of
 from finetext.storage.locks import check_writable
@@ -45,7 +43,6 @@ from finetext.storage.unfinished import settle
 IDENTITY: Final = "_finetext.json"
 COMPLETE: Final = "_SUCCESS"
 FORMAT: Final = 1
-NO_TEXT: Final = "the text is missing"
 ROWS_A_GROUP: Final = 20_000
 _BYTES_A_GROUP: Final = 1 << 26
 _PART: Final = re.compile(r"part-\d{5,}-\d{12,}\.parquet")
@@ -239,20 +236,14 @@ class PartWriter:
 
     def __init__(self, plan: PartsPlan, classifier: Classifier) -> None:
         """Find the columns of the texts, as in the first piece; raises a DataError."""
-        import pyarrow
-
-        self.plan, self._classifier = plan, classifier
+        self.plan = plan
         first = plan.pieces[0]
         read = plan.read.with_texts_of(classifier.scheme)
         self._input, self.texts = text_columns_of(first, read)
         self._read = replace(read, text=self.texts)
-        kinds = dict(zip(self._input.names, self._input.types, strict=True))
-        shape = Texts(iter(()), columns=kinds)
-        self._layout = layout_of(classifier, shape, plan.shown, in_parts=True)
-        self.rejected = 0
-        own = self._predicted([""])
-        self.schema = pyarrow.schema([*self._input.remove_metadata(), *own.schema])
-        self.findings: list[Finding] = list(self._layout.findings)
+        self._predictor = TablePredictor(classifier, self._input, self.texts, plan.shown)
+        self.schema = self._predictor.schema
+        self.findings: list[Finding] = list(self._predictor.findings)
 
     def check(self, pieces: Sequence[Piece]) -> None:
         """Raise a DataError if one of the files that say so only when read has other columns."""
@@ -299,28 +290,14 @@ class PartWriter:
     def predicted(self, table: Any, source: str = "the table") -> Any:
         """Return an Arrow table of the input with the columns of its predictions.
 
-        Rows without a text have none, and the column `rejected` says so. All rows of the table are
-        one batch.
+        See `TablePredictor.predicted`.
         """
-        import pyarrow
+        return self._predictor.predicted(table, source)
 
-        found = self._predicted(texts_in(table, self.texts, source))
-        arrays = [*table.columns, *found.columns]
-        return pyarrow.table(arrays, schema=self.schema)
-
-    def _predicted(self, values: Sequence[Any]) -> Any:
-        """Return the columns of predictions alone; a missing text is no less part of a batch."""
-        layout, kept = self._layout, set(self._layout.kept)
-        missing = [missing_text(value) for value in values]
-        rows = Rows([""] * len(values), as_texts(values)[0])
-        every = predict_table(self._classifier, rows, layout)
-        table: Table = {name: of for name, of in every.items() if name not in kept}
-        if any(missing):
-            for name, of in table.items():
-                table[name] = [None if no else v for no, v in zip(missing, of, strict=True)]
-        table[layout.names[REJECTED]] = [NO_TEXT if no else None for no in missing]
-        self.rejected += sum(missing)
-        return arrow_table(table, layout.kinds)
+    @property
+    def rejected(self) -> int:
+        """Rows so far without a text, which have no prediction."""
+        return self._predictor.rejected
 
 
 def _grouped(tables: Iterator[Any]) -> Iterator[Any]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from finetext.batch.parts import PartsPlan, PartWriter, Progress, plan_parts
+from finetext.batch.ray_engine import Opened, Written, written_parts
 from finetext.batch.tables import Shown
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Listener, ProgressEvent
-from finetext.core.errors import RecipeError
+from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
@@ -60,6 +62,8 @@ def predict_parts(
     out: str | Path,
     *,
     shard: str = "1/1",
+    engine: str = "local",
+    actors: int | None = None,
     read: ReadSettings | None = None,
     top: int | None = None,
     every: bool | None = None,
@@ -79,6 +83,9 @@ def predict_parts(
             .jsonl files with the same columns.
         out: the folder, or its address.
         shard: which share, from "1/16" to "16/16"; by default all.
+        engine: "local" (the default) predicts in this process; "ray" in actors of the Ray cluster
+            that the environment variable RAY_ADDRESS names, else on this machine.
+        actors: how many of Ray; by default one for each GPU of the cluster, or for each CPU.
         read: how to read the sources.
         top: add this many of the likeliest labels with their probabilities.
         every: add the probability of every label; by default of up to 20 labels without `top`.
@@ -91,6 +98,7 @@ def predict_parts(
         KeyboardInterrupt: it was stopped; the message says how to continue.
     """
     number, count = _shard_of(shard)
+    _check_engine(engine, actors)
     plan = plan_parts(
         model, sources, out, read=read, shown=Shown(top, every), precision=precision, device=device
     )
@@ -101,7 +109,9 @@ def predict_parts(
         if own and not todo:
             hears.say(f"all {counted(len(own), 'part')} of shard {shard} are there")
         done = _Share(plan, hears)
-        if todo:
+        if todo and engine == "ray":
+            done.write_with_ray(todo, actors)
+        elif todo:
             done.write(todo)
         progress = plan.finish()
         hears.say(_shown(plan, progress, count))
@@ -119,6 +129,15 @@ def _shard_of(shard: str) -> tuple[int, int]:
     return number, count
 
 
+def _check_engine(engine: str, actors: int | None) -> None:
+    if engine not in ("local", "ray"):
+        raise UnknownNameError("engine", engine, ("local", "ray"))
+    if actors is not None and (engine != "ray" or actors < 1):
+        raise RecipeError(
+            f"--actors {actors}: it is for --engine ray, and 1 or more; leave it out otherwise"
+        )
+
+
 @dataclass
 class _Share:
     """The parts that one process writes."""
@@ -128,39 +147,71 @@ class _Share:
     rows: int = 0
     written: int = 0
     rejected: int = 0
+    findings: list[Finding] = field(default_factory=list)
 
     def write(self, todo: Sequence[Piece]) -> None:
         """Write the parts that nobody has written meanwhile."""
         plan, hears, noticed = self.plan, self.hears, list[Finding]()
         classifier = load(plan.model, plan.device, precision=plan.precision, say=hears.say)
         writer = PartWriter(plan, classifier)
-        texts = " + ".join(map(repr, writer.texts))
-        files, pieces = counted(len(plan.files), "file"), counted(len(plan.pieces), "part")
-        hears.say(f"{files}; text {texts}; {len(todo)} of {pieces} to write")
         writer.check(todo)
-        plan.claim()
-        start, seen = time.monotonic(), 0
-        total = sum((piece.stop or piece.start) - piece.start for piece in todo)
+        with self._written(todo, writer.texts) as seen:
+            with answers_watched(classifier, noticed.append) as check_answers:
 
-        with answers_watched(classifier, noticed.append) as check_answers:
+                def progress(rows: int) -> None:
+                    check_answers()
+                    seen(rows)
 
-            def progress(rows: int) -> None:
-                nonlocal seen
-                check_answers()
-                seen += rows
-                hears.progress(ProgressEvent(f"predicting: {seen:,} rows", seen, max(total, seen)))
-
-            try:
                 for piece in todo:
                     if not plan.is_done(piece):
                         self.rows += writer.write(piece, progress)
                         self.written += 1
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    f"{counted(self.written, 'part')} written; to continue, run the same command"
-                ) from None
-        self.rejected = writer.rejected
-        for finding in [*writer.findings, *noticed, *self._without_text()]:
+            self.rejected = writer.rejected
+            self.findings = [*writer.findings, *noticed]
+
+    def write_with_ray(self, todo: Sequence[Piece], actors: int | None) -> None:
+        """Let actors of Ray write the parts that nobody has written meanwhile."""
+        with closing(written_parts(self.plan, todo, actors)) as answers, ExitStack() as stack:
+            seen: Callable[[int], None] | None = None
+            for answer in answers:
+                if isinstance(answer, str):
+                    self.hears.say(f"note: {answer}")
+                elif isinstance(answer, Opened) and seen is None:
+                    for line in answer.said:
+                        self.hears.say(line)
+                    seen = stack.enter_context(self._written(todo, answer.texts))
+                elif isinstance(answer, Written) and seen is not None:
+                    self.rows += answer.rows
+                    self.rejected += answer.rejected
+                    self.written += not answer.was_there
+                    self.findings += answer.findings
+                    seen(answer.rows)
+
+    @contextmanager
+    def _written(
+        self, todo: Sequence[Piece], texts: Sequence[str]
+    ) -> Iterator[Callable[[int], None]]:
+        """Say what is done, before and after; the body gets a function to call with rows done."""
+        plan, hears = self.plan, self.hears
+        files, pieces = counted(len(plan.files), "file"), counted(len(plan.pieces), "part")
+        shown = " + ".join(map(repr, texts))
+        hears.say(f"{files}; text {shown}; {len(todo)} of {pieces} to write")
+        plan.claim()
+        start, done = time.monotonic(), 0
+        total = sum((piece.stop or piece.start) - piece.start for piece in todo)
+
+        def seen(rows: int) -> None:
+            nonlocal done
+            done += rows
+            hears.progress(ProgressEvent(f"predicting: {done:,} rows", done, max(total, done)))
+
+        try:
+            yield seen
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{counted(self.written, 'part')} written; to continue, run the same command"
+            ) from None
+        for finding in [*self.findings, *self._without_text()]:
             if finding.severity == "note":
                 hears.say(f"note: {finding.message}")
             hears.finding(finding)

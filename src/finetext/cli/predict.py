@@ -64,7 +64,9 @@ class Parts:
     """What one process predicts of a large table, into a folder of parts."""
 
     sources: list[str]
-    shard: str
+    shard: str | None
+    engine: str | None
+    actors: int | None
     top: int | None
     every: bool | None
     precision: str | None
@@ -76,8 +78,10 @@ class Parts:
         from finetext.cli import arguments
         from finetext.core.settings import ReadSettings, made
 
+        own = {"--shard": self.shard, "--engine": self.engine, "--actors": self.actors}
         if rows.out is None:
-            raise DataError(f"--shard {self.shard} needs a folder; name it with --out FOLDER/")
+            name, value = next((name, of) for name, of in own.items() if of is not None)
+            raise DataError(f"{name} {value} needs a folder; name it with --out FOLDER/")
         refused |= {
             "--id": rows.id, "--sheet": rows.sheet, "--locale": rows.locale, "--force": rows.force,
             "--keep-formulas": rows.keep_formulas, "--json": output.as_json,
@@ -91,7 +95,8 @@ class Parts:
         screen = output.screen()
         with screen.watching():
             predict_parts(
-                model, self.sources, rows.out, shard=self.shard,
+                model, self.sources, rows.out, shard=self.shard or "1/1",
+                engine=self.engine or "local", actors=self.actors,
                 read=made("[data]", ReadSettings, values), top=self.top, every=self.every,
                 precision=self.precision, device=self.device, listener=screen.listener,
             )  # fmt: skip
@@ -115,6 +120,10 @@ def predict(
         bool, flag("--correct-base-rates", "Correct for other shares of classes; reads twice.")
     ] = False,
     shard: Annotated[str | None, option("N/OF", "Do this share of a folder: 3/16.")] = None,
+    engine: Annotated[str | None, option("ray", "Let actors of Ray fill a folder.")] = None,
+    actors: Annotated[
+        int | None, option("NUMBER", "Actors of Ray; one a GPU or CPU.", min=1)
+    ] = None,
     precision: options.Precision = None,
     device: options.Device = None,
     *,
@@ -123,9 +132,9 @@ def predict(
     """Predict a text, a file, standard input or a large table."""
     from finetext.batch.predict_file import predict_file
 
-    if shard is not None or _is_folder(rows.out):
+    if (shard, engine, actors) != (None, None, None) or _is_folder(rows.out):
         refused = {"--set-aside": set_aside, "--correct-base-rates": correct_base_rates}
-        parts = Parts(sources, shard or "1/1", top, every or None, precision, device)
+        parts = Parts(sources, shard, engine, actors, top, every or None, precision, device)
         parts.predict(model, rows, refused, output)
         return
     source, *more = sources
