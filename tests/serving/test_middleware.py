@@ -226,12 +226,13 @@ def test_every_answer_has_the_id_of_its_request(
 
 
 def test_paths_in_the_log_are_escaped(caplog: pytest.LogCaptureFixture) -> None:
-    from finetext.serving.middleware import Metrics, Monitor
+    from finetext.serving.metrics import Metrics
+    from finetext.serving.middleware import Monitor
 
     async def fail(*given: Any) -> None:
         raise BaseException("what nobody thought of")
 
-    app = Monitor(fail, Metrics(lambda: 0.0), [], [])
+    app = Monitor(fail, Metrics(), [], [])
     answer = asyncio.run(call(app, "GET", "/x\n2026 ERROR forged\x1b[2J\u202e"))
     error_of(answer, 500)
     assert r"/x\n2026 ERROR forged\x1b[2J\u202e" in caplog.messages[0]

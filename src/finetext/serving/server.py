@@ -65,12 +65,19 @@ def serve(
     """
     from finetext.core.contracts import Classifier
     from finetext.serving.model import about
+    from finetext.serving.workers import Task, supervise
 
     check_installed()
     if token is not None:
         check_token(token)
+    settings = settings or ServeSettings()
+    if settings.workers and isinstance(model, Classifier):
+        raise RecipeError("serve.workers: workers load a model folder; save the classifier first")
     with bound(host, port) as listening:
-        if isinstance(model, Classifier):
+        if settings.workers:
+            task = Task(str(model), settings, token)
+            supervise(listening, task, lambda address, columns: ready(address))
+        elif isinstance(model, Classifier):
             answer(listening, model, {"name": model.kind}, token, settings, ready)
         else:
             answer(listening, Classifier.load(model), about(model), token, settings, ready)
@@ -160,29 +167,20 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
     from finetext.serving.protocol import LARGEST_HEAD, PatientProtocol
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    protocol = cast(Any, partial(PatientProtocol, settings=settings, clients=Counter()))
+    is_stopping = lambda: server.should_exit  # noqa: E731
+    protocol = partial(
+        PatientProtocol, settings=settings, clients=Counter(), is_stopping=is_stopping
+    )
     config = uvicorn.Config(
-        app, http=protocol, ws="none", loop="asyncio", lifespan="on", log_config=None,
+        app, http=cast(Any, protocol), ws="none", loop="asyncio", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=settings.idle_seconds,
         timeout_graceful_shutdown=settings.stop_seconds,
         h11_max_incomplete_event_size=LARGEST_HEAD,
     )  # fmt: skip
-    return uvicorn.Server(config)
-
-
-class _Indented(logging.Formatter):
-    """Indents all but the first line of a record, so that none is taken for another record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\r", "\n").replace("\n", "\n    ")
-
-
-def log_to_stderr() -> None:
-    """Write warnings and errors to standard error, unless the program logs already."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Indented("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    server = uvicorn.Server(config)
+    app.state.service.is_stopping = is_stopping
+    return server
 
 
 def check_installed() -> None:
