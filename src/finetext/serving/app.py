@@ -39,6 +39,7 @@ from finetext.serving.requests import (
 )
 from finetext.serving.schemas import POSTED, document_of, documents_page, refusals
 from finetext.serving.tables import SETTINGS, TableReader, bytes_of
+from finetext.serving.tracing import Tracer
 
 PAGE: Final = Path(__file__).parent / "page"
 _PRIVATE: Final = ("hosts", "workers", "log_format")
@@ -53,10 +54,12 @@ def make_app(
     token: str | None = None,
     about: Mapping[str, Any] | None = None,
     is_local: bool = False,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Return the app that serves a model."""
-    settings = settings or ServeSettings()
+    settings, tracer = settings or ServeSettings(), tracer or Tracer()
     service = Service(model, settings, about or {})
+    service.batcher.tracer = tracer
     has_names = bool(settings.hosts) or (is_local and not token)
 
     app = FastAPI(
@@ -76,7 +79,7 @@ def make_app(
     app.add_middleware(middleware.BodyLimit, settings=settings)
     app.add_middleware(
         middleware.Monitor, metrics=service.metrics, paths=paths, checks=checks,
-        is_stopping=lambda: service.is_stopping(),
+        is_stopping=lambda: service.is_stopping(), tracer=tracer,
     )  # fmt: skip
     columns = model.classifier.scheme.text_columns
     app.openapi = partial(document_of, app, settings, columns)  # type: ignore[method-assign]

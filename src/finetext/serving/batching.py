@@ -27,6 +27,7 @@ from finetext.core.settings import ServeSettings
 from finetext.serving.logs import LOG
 from finetext.serving.model_thread import Failed, ModelThread, Outcome, contained
 from finetext.serving.requests import Refusal
+from finetext.serving.tracing import Tracer, Wait
 
 PATIENCE: Final = 2.0
 """Seconds after which a slow job runs before waiting texts."""
@@ -58,6 +59,7 @@ class _Request:
     answer: asyncio.Future[Floats]
     taken: int = 0
     rows: list[Floats] = field(default_factory=list)
+    wait: Wait = field(default_factory=Wait)
 
 
 _Part = tuple[_Request, Sequence[Ask]]
@@ -91,6 +93,7 @@ class Batcher:
         """Called about once a second while the event loop runs."""
         self.changed: Callable[[int], None] = lambda texts: None
         """Called with the number of texts that wait, when it changes."""
+        self.tracer = Tracer()
         self._requests: deque[_Request] = deque()
         self._jobs: deque[_Job] = deque()
         self._texts = self._tokens = 0
@@ -157,6 +160,7 @@ class Batcher:
         tokens = [self._count(ask.text) for ask in asks]
         loop = asyncio.get_running_loop()
         request = _Request(asks, tokens, loop.time(), loop.create_future())
+        request.wait = self.tracer.waiting(len(asks))
         self._requests.append(request)
         self._answers.add(request.answer)
         self._texts += len(asks)
@@ -166,6 +170,7 @@ class Batcher:
         try:
             return await request.answer
         finally:
+            request.wait.end()
             self._answers.discard(request.answer)
             self._take(request, len(asks))
             with suppress(ValueError):
@@ -295,7 +300,10 @@ class Batcher:
         self._is_shared = len(parts) > 1
         asks = [ask for _, own in parts for ask in own]
         started = perf_counter()
-        rows = await self._outcome(partial(self._rows_of, asks))
+        with self.tracer.batch([request.wait for request, _ in parts], len(asks)) as span:
+            rows = await self._outcome(partial(self._rows_of, asks))
+            if isinstance(rows, Failed):
+                span.failed(type(rows.error).__name__)
         if isinstance(rows, Failed):
             if len(parts) == 1:
                 _settle(parts[0][0].answer, rows.error)

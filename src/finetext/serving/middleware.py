@@ -8,9 +8,9 @@ import hmac
 import ipaddress
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
 
@@ -18,6 +18,7 @@ from finetext.core.settings import ServeSettings
 from finetext.serving.logs import FIELDS, LOG, OF_REQUEST, REQUESTS
 from finetext.serving.metrics import Metrics
 from finetext.serving.requests import CLOSE, TABLE, ClientGone, Refusal, stopping
+from finetext.serving.tracing import Tracer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -81,6 +82,14 @@ HEADERS: Final[Mapping[bytes, bytes]] = {
 }
 
 
+@dataclass
+class _Answer:
+    """The id of a request and the status of its answer."""
+
+    name: str
+    status: int = HUNG_UP
+
+
 @final
 @dataclass(eq=False)
 class Monitor:
@@ -91,6 +100,7 @@ class Monitor:
     paths: Collection[str]
     checks: Sequence[Callable[[Scope], None]]
     is_stopping: Callable[[], bool] = lambda: False
+    tracer: Tracer = field(default_factory=Tracer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer whatever happens, unless the client is gone."""
@@ -99,42 +109,50 @@ class Monitor:
             return
         if scope["method"] == "HEAD":  # the protocol drops the body of the answer
             scope = {**scope, "method": "GET"}
-        status, started, name = HUNG_UP, perf_counter(), name_of(scope)
+        with self._watched(scope) as answer:
 
-        async def tell(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                there = {name.lower() for name, _ in message["headers"]}
-                own = [pair for pair in HEADERS.items() if pair[0] not in there]
-                message["headers"] = [*message["headers"], *own, (NAME, name.encode())]
-                if self.is_stopping() and b"connection" not in there:
-                    message["headers"].append((b"connection", b"close"))
-            await send(message)
+            async def tell(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    answer.status = message["status"]
+                    there = {name.lower() for name, _ in message["headers"]}
+                    own = [pair for pair in HEADERS.items() if pair[0] not in there]
+                    message["headers"] = [*message["headers"], *own, (NAME, answer.name.encode())]
+                    if self.is_stopping() and b"connection" not in there:
+                        message["headers"].append((b"connection", b"close"))
+                await send(message)
 
-        self.metrics.active.inc()
-        of_request = OF_REQUEST.set({"request_id": name})
-        try:
-            for check in self.checks:
-                check(scope)
-            await self.app(scope, receive, tell)
-        except ClientGone:
-            pass
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # also the panic of a native library
-            if status != HUNG_UP:
+            try:
+                for check in self.checks:
+                    check(scope)
+                await self.app(scope, receive, tell)
+            except ClientGone:
+                pass
+            except GeneratorExit:
                 raise
-            await _refusal_of(error, scope, name).answer()(scope, receive, tell)
-        finally:
-            path = scope["path"] if scope["path"] in self.paths else "other"
-            path = _FOLDER if scope["path"].startswith(_FOLDER) else path
-            seconds = perf_counter() - started
-            self.metrics.active.dec()
-            self.metrics.answered(path, status, seconds)
-            told = {"method": scope["method"], "path": path, "status": status, "seconds": seconds}
-            REQUESTS.info("request", extra={FIELDS: told})
-            OF_REQUEST.reset(of_request)
+            except BaseException as error:  # also the panic of a native library
+                if answer.status != HUNG_UP:
+                    raise
+                await _refusal_of(error, scope, answer.name).answer()(scope, receive, tell)
+
+    @contextmanager
+    def _watched(self, scope: Scope) -> Iterator[_Answer]:
+        """Count, time, log and trace a request while the body answers it."""
+        path = scope["path"] if scope["path"] in self.paths else "other"
+        path = _FOLDER if scope["path"].startswith(_FOLDER) else path
+        answer, started = _Answer(name_of(scope)), perf_counter()
+        self.metrics.active.inc()
+        with self.tracer.request(scope, path, answer.name) as span:
+            of_request = OF_REQUEST.set({"request_id": answer.name, **span.ids})
+            try:
+                yield answer
+            finally:
+                seconds, status = perf_counter() - started, answer.status
+                self.metrics.active.dec()
+                self.metrics.answered(path, status, seconds)
+                span.answered(status)
+                told = {"method": scope["method"], "path": path, "status": status}
+                REQUESTS.info("request", extra={FIELDS: told | {"seconds": round(seconds, 6)}})
+                OF_REQUEST.reset(of_request)
 
 
 def name_of(scope: Scope) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, final
 
 import h11
+from uvicorn import Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from finetext.core.settings import ServeSettings
@@ -22,6 +24,8 @@ from finetext.serving.requests import error_body
 LARGEST_HEAD: Final = 32 * 2**10
 LARGEST_EXTRA: Final = 16 * 2**10
 """Bytes that the form of chunks may take beyond as many as their content has."""
+LAST_CALL: Final = 0.05
+"""Seconds in which a server that stops accepts connections that are there already."""
 _NETWORK: Final = 64
 """Bits of an IPv6 address that are those of its network, which one client has for itself."""
 
@@ -251,3 +255,15 @@ class PatientProtocol(H11Protocol):
         self._timers.pop("head", None)
         if not self._is_answering():
             self.transport.abort()
+
+
+@final
+class OneServer(Server):
+    """uvicorn's server on a socket of its own: before it stops, it accepts who is connected."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody else connect, accept who has, and stop; see uvicorn."""
+        for listening in sockets or ():
+            listening.listen(0)
+        await asyncio.sleep(LAST_CALL)
+        await super().shutdown(sockets)

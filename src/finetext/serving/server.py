@@ -94,10 +94,11 @@ def answer(
     """Answer on a bound socket; see `serve`."""
     from finetext.serving.app import make_app
     from finetext.serving.model import ServedModel
+    from finetext.serving.tracing import tracer_from_environment
 
-    settings = settings or ServeSettings()
+    settings, tracer = settings or ServeSettings(), tracer_from_environment()
     served, is_local = ServedModel(classifier), not is_open_to_others(listening)
-    app = make_app(served, settings, token, about, is_local)
+    app = make_app(served, settings, token, about, is_local, tracer)
     server, batcher = make_server(app, settings), app.state.batcher
     with ending_if_silent(batcher.longest) as batcher.beat:
         _check(served)
@@ -164,7 +165,7 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
     """Return uvicorn with the limits that the app cannot enforce."""
     import uvicorn
 
-    from finetext.serving.protocol import LARGEST_HEAD, PatientProtocol
+    from finetext.serving.protocol import LARGEST_HEAD, OneServer, PatientProtocol
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     is_stopping = lambda: server.should_exit  # noqa: E731
@@ -178,7 +179,7 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
         timeout_graceful_shutdown=settings.stop_seconds,
         h11_max_incomplete_event_size=LARGEST_HEAD,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(config) if settings.workers else OneServer(config)
     app.state.service.is_stopping = is_stopping
     return server
 

@@ -115,6 +115,9 @@ class Workers:
                 await self._unless_stopped(*map(self._keep, places), self._roll())
         finally:
             self._stop.clear()
+            with suppress(OSError):
+                self._listening.listen(0)  # who is connected already is accepted, nobody else
+            self._listening.close()
             await self._retire(*self._processes.values())
 
     async def _unless_stopped(self, *works: Coroutine[Any, Any, None]) -> None:
