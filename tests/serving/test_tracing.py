@@ -167,9 +167,7 @@ def test_the_environment_chooses_exporter_service_and_sampler(
         set_only(monkeypatch, {"OTEL_TRACES_EXPORTER": "console", **variables})
         tracer_from_environment()
         assert made[-1].resource.attributes["service.name"] == name
-    set_only(
-        monkeypatch, {"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": "always_off"}
-    )
+    set_only(monkeypatch, {"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": "always_off"})
     tracer_from_environment()
     assert "AlwaysOff" in made[-1].sampler.get_description()
     for provider in made:

@@ -42,7 +42,7 @@ class _Json(logging.Formatter):
         line |= {**OF_REQUEST.get({}), **getattr(record, FIELDS, {})}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str).encode("utf-8", "replace").decode()
+        return json.dumps(line, default=str)
 
 
 def log_to_stderr(form: Form = "text") -> None:

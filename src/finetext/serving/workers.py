@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -28,6 +28,8 @@ from finetext.serving import metrics
 from finetext.serving.logs import LOG
 from finetext.storage.codec import to_json
 
+PROGRAM: Final = "finetext.serving.worker"
+"""The module that a worker runs."""
 MOST_FAILURES: Final = 3
 """Starts in a row that a worker may fail before the server ends."""
 YOUNG: Final = 10.0
@@ -142,7 +144,7 @@ class Workers:
         number, handle = metrics.free_number(self._numbers), self._listening.fileno()
         self._numbers.add(number)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "finetext.serving.worker", str(handle), str(number)),
+            *(sys.executable, "-P", "-m", PROGRAM, str(handle), str(number)),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             pass_fds=(handle,), process_group=0, env=self._environment(),
         )  # fmt: skip
@@ -224,7 +226,7 @@ class Workers:
         for process in processes:
             assert process.stdin is not None
             process.stdin.close()
-        ended = asyncio.gather(*(process.wait() for process in processes))
+        ended = asyncio.create_task(_ends(processes))
         stopped = asyncio.create_task(self._stop.wait())
         limit = self._task.settings.stop_seconds + SPARE
         try:
@@ -237,6 +239,11 @@ class Workers:
                 LOG.warning("process %d did not end in time and is killed", process.pid)
                 process.kill()
                 await process.wait()
+
+
+async def _ends(processes: Iterable[asyncio.subprocess.Process]) -> None:
+    for process in processes:
+        await process.wait()
 
 
 def cores() -> int:
