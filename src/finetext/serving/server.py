@@ -168,6 +168,7 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
     from finetext.serving.protocol import LARGEST_HEAD, OneServer, PatientProtocol
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    server: uvicorn.Server
     is_stopping = lambda: server.should_exit  # noqa: E731
     protocol = partial(
         PatientProtocol, settings=settings, clients=Counter(), is_stopping=is_stopping

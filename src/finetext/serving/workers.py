@@ -127,8 +127,9 @@ class Workers:
         tasks = [asyncio.create_task(work) for work in works]
         stopped = asyncio.create_task(self._stop.wait())
         together = asyncio.gather(*tasks)
+        waited: set[asyncio.Future[Any]] = {together, stopped}
         try:
-            await asyncio.wait({together, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if together.done():
                 together.result()
         finally:
