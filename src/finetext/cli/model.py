@@ -239,12 +239,14 @@ def serve(
     made_limits = made("serve", ServeSettings, options.given(limits) | sections.get("serve", {}))
     token = server.find_token(token_file)
     screen = output.screen()
-    say = screen.say if made_limits.log_format == "text" else lambda line: LOG.info("%s", line)
+    is_json = made_limits.log_format == "json"
+    say = (lambda line: LOG.info("%s", line)) if is_json else screen.say
 
     def ready(address: str, columns: Sequence[str]) -> None:
         told = {"address": address, "has_token": token is not None}
         output.show(told, [f"{model} is at {address}"])
-        say(_how_to_ask(address, token is not None, columns))
+        how = f"ready at {address}" if is_json else _how_to_ask(address, bool(token), columns)
+        say(how)
         sys.stdout.flush()
 
     log_to_stderr(made_limits.log_format)

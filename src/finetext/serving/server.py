@@ -53,7 +53,7 @@ def serve(
         host: address to listen on; the default, 127.0.0.1, is reachable from this machine only.
         port: 8000 by default; 0 takes a free one.
         token: what clients must send as `Authorization: Bearer TOKEN`; none by default.
-        settings: limits; see `ServeSettings`.
+        settings: limits, workers and the form of the log; see `ServeSettings`.
         ready: called with the URL when clients can connect; prints it by default.
 
     Raises:
