@@ -228,11 +228,12 @@ def serve(
     from finetext.core.settings import ServeSettings, made
     from finetext.runs.load import load
     from finetext.serving import server
+
+    server.check_installed()
     from finetext.serving.logs import LOG, log_to_stderr
     from finetext.serving.model import about
     from finetext.serving.workers import Task, supervise
 
-    server.check_installed()
     sections = arguments.assigned(settings)
     if others := sections.keys() - {"serve"}:
         raise RecipeError(f"--set {min(others)}: only serve.NAME=VALUE can be set here")

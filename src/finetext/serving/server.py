@@ -64,10 +64,11 @@ def serve(
         RecipeError: it cannot listen there, or the token is not valid.
     """
     from finetext.core.contracts import Classifier
+
+    check_installed()
     from finetext.serving.model import about
     from finetext.serving.workers import Task, supervise
 
-    check_installed()
     if token is not None:
         check_token(token)
     settings = settings or ServeSettings()
