@@ -187,7 +187,14 @@ def export(
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the server that have options of their own."""
+    """The settings of the server that have options of their own."""
+
+    workers: Annotated[
+        int | None, option("NUMBER", "Processes that answer, each with the model.", "--workers")
+    ] = None
+    log_format: Annotated[
+        str | None, option("NAME", "text (the default), or json with each request.", "--log-format")
+    ] = None
 
     batch_texts: Annotated[
         int | None, option("TEXTS", "Largest batch; 64 texts by default.", "--max-batch")
@@ -226,38 +233,50 @@ def serve(
     output: Output,
 ) -> None:
     """Serve the predictions of MODEL over HTTP until Ctrl-C."""
-    import logging
-
     from finetext.cli import arguments
     from finetext.core.settings import ServeSettings, made
     from finetext.runs.load import load
     from finetext.serving import server
-    from finetext.serving.model import about
 
     server.check_installed()
+    from finetext.serving.logs import LOG, log_to_stderr
+    from finetext.serving.model import about
+    from finetext.serving.workers import Task, supervise
+
     sections = arguments.assigned(settings)
     if others := sections.keys() - {"serve"}:
         raise RecipeError(f"--set {min(others)}: only serve.NAME=VALUE can be set here")
     made_limits = made("serve", ServeSettings, options.given(limits) | sections.get("serve", {}))
     token = server.find_token(token_file)
     screen = output.screen()
+    is_json = made_limits.log_format == "json"
+    say = (lambda line: LOG.info("%s", line)) if is_json else screen.say
 
-    def ready(address: str) -> None:
+    def ready(address: str, columns: Sequence[str]) -> None:
         told = {"address": address, "has_token": token is not None}
         output.show(told, [f"{model} is at {address}"])
-        screen.say(_how_to_ask(address, token is not None, classifier.scheme.text_columns))
+        how = f"ready at {address}" if is_json else _how_to_ask(address, bool(token), columns)
+        say(how)
         sys.stdout.flush()
 
+    log_to_stderr(made_limits.log_format)
     with server.bound(host, port) as listening:
-        classifier = load(model, device, precision=precision, say=screen.say)
-        server.log_to_stderr()
         if token is None and server.is_open_to_others(listening):
-            logging.warning(
+            LOG.warning(
                 "anyone who reaches %s can use this model: there is no token; see --token-file",
                 host,
             )
-        server.answer(listening, classifier, about(model), token, made_limits, ready)
-    screen.say("stopped; accepted requests were answered, or refused if they took too long")
+        if made_limits.workers:
+            task = Task(str(model), made_limits, token, device, precision)
+            supervise(listening, task, ready)
+        else:
+            classifier = load(model, device, precision=precision, say=say)
+            columns = classifier.scheme.text_columns
+            server.answer(
+                listening, classifier, about(model), token, made_limits,
+                lambda address: ready(address, columns),
+            )  # fmt: skip
+    say("stopped; accepted requests were answered, or refused if they took too long")
 
 
 def _how_to_ask(address: str, has_token: bool, columns: Sequence[str]) -> str:
