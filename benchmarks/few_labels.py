@@ -2,6 +2,7 @@
 
     FINETEXT_DATA=../shared/data python benchmarks/few_labels.py
     FINETEXT_DATA=../shared/data python benchmarks/few_labels.py --split validation --seeds 2
+    FINETEXT_DATA=../shared/data python benchmarks/few_labels.py --llm URL --llm-model NAME
 
 Contenders learn from the same rows, as many of each class, drawn anew for each seed from the rows
 that `minutes.py` learns from, and are scored on the same rows; each turn is a process of its own:
@@ -9,6 +10,7 @@ that `minutes.py` learns from, and are scored on the same rows; each turn is a p
             the environment of `minutes.py --set-up-peers`)
   METHOD    `finetext.fit` with that method; `zeroshot` reads the texts of the rows without labels
   finetext  what `finetext.train` recommends, by cross-validation, report included
+  llm       the language model of `--llm`, asked about `--asked` rows; two examples of each class
 The encoder of all is MiniLM. Labels have the names of zero_shot.py. Seconds are those from the
 start of the process to the fitted model, imports included.
 
@@ -36,13 +38,14 @@ from zero_shot import NAMES
 from finetext.encoders.catalogue import resolve
 
 SETFIT: Final = "setfit"
+LLM: Final = "llm"
 CONTENDERS: Final = (
-    SETFIT, "zeroshot", "tfidf", "static", "probe", "fewshot", "finetune", "finetext",
+    SETFIT, "zeroshot", "tfidf", "static", "probe", "fewshot", "finetune", "finetext", LLM,
 )  # fmt: skip
 STYLES: Final = {
     "zeroshot": ("#7f7f7f", "D"), "tfidf": ("#8c510a", "X"), "static": ("#cc79a7", "v"),
     "probe": ("#009e73", "p"), "fewshot": ("#0b3c8c", "o"), "finetune": ("#e69f00", "^"),
-    SETFIT: ("#b2182b", "s"),
+    SETFIT: ("#b2182b", "s"), LLM: ("#6a3d9a", "h"),
 }  # fmt: skip
 SETS: Final = ("emotion", "sst2", "films", "banking77", "sms")
 
@@ -57,9 +60,14 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=["validation", "test"])
     parser.add_argument("--evaluated", type=int, default=1_000, help="rows at most (1000)")
     parser.add_argument("--longest", type=float, default=3600, help="seconds of a turn (3600)")
+    parser.add_argument("--llm", metavar="URL", help="endpoint of the contender llm")
+    parser.add_argument("--llm-model", metavar="NAME", help="name of its model")
+    parser.add_argument("--asked", type=int, default=200, help="rows it is asked about (200)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="accuracy over rows a class")
     parser.add_argument("--version", default=commit(), help="of finetext in the ledger")
     options = parser.parse_args()
+    if options.llm is None:
+        options.contenders = [name for name in options.contenders if name != LLM]
     ledger = Ledger("few_labels", options.ledgers)
     found: dict[tuple[str, int, str], dict[int, Answer]] = {}
     for seed in range(options.seeds):
@@ -72,7 +80,7 @@ def main() -> None:
     rows = [row(*key, answers, found.get((*key[:2], SETFIT))) for key, answers in found.items()]
     titles = ["set", "rows a class", "contender", "draws", "accuracy", "macro F1", "seconds",
               "accuracy less SetFit's", "seconds over SetFit's"]  # fmt: skip
-    what = f"MiniLM; up to {options.evaluated:,} {options.split} rows."
+    what = f"MiniLM; up to {options.evaluated:,} {options.split} rows, of llm {options.asked:,}."
     table = common.table(titles, sorted(rows, key=lambda of: (of[0], int(of[1]))))
     if options.picture is not None:
         draw(found, options.picture)
@@ -84,13 +92,16 @@ def answer_of(
 ) -> Answer | None:
     """Return the scores of a turn; None where a class has too few rows."""
     name, each, seed, contender = cell
-    rows = rows_of(name, each, seed, options.split, options.evaluated)
+    evaluated = options.asked if contender == LLM else options.evaluated
+    rows = rows_of(name, each, seed, options.split, evaluated)
     if rows is None:
         return None
     job: Job = {"set": name, "each": each, "seed": seed, "split": options.split}
-    job |= {"evaluated": options.evaluated, "threads": options.threads, "contender": contender}
+    job |= {"evaluated": evaluated, "threads": options.threads, "contender": contender}
     if contender != SETFIT:
         job["version"] = options.version
+    if contender == LLM:
+        job["model"] = options.llm_model
     answer = ledger.get(job, lambda: turn(options, job, rows))
     common.say(f"{name}, {each} a class, seed {seed}, {contender}: {answer}")
     return answer
@@ -106,6 +117,8 @@ def turn(options: argparse.Namespace, job: Job, rows: dict[str, Any]) -> Answer:
         path.write_text(json.dumps(rows))
         task = {"contender": name, "seed": job["seed"], "rows": str(path), "whole": True}
         task |= {"encoder": resolve("minilm").path, "cpu": True}
+        if job["contender"] == LLM:
+            task["fields"] = {"url": options.llm, "model": options.llm_model, "concurrency": 1}
         start = time.time()
         try:
             answer = minutes.in_own_process(options, task, is_peer)

@@ -85,14 +85,19 @@ def imports() -> list[Point]:
 
 
 def one_method(method: str, job: Job, rows: Rows) -> list[Point]:
-    """Return the point of `finetext.fit` with a method: calibrated, thresholds set."""
+    """Return the point of `finetext.fit` with a method: calibrated, thresholds set.
+
+    The job's "fields", if any, are hyperparameters of the method.
+    """
     import finetext
     from finetext.core.contracts import Listener
+    from finetext.core.registry import load
 
     device = "cpu" if job["cpu"] else "auto"
-    labels = labels_of(rows)
+    labels, fields = labels_of(rows), job.get("fields")
+    how = load("methods", method)(**fields) if fields else method
     fitted = finetext.fit(
-        rows["texts"], labels, method, seed=job["seed"], device=device, listener=Listener()
+        rows["texts"], labels, how, seed=job["seed"], device=device, listener=Listener()
     )
     point = {"seconds": time.time() - job["started"], "cpu": time.process_time()}
     predictions = numbers(rows, fitted.predict(rows["evaluation"]))

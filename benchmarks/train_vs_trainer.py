@@ -38,8 +38,8 @@ from finetext.core.contracts import FitContext
 from finetext.core.wording import counted
 
 CONTENDERS: Final = ("trainer", "trainer-best", "trainer-best-no-dropout", "finetext")
-SIZES: Final = {"emotion": 2_000, "films": 2_000, "imdb": 300}
-TRIAL_SIZES: Final = {"emotion": 640, "films": 640, "imdb": 96}
+SIZES: Final = {"emotion": 2_000, "films": 2_000, "imdb": 300, "bbc": 300}
+TRIAL_SIZES: Final = {"emotion": 640, "films": 640, "imdb": 96, "bbc": 96}
 WORTH_A_REPEAT: Final = 1.05
 RATE_AT_WIDTH: Final = (1e-4, 384)
 WARMUP_SHARE: Final = 0.06
@@ -62,7 +62,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", nargs="+", default=["emotion"], choices=list(common.SOURCES))
     parser.add_argument("--model", default="minilm", choices=common.MODELS)
     parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
-    parser.add_argument("--rows", type=int, help="to train on (2000; imdb 300)")
+    parser.add_argument("--rows", type=int, help="to train on (2000; imdb and bbc 300)")
     parser.add_argument("--epochs", type=int, default=2, help="(2)")
     parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each seed (1)")
@@ -70,7 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--validation", type=int, default=50, help="rows after each epoch (50)")
     parser.add_argument("--held-out", type=int, default=1_000, help="rows for accuracy (1000)")
     parser.add_argument(
-        "--trial-rows", type=int, help="to choose the options of trainer-best on (640; imdb 96)"
+        "--trial-rows", type=int, help="to choose trainer-best's options on (640; imdb and bbc 96)"
     )
     return parser.parse_args()
 
