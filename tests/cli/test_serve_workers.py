@@ -37,7 +37,7 @@ class Service:
     port: int = 0
 
     def wait_for(self, words: str, times: int = 1, seconds: float = 120) -> None:
-        """Wait until the log has said something so often."""
+        """Wait until the log has said something that number of times."""
         started = time.monotonic()
         while self.log.read_text().count(words) < times:
             assert self.process.poll() is None, self.log.read_text()

@@ -255,8 +255,7 @@ def serve(
     def ready(address: str, columns: Sequence[str]) -> None:
         told = {"address": address, "has_token": token is not None}
         output.show(told, [f"{model} is at {address}"])
-        how = f"ready at {address}" if is_json else _how_to_ask(address, bool(token), columns)
-        say(how)
+        say(f"ready at {address}" if is_json else _how_to_ask(address, bool(token), columns))
         sys.stdout.flush()
 
     log_to_stderr(made_limits.log_format)
