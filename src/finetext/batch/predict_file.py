@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,9 +91,8 @@ def predict_file(
     Args:
         model: model folder, run folder, "hub:owner/name", or a classifier, which cannot resume.
         source: what `finetext.read` takes, labels optional; "-" (lines of standard input); a text.
-        out: .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx, which appears when it is
-            complete, or its address, such as s3://bucket/out.csv. None returns the table, unless
-            `each` takes it.
+        out: .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx, or its address (s3://...), which
+            appears when it is complete. None returns the table, unless `each` takes it.
         read: how to read the source: `ReadSettings`, or some of them by name.
         top: add this many of the likeliest labels with their probabilities.
         every: add the probability of every label; by default of up to 20 labels without `top`.
@@ -114,39 +113,36 @@ def predict_file(
         FinetextError: something given cannot be used, or differs from what is to be resumed.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
-    shown, source = Shown(top, every), str(source)
-    rejected, how = None if rejected is None else Path(rejected), (locale, keep_formulas)
-    known = not isinstance(model, Classifier)
+    out, address = (None, str(out)) if is_address(out) else (out, None)
+    out, rejected = (None if path is None else Path(path) for path in (out, rejected))
+    known, how = not isinstance(model, Classifier), (locale, keep_formulas)
+    files = Files(out, rejected, str(source), resume, known, force, *how, address)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
         "columns": None if columns else "left out", "batch_size": batch_size, "--locale": locale,
         "--keep-formulas": keep_formulas or None, OPTION: correct_base_rates or None,
     }  # fmt: skip
-    job = _Job(model, read, shown, columns, batch_size, options)
-    if is_address(out):
-        with heard(listener) as hears, _filled(str(out), force, resume, *how) as local:
-            files = Files(local, rejected, source, False, False, True, *how, str(out))
-            return _predicted(files, job, each, hears)
-    place = None if out is None else Path(out)
+    job = _Job(model, read, Shown(top, every), columns, batch_size, options)
     with heard(listener) as hears:
-        files = Files(place, rejected, source, resume, known, force, *how)
         return _predicted(files, job, each, hears)
 
 
 @contextmanager
-def _filled(
-    out: str, force: bool, resume: bool, locale: str | None, keep_formulas: bool
-) -> Iterator[Path]:
-    """Yield a file to fill, which goes to an address whole when the body ends without error."""
-    place = place_of(out)
-    if resume:
+def _placed(files: Files) -> Iterator[Files]:
+    """Yield files on this machine; the table goes to its address whole when the body ends well."""
+    if files.address is None:
+        yield files
+        return
+    place = place_of(files.address)
+    if files.resume:
         raise DataError(f"--resume needs an output file on this machine, not {place.shown}")
-    check_table(Path(place.name), True, locale=locale, keep_formulas=keep_formulas)
+    name, locale = Path(place.name), files.locale
+    check_table(name, True, locale=locale, keep_formulas=files.keep_formulas)
     place.check_writable()
-    if not force and place.size() is not None:
+    if not files.force and place.size() is not None:
         raise DataError(f"{place.shown} exists; name another file, or replace it with --force")
     with place.filled() as local:
-        yield local
+        yield replace(files, out=local, is_known=False, force=True)
 
 
 @within_memory
@@ -284,7 +280,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     if correct := OPTION in job.given:
         check_correction(job.model, files.source, is_text(files.source))
     gathered: Table = {}
-    with opened(files) as output:
+    with _placed(files) as local, opened(local) as output:
         classifier = job.classifier(hears.say)
         wanted = Wanted(job.columns, files.rejected is not None)
         texts = read_input(files.source, job.read, wanted, classifier.scheme)
@@ -308,7 +304,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
                 check_answers()
                 if each is not None:
                     each(classifier, table)
-                elif files.out is None:
+                elif local.out is None:
                     for name, values in table.items():
                         gathered.setdefault(name, []).extend(values)
                 output.write(table, batch.bad)
@@ -318,14 +314,14 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings, *noticed]
     _tell([*findings, *findings_of(watch, files.source, correct)], hears)
     count = output.rows - output.rejected
-    if files.out is not None:
+    out = files.address or files.out
+    if out is not None:
         speed = f" ({(output.rows - done) / seconds:,.0f} rows/s)" if seconds > LONG else ""
-        hears.say(f"{counted(count, 'prediction')}{speed}: {files.shown or files.out}")
+        hears.say(f"{counted(count, 'prediction')}{speed}: {out}")
     if files.rejected is not None:
         rows_of = f"{counted(output.rejected, 'row')} of {output.rows:,}"
         hears.say(f"{rows_of} rejected: {files.rejected}")
     is_corrected = correct and watch.is_shifted
-    out = files.shown or files.out
     return PredictedFile(count, output.rejected, out, gathered or None, watch.check, is_corrected)
 
 
