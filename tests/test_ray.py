@@ -118,10 +118,10 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def model(topics: Dataset, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of a small encoder, which computes with torch."""
+    """A model of a small encoder, which computes with torch, in fp32 in every process."""
     method = finetext.Probe(encoder=str(tiny_encoder))
     fitted = method.fit(topics, topics.select(range(3)), FitContext(device="cpu"))
-    return fitted.save(tmp_path_factory.mktemp("models") / "topics")
+    return fitted.with_precision("fp32").save(tmp_path_factory.mktemp("models") / "topics")
 
 
 @pytest.fixture(scope="module")
