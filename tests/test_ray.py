@@ -118,10 +118,10 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def model(topics: Dataset, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of a small encoder, which computes with torch."""
+    """A model of a small encoder, which computes with torch, in fp32 in every process."""
     method = finetext.Probe(encoder=str(tiny_encoder))
     fitted = method.fit(topics, topics.select(range(3)), FitContext(device="cpu"))
-    return fitted.save(tmp_path_factory.mktemp("models") / "topics")
+    return fitted.with_precision("fp32").save(tmp_path_factory.mktemp("models") / "topics")
 
 
 @pytest.fixture(scope="module")
@@ -167,10 +167,10 @@ def test_actors_predict_the_same_in_one_thread_each_though_one_is_killed(
             return done.append_column("note", note)
 
     killed = tmp_path / "killed"
-    found = cluster.data.read_parquet(str(rows)).map_batches(
+    found = cluster.data.read_parquet(str(rows)).repartition(4).map_batches(
         Watched, fn_constructor_kwargs={"model": str(model), "killed": str(killed)},
-        compute=cluster.data.ActorPoolStrategy(size=2), num_cpus=0.5, batch_size=500,
-        batch_format="pyarrow",
+        compute=cluster.data.ActorPoolStrategy(min_size=1, max_size=2), num_cpus=0.5,
+        batch_size=500, batch_format="pyarrow",
     )  # fmt: skip
     table = pyarrow.concat_tables(cluster.get(found.to_arrow_refs()))
     assert killed.exists()

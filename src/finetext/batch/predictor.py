@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from finetext.batch.arrow_tables import TablePredictor
+from finetext.batch.ray_worker import on_this_node, use_given_cpus
 from finetext.batch.tables import Shown
 from finetext.core.display import listed
 from finetext.core.errors import DataError, ModelError
-from finetext.core.threads import use_threads
 from finetext.core.types import LabelScheme
 from finetext.core.wording import counted
 
@@ -66,12 +64,11 @@ class Predictor:
         from finetext.runs.load import load
 
         self._shown = Shown(top, every)
-        if (cpus := given_cpus()) is not None:
-            use_threads(cpus)
+        use_given_cpus()
         try:
             self._classifier = load(model, device, precision=precision)
         except ModelError as error:
-            raise ModelError(f"{error}{_on_this_node()}") from None
+            raise ModelError(f"{error}{on_this_node()}") from None
         self._texts = _text_columns(self._classifier.scheme, text)
         self._tables: TablePredictor | None = None
         self._columns: pyarrow.Schema = None
@@ -96,30 +93,6 @@ class Predictor:
             self._columns = batch.schema
             self._tables = TablePredictor(self._classifier, batch.schema, self._texts, self._shown)
         return self._tables.predicted(batch, "a batch")
-
-
-def given_cpus() -> int | None:
-    """Return the CPUs that Ray gave this worker, one at least; None where no worker of Ray runs."""
-    ray: Any = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized():
-        return None
-    context = ray.get_runtime_context()
-    if context.worker.mode != ray.WORKER_MODE:
-        return None
-    cpus: float = context.get_assigned_resources().get("CPU", 1)
-    return max(1, math.floor(cpus))
-
-
-def _on_this_node() -> str:
-    """Return the node of a worker of Ray, for a model that is not there; else nothing."""
-    if given_cpus() is None:
-        return ""
-    import socket
-
-    return (
-        f" (on the node {socket.gethostname()}). Every node that has an actor must find the model "
-        "under this name: put it on a file system that all share, or on the Hub"
-    )
 
 
 def _text_columns(scheme: LabelScheme, given: str | Sequence[str] | None) -> tuple[str, ...]:

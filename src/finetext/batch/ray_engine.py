@@ -16,9 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from finetext.batch.parts import PartsPlan, PartWriter
-from finetext.batch.predictor import given_cpus
-from finetext.core.errors import DataError, FinetextError, MissingExtraError, RecipeError
-from finetext.core.threads import use_threads
+from finetext.batch.ray_worker import on_this_node, use_given_cpus
+from finetext.core.errors import (
+    DataError,
+    FinetextError,
+    MissingExtraError,
+    ModelError,
+    RecipeError,
+)
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.data.pieces import Piece
@@ -72,14 +77,15 @@ class PartActor:
     def open(self, todo: Sequence[Piece] = ()) -> Opened | Failed:
         """Load the model, and check the columns of pieces."""
         try:
-            if (cpus := given_cpus()) is not None:
-                use_threads(cpus)
+            use_given_cpus()
             plan, said = self._plan, list[str]()
             how = plan.device, plan.precision
             self._classifier = load(plan.model, how[0], precision=how[1], say=said.append)
             self._writer = PartWriter(plan, self._classifier)
             self._writer.check(todo)
             return Opened(tuple(said), tuple(self._writer.texts))
+        except ModelError as error:
+            return Failed(f"{error}{on_this_node()}")
         except FinetextError as error:
             return Failed(str(error))
 

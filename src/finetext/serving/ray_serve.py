@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.batch.predictor import given_cpus
+from finetext.batch.ray_worker import use_given_cpus
 from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError, ModelError
 from finetext.core.settings import ServeSettings, made
-from finetext.core.threads import use_threads
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,8 +37,7 @@ class Replica:
         from finetext.serving.server import find_token
 
         limits = made("settings", ServeSettings, settings or {})
-        if (cpus := given_cpus()) is not None:
-            use_threads(cpus)
+        use_given_cpus()
         served = ServedModel(Classifier.load(model))
         served.check()
         self._app = make_app(served, limits, find_token(None), about(model), is_local=True)

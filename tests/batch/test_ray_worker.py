@@ -1,4 +1,4 @@
-"""Threads of torch and of libraries that are loaded before or after."""
+"""Threads of libraries that are loaded before or after, and none to set without Ray."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-FIRST = "import numpy, sys\nfrom finetext.core.threads import use_threads\n"
+from finetext.batch.ray_worker import given_cpus, on_this_node
+
+FIRST = "import numpy, sys\nfrom finetext.batch.ray_worker import use_threads\n"
 LAST = "import torch\nfrom threadpoolctl import threadpool_info\n"
 SHOWN = "print(torch.get_num_threads(), *{of['num_threads'] for of in threadpool_info()})"
 
@@ -28,3 +30,8 @@ def test_all_libraries_use_as_many_threads_as_asked(between: str, threads: str) 
         check=True, timeout=120, env=usual,
     )  # fmt: skip
     assert done.stdout.split() == [threads, threads]
+
+
+def test_without_ray_there_is_nothing_to_ask() -> None:
+    assert given_cpus() is None
+    assert on_this_node() == ""
