@@ -64,7 +64,8 @@ def results(run: Run) -> dict[str, Any]:
     """All that must be the same to the last bit."""
     found: dict[str, Any] = {"best": run.best, "unfinished": run.unfinished}
     for entry in run.leaderboard:
-        found[entry.method] = (entry.metrics, [of.metrics for of in entry.seeds])
+        # As text, as a figure that is not a number does not equal itself.
+        found[entry.method] = str((entry.metrics, [of.metrics for of in entry.seeds]))
         for path in sorted((run.folder / entry.method).rglob("*")):
             if path.suffix in (".safetensors", ".parquet", ".npy"):
                 found[path.relative_to(run.folder).as_posix()] = path.read_bytes()

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -179,8 +179,10 @@ class Jobs:
         if self._pool is None:
             self._pool = _Pool(self.count)
         done, failed, end = set[int](), dict[int, BaseException](), len(tasks)
+        waiting = iter(enumerate(tasks))
         try:
-            self._pool.submit(fit, tasks)
+            # Two for each process: loky fails to end cleanly while it has more than it has sent.
+            self._pool.submit(fit, list(islice(waiting, 2 * self.count)))
             while not done.issuperset(range(end)):
                 message = self._pool.next_message()
                 if isinstance(message, ProgressEvent):
@@ -192,8 +194,9 @@ class Jobs:
                     if message.errors:
                         failed[message.number] = message.error
                         end = min(failed)
-                        self._pool.cancel_from(end)
-                    else:
+                    if not failed:
+                        self._pool.submit(fit, list(islice(waiting, 1)))
+                    if not message.errors:
                         yield tasks[message.number], message.result
                 else:
                     name, value = message
@@ -236,7 +239,6 @@ class _Pool:
         context = get_context("loky")
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._from_tasks, self._to_here = Pipe(duplex=False)
-        self._futures: list[Any] = []
         self._executor = ProcessPoolExecutor(
             count, context=context, initializer=_begin,
             initargs=(self._to_here, context.Lock(), os.getpid()),
@@ -245,18 +247,18 @@ class _Pool:
         self._reader = Thread(target=self._read, name="finetext-jobs", daemon=True)
         self._reader.start()
 
-    def submit(self, fit: Callable[[Any, Listener], Any], tasks: Sequence[Any]) -> None:
-        """Send tasks, each when a process is about to be free; raises as `next_message`."""
+    def submit(self, fit: Callable[[Any, Listener], Any], tasks: Sequence[tuple[int, Any]]) -> None:
+        """Send tasks with their numbers; raises as `next_message`."""
         from concurrent.futures import BrokenExecutor
 
         submit = self._executor.submit
         try:
             with _without_ctrl_c():
-                self._futures = [submit(_work, number, fit, of) for number, of in enumerate(tasks)]
+                futures = [submit(_work, number, fit, of) for number, of in tasks]
         except BrokenExecutor:  # since the last tasks
             raise RunError(_KILLED) from None
         self._to_here.close()  # now only the processes have it, so that it ends with them
-        for future in self._futures:
+        for future in futures:
             future.add_done_callback(self._inbox.put)
 
     def next_message(self) -> Any:
@@ -270,16 +272,11 @@ class _Pool:
                 continue
             if not isinstance(message, Future):
                 return message
-            if message.cancelled() or (error := message.exception()) is None:
+            if (error := message.exception()) is None:
                 continue
             if isinstance(error, BrokenExecutor):
                 raise RunError(_KILLED) from None
             raise error
-
-    def cancel_from(self, number: int) -> None:
-        """Begin no later task any more."""
-        for future in self._futures[number + 1 :]:
-            future.cancel()
 
     def end(self) -> None:
         """End the processes, whatever they do."""
