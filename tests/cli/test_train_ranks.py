@@ -136,7 +136,8 @@ def test_a_killed_process_ends_all_and_three_go_on(
     assert "the first of 2 processes" not in said
     done((*ACCELERATE, "3"), out, "--resume")
     assert_same(out, whole)
-    events = [json.loads(line) for line in (out / "finetune/log.jsonl").open()]
+    lines = (out / "finetune/log.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
     resumed = [of["event"] for of in events if str(of.get("event")).startswith("resumed at")]
     assert len(resumed) == 1
     assert resumed[0].endswith(f" of {STEPS}")
