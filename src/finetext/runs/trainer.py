@@ -373,8 +373,7 @@ class Trainer:
 
     def _run(self) -> None:
         """Make all steps that are left."""
-        training = self._training
-        assert training is not None
+        training = self._refuse_untrained("train")
         started = time.perf_counter()
         try:
             with training.running():

@@ -36,6 +36,6 @@ def make_accelerator(context: FitContext) -> Any:
 
 
 def end_trackers(accelerator: Any) -> None:
-    """Let trackers write what is left; `end_training` would part processes that train together."""
+    """Let trackers write the rest; `end_training` would part processes that train together."""
     for tracker in accelerator.trackers:
         tracker.finish()
