@@ -447,7 +447,7 @@ def valid_requests() -> list[bytes]:
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
     )
-    gets = (b"/", b"/health", b"/health/live", b"/metrics", b"/openapi.json", b"/info", b"/docs")
+    gets = (b"/", b"/ready", b"/health", b"/metrics", b"/openapi.json", b"/info", b"/docs")
     table = b"text,label\r\na,b\r\n"
     return [
         request(body),

@@ -33,8 +33,9 @@ from record import commit
 from sklearn.metrics import roc_auc_score
 
 import finetext
-from finetext.core.contracts import FitContext, Member, SharedTexts
+from finetext.core.contracts import FitContext, Member
 from finetext.core.decision import uncertainty
+from finetext.core.shared_texts import SharedTexts
 from finetext.encoders.states import FrozenEncoder
 from finetext.evaluation.calibration import calibrated
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -34,6 +35,9 @@ TOPICS = {
     "money": ["the bank raised its rates", "shares fell on the market", "a loan from the bank"],
     "food": ["soup with bread and salt", "the cook baked a cake", "a recipe for fresh bread"],
 }
+
+TELLING = {"good": ["fine", "moving", "warm", "clever"], "bad": ["dull", "empty", "cold", "flat"]}
+PLAIN = [f"word{number}" for number in range(40)]
 
 
 @pytest.fixture(scope="session")
@@ -304,6 +308,42 @@ def finished_once(reviews: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def finished(finished_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of that folder for each test, as commands write into it."""
     return shutil.copytree(finished_once, tmp_path_factory.mktemp("runs") / "finished")
+
+
+@pytest.fixture(scope="session")
+def draw_reviews() -> Callable[..., list[tuple[str, str]]]:
+    """A function that draws texts with labels, good or bad, of which a share is hard to tell."""
+
+    def draw(rows: int, seed: int, *, good: float = 0.5, hard: float = 0.3) -> list[Any]:
+        random, drawn = np.random.default_rng(seed), []
+        for _ in range(rows):
+            label = "good" if random.random() < good else "bad"
+            told = label if random.random() > hard else random.choice(["good", "bad"])
+            words = [*random.choice(PLAIN, 6), *random.choice(TELLING[str(told)], 2)]
+            drawn.append((" ".join(random.permutation(words)), label))
+        return drawn
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def watched_run(
+    draw_reviews: Callable[..., list[Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a run whose models keep about 150 test rows. Not to be changed."""
+    import finetext
+
+    folder = tmp_path_factory.mktemp("watched")
+    rows = draw_reviews(450, seed=1)
+    lines = ["text,label", *(f"{text},{label}" for text, label in rows)]
+    (folder / "reviews.csv").write_text("\n".join(lines) + "\n")
+    methods = {
+        "tfidf": finetext.Tfidf(longest_ngram=1, inverse_regularisation=1.0, by_ratios=False)
+    }
+    sizes = finetext.SplitSettings(validation=100, test=150)
+    recipe = finetext.Recipe(source=str(folder / "reviews.csv"), methods=methods, split=sizes)
+    finetext.train(recipe, out=folder / "run")
+    return folder / "run"
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -62,6 +64,8 @@ def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.Mo
              for word in ("great", "awful")]  # fmt: skip
     Path("unlabeled.csv").write_text("\n".join(["text", *(f'"{plot}"' for plot in plots)]) + "\n")
     Path("lines.txt").write_text("a fine film\na dull film\n")
+    Path("data").mkdir()
+    pyarrow.parquet.write_table(pyarrow.csv.read_csv("new.csv"), "data/new.parquet")
     shutil.copytree(finished, Path("runs") / "reviews")
     return workplace
 

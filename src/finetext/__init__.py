@@ -17,7 +17,9 @@ from finetext.core import __version__ as __version__
 
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "batch.distill": ("Distilled", "distill"),
+    "batch.monitor": ("monitor",),
     "batch.predict_file": ("predict_file",),
+    "batch.predict_parts": ("predict_parts",),
     "core.contracts": ("Classifier", "Listener", "Method", "predict"),
     "core.errors": ("FinetextError",),
     "core.settings": ("ReadSettings", "ServeSettings", "SplitSettings"),

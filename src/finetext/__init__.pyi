@@ -1,7 +1,9 @@
 """What type checkers see; `__init__.py` imports each name when it is first used."""
 
 from finetext.batch.distill import Distilled, distill
+from finetext.batch.monitor import monitor
 from finetext.batch.predict_file import predict_file
+from finetext.batch.predict_parts import predict_parts
 from finetext.core import __version__
 from finetext.core.contracts import Classifier, Listener, Method, predict
 from finetext.core.errors import FinetextError
@@ -129,6 +131,7 @@ __all__ = [
     "learning_curve",
     "load",
     "models",
+    "monitor",
     "open_predicted",
     "per_class",
     "plan",
@@ -136,6 +139,7 @@ __all__ = [
     "precision_recall",
     "predict",
     "predict_file",
+    "predict_parts",
     "pretrain",
     "pull",
     "push",

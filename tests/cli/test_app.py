@@ -76,6 +76,8 @@ TRAIN = {
     "train {}/ok.csv --out {}/folder": "not empty",
     "train {}/ok.csv --out {}/ok.csv": "is a file",
     "train {}/ok.csv --out {}/ok.csv/run": "is a file",
+    "train {}/ok.csv --jobs 2 --minutes 1": "leave one of them out",
+    "train {}/ok.csv --jobs 2 --device cuda:99": "not on this machine",
     "train {}/ok.csv --set x": "as finetune.epochs=3 or pretrain.layers=4",
     "train {}/ok.csv --set split.tets=1": "did you mean 'test'",
     "train {}/ok.csv --set split.strategy=fancy": "strategy = 'fancy'",
@@ -131,7 +133,7 @@ def section(command: str) -> str:
 def test_the_commands_are_the_documented_ones() -> None:
     assert set(COMMANDS) == {
         *("train", "demo", "explore", "agreement", "evaluate", "predict", "plot"),
-        *("classify", "distill", "models", "show"),
+        *("classify", "distill", "monitor", "models", "show"),
         *("tokens", "features", "find-lr", "adapt", "pretrain", "generate", "convert"),
         *("info", "push", "pull"),
         "serve",

@@ -26,7 +26,7 @@ def test_what_is_computed_on_is_recorded() -> None:
 
     described = describe_environment(Recipe(methods={"a": Finetune()}))
     assert torch.device(described["device"])
-    assert described["threads"] == torch.get_num_threads()
+    assert (described["processes"], described["threads"]) == (1, torch.get_num_threads())
 
 
 def test_the_processor_has_a_name() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 import finetext
 from finetext.core.arrays import probabilities_of
-from finetext.core.contracts import Classifier, FitContext, SharedTexts
+from finetext.core.contracts import Classifier, FitContext
 from finetext.core.decision import Decision
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.entailment import EntailmentClassifier, entailment_outputs, outputs_of
 from finetext.methods.zeroshot import ZeroShot

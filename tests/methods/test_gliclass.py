@@ -12,9 +12,10 @@ import pytest
 from gliclass_models import save_gliclass
 
 import finetext
-from finetext.core.contracts import Classifier, FitContext, SharedTexts
+from finetext.core.contracts import Classifier, FitContext
 from finetext.core.decision import Decision
 from finetext.core.errors import RecipeError
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Dataset, LabelScheme
 from finetext.methods.gliclass import GliclassClassifier
 from finetext.methods.zeroshot import ZeroShot

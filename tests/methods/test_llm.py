@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from llm_server import LlmServer, Reply, labels_of, serving, text_of
 
-from finetext.core.contracts import Classifier, FitContext, SharedTexts
+from finetext.core.contracts import Classifier, FitContext
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError, RecipeError
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.diagnosis.explain import choose_explainer
 from finetext.methods.answer_totals import Totals

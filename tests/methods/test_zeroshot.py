@@ -14,8 +14,9 @@ import pytest
 from scipy.special import expit
 
 import finetext
-from finetext.core.contracts import Classifier, FitContext, SharedTexts
+from finetext.core.contracts import Classifier, FitContext
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.catalogue import ENTRIES, EncoderSource
 from finetext.methods.label_sentences import BARE_TEMPLATES

@@ -44,7 +44,7 @@ def test_info_as_json_has_all_facts(command: Command, finished: Path) -> None:
     assert told["problem"] is None
     assert told["description"]["record"]["scores"]["accuracy"]["n"] == 9
     assert {file["name"] for file in told["files"]} == {
-        "README.md", "finetext.json", "frequencies.json",
+        "README.md", "finetext.json", "frequencies.json", "reference.safetensors",
     }  # fmt: skip
     assert all(len(file["sha256"]) == 64 for file in told["files"])
 

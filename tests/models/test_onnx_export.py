@@ -100,7 +100,7 @@ def test_the_folder_describes_the_export(onnx_model: Path, exported: Classifier)
         assert all(compared[name][of] > 0 for of in ("original", "exported"))
     assert {path.name for path in onnx_model.iterdir()} == {
         "README.md", "config.json", "export.json", "finetext.json", "model.onnx", "onnx.json",
-        "tokenizer.json",
+        "reference.safetensors", "tokenizer.json",
     }  # fmt: skip
 
 

@@ -25,10 +25,12 @@ from finetext.methods.teacher import Teacher
 from finetext.report.confusion import confusion_matrix
 from finetext.runs import cross_validation
 from finetext.runs.cross_validation import FoldPlan, wants_folds
+from finetext.runs.fold_fits import Validating, cross_validate
 from finetext.runs.predicted import open_predicted
 from finetext.runs.predictions import folds_of, stored_folds
 from finetext.runs.reporting import report_data
 from finetext.runs.run import Run
+from finetext.runs.stored_folds import read_repeats
 
 FOLDED = SplitSettings(cross_validate=True)
 TFIDF = finetext.Tfidf(longest_ngram=1, inverse_regularisation=10.0)
@@ -366,10 +368,9 @@ def test_every_method_can_be_cross_validated(
             fitted = finetext.Tfidf().fit(topics, topics.select([]), FitContext())
             method = Teacher(str(fitted.save(tmp_path / "saved")))
         place, context = tmp_path / name, FitContext(device="cpu")
-        found, _ = cross_validation.cross_validate(
-            name, method, plan, place, context, finetext.Recipe().decide
-        )
-        again = cross_validation.read_repeats(method, plan, place)
+        decide = finetext.Recipe().decide
+        found, _ = cross_validate(Validating(name, method, plan, place, context, decide))
+        again = read_repeats(method, plan, place)
         assert again is not None
         for repeat, same in zip(found.repeats, again.repeats, strict=True):
             assert _raw(repeat) == _raw(same)

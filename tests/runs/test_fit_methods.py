@@ -18,7 +18,7 @@ from finetext.core.types import Dataset, Finding
 from finetext.evaluation.calibration import fit_temperature
 from finetext.evaluation.deciding import Deciding, choose_decision
 from finetext.methods.majority import Majority
-from finetext.runs import cross_validation
+from finetext.runs import cross_validation, stored_folds
 from finetext.runs.cross_validation import FoldPlan
 from finetext.runs.recipe import Recipe
 from finetext.runs.run import Run
@@ -162,7 +162,7 @@ def test_temperature_and_decision_come_from_out_of_fold_predictions(
     assert classifier.decision == found.decision.shipped
     assert found.decision.thresholds is not None
     plan = FoldPlan.of(mixed_topics, FOLDED, 0)
-    folds = cross_validation.read_repeats(TFIDF, plan, run.folder / "tfidf" / "folds")
+    folds = stored_folds.read_repeats(TFIDF, plan, run.folder / "tfidf" / "folds")
     assert folds is not None
     for number, (held, fold) in enumerate(zip(plan.held[0], folds.repeats[0], strict=True)):
         np.testing.assert_array_equal(found.select(held).decisions, fold.decisions)

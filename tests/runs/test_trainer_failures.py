@@ -17,8 +17,8 @@ from finetext.core.errors import ModelError, RecipeError
 from finetext.core.types import Dataset
 from finetext.training import batch_size, loop
 from finetext.training.classification import ClassificationTask
-from finetext.training.plan import Evaluation
 from finetext.training.state import Training
+from finetext.training.task import Evaluation
 
 ALIKE = "all rows are predicted alike"
 

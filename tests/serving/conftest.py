@@ -44,7 +44,7 @@ def serving(toy: Toy) -> Iterator[Callable[..., str]]:
     running: list[tuple[Any, threading.Thread, Any]] = []
 
     def start(classifier: Classifier = toy, token: str | None = None, **limits: Any) -> str:
-        settings = ServeSettings(**limits)
+        settings = ServeSettings(**{"idle_seconds": 1} | limits)
         server = make_server(make_app(ServedModel(classifier), settings, token), settings)
         listening = bound("127.0.0.1", 0)
         listening.listen(64)

@@ -238,15 +238,18 @@ def test_too_long_texts_are_not_explained(make_client: Make) -> None:
 
 def test_info_health_and_metrics(make_client: Make) -> None:
     client = make_client(request_texts=7)
-    told, health, live, answer = client.all(
-        [("GET", path, None, {}) for path in ("/info", "/health", "/health/live", "/predict")]
+    told, ready, health, live, answer = client.all(
+        [
+            ("GET", path, None, {})
+            for path in ("/info", "/ready", "/health", "/health/live", "/predict")
+        ]
     )
     assert told.json["labels"] == ["no", "yes"]
     assert told.json["positive"] == "yes"
     assert (told.json["kind"], told.json["multilabel"]) == ("toy", False)
     assert told.json["limits"]["request_texts"] == 7
-    assert health.json == {"status": "ready"}
-    assert live.json == {"status": "live"}
+    assert ready.json == {"status": "ready"}
+    assert health.json == live.json == {"status": "live"}
     assert "Allow" in error_of(answer, 405)
     client("POST", "/predict", {"inputs": ["one", "two"]})
     client("POST", "/predict", {"inputs": []})
@@ -265,7 +268,8 @@ def test_info_health_and_metrics(make_client: Make) -> None:
         assert line in text.splitlines()
 
 
-def test_health_is_503_while_the_model_is_stuck(make_client: Make, toy: Toy) -> None:
+def test_ready_is_503_while_the_model_is_stuck(make_client: Make, toy: Toy) -> None:
+    """It may still answer, so no restart is needed yet."""
     client = make_client(request_seconds=0.05)
 
     async def stuck() -> list[Answer]:
@@ -274,13 +278,38 @@ def test_health_is_503_while_the_model_is_stuck(make_client: Make, toy: Toy) -> 
             asked = json.dumps({"inputs": "x"}).encode()
             first = await call(client.app, "POST", "/predict", asked)
             await asyncio.sleep(0.1)
-            health = await call(client.app, "GET", "/health")
+            told = [await call(client.app, "GET", path) for path in ("/ready", "/health")]
             toy.free.set()
-            return [first, health]
+            return [first, *told]
 
-    first, health = asyncio.run(stuck())
+    first, ready, health = asyncio.run(stuck())
     assert "no answer in 0.05 s" in error_of(first, 504)
-    assert error_of(health, 503)
+    assert error_of(ready, 503)
+    assert health.status == 200
+
+
+def test_ready_is_503_while_the_queue_is_full(make_client: Make, toy: Toy) -> None:
+    client = make_client(queue_texts=2, request_texts=2)
+    body = json.dumps({"inputs": ["x", "y"]}).encode()
+
+    async def crowd() -> list[Answer]:
+        async with client.app.router.lifespan_context(client.app):
+            toy.free.clear()
+            asked = [asyncio.create_task(call(client.app, "POST", "/decide", body))]
+            while not toy.batches:
+                await asyncio.sleep(0.001)
+            asked.append(asyncio.create_task(call(client.app, "POST", "/decide", body)))
+            await asyncio.sleep(0.05)
+            paths = ("/ready", "/health", "/metrics")
+            told = [await call(client.app, "GET", path) for path in paths]
+            toy.free.set()
+            assert [(await answer).status for answer in asked] == [200, 200]
+            return [*told, await call(client.app, "GET", "/ready")]
+
+    full, health, metrics, free = asyncio.run(crowd())
+    assert "as many texts wait as may" in error_of(full, 503)
+    assert (health.status, free.status) == (200, 200)
+    assert "finetext_queue_texts 2.0" in metrics.body.decode().splitlines()
 
 
 def test_the_page_and_the_document_load_nothing_from_elsewhere(make_client: Make) -> None:

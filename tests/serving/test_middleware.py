@@ -194,7 +194,7 @@ def test_live_and_ready_are_503_once_the_model_hangs(make_client: Make, toy: Toy
             await call(client.app, "POST", "/", b'{"inputs": "x"}')
             while not told:
                 await asyncio.sleep(0.01)
-            paths = ("/health", "/health/live")
+            paths = ("/ready", "/health", "/health/live")
             after = [await call(client.app, "GET", path) for path in paths]
             after.append(await call(client.app, "POST", "/", b'{"inputs": "y"}'))
             toy.free.set()
@@ -226,12 +226,13 @@ def test_every_answer_has_the_id_of_its_request(
 
 
 def test_paths_in_the_log_are_escaped(caplog: pytest.LogCaptureFixture) -> None:
-    from finetext.serving.middleware import Metrics, Monitor
+    from finetext.serving.metrics import Metrics
+    from finetext.serving.middleware import Monitor
 
     async def fail(*given: Any) -> None:
         raise BaseException("what nobody thought of")
 
-    app = Monitor(fail, Metrics(lambda: 0.0), [], [])
+    app = Monitor(fail, Metrics(), [], [])
     answer = asyncio.run(call(app, "GET", "/x\n2026 ERROR forged\x1b[2J\u202e"))
     error_of(answer, 500)
     assert r"/x\n2026 ERROR forged\x1b[2J\u202e" in caplog.messages[0]
@@ -268,7 +269,8 @@ def test_every_path_about_the_model_needs_the_token(make_client: Make, toy: Toy)
     for header in ("Bearer s3cret", "bearer s3cret"):
         answer = client("POST", "/predict", asked, headers={"authorization": header})
         assert answer.status == 200
-    assert client("GET", "/health").status == 200
+    for path in ("/ready", "/health", "/health/live"):
+        assert client("GET", path).status == 200
 
 
 def test_bodies_without_a_token_are_not_read(make_client: Make) -> None:
@@ -326,7 +328,7 @@ def test_local_servers_accept_ip_addresses_and_localhost() -> None:
     assert {status(client, host) for host in LOCAL} == {200}
     assert {status(client, host) for host in STRANGE} == {403}
     assert client("GET", "/info").status == 200
-    for path in ("/", "/info", "/health", "/docs", "/page/page.js", "/metrics"):
+    for path in ("/", "/info", "/ready", "/health", "/docs", "/page/page.js", "/metrics"):
         answer = client("GET", path, headers={"host": "evil.example:80"})
         message = error_of(answer, 403)
         assert "'evil.example'" in message

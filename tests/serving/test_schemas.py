@@ -22,7 +22,7 @@ def described() -> Any:
 
 
 POSTED = ("/", "/predict", "/decide", "/explain", "/table")
-READ = ("/info", "/health", "/health/live", "/metrics")
+READ = ("/info", "/ready", "/health", "/metrics")
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,7 @@ def test_tokens_that_can_be_guessed_or_not_sent_are_refused(token: str) -> None:
 
 
 def test_records_of_the_log_cannot_be_forged() -> None:
-    from finetext.serving.server import log_to_stderr
+    from finetext.serving.logs import log_to_stderr
 
     root = logging.getLogger()
     before, root.handlers = root.handlers, []

@@ -17,7 +17,7 @@ from finetext.training.checkpoint import (
     DamagedCheckpointError,
     Snapshot,
 )
-from finetext.training.plan import Evaluation
+from finetext.training.task import Evaluation
 
 
 def offered(scores: list[float], patience: int | None = None) -> BestWeights:

@@ -290,7 +290,7 @@ def test_patience_ends_the_last_stage_only() -> None:
     worse = iter(range(100))
 
     def evaluate(model: Any) -> Any:
-        from finetext.training.plan import Evaluation
+        from finetext.training.task import Evaluation
 
         return Evaluation(-float(next(worse)), {})
 

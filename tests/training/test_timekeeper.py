@@ -14,7 +14,7 @@ from finetext.core.contracts import Checkpoints
 from finetext.core.deadline import Deadline
 from finetext.core.types import Finding
 from finetext.storage.resume import read_log
-from finetext.training.plan import Evaluation
+from finetext.training.task import Evaluation
 
 STEPS = 20  # five in each of four epochs
 

@@ -15,8 +15,9 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.training.batches import training_batches
 from finetext.training.loop import train_model
-from finetext.training.plan import Evaluation, ScheduleName, Stage
+from finetext.training.plan import ScheduleName, Stage
 from finetext.training.precision import Precision
+from finetext.training.task import Evaluation
 
 ROWS = 18
 
@@ -49,6 +50,7 @@ class Line:
     bad_gradient_at: Sequence[int] = ()
     name: str = "toy"
     is_learned: bool = False
+    divided_loss: Any = None
     weights: list[float] = field(default_factory=list)
     seen: list[list[int]] = field(default_factory=list)
     losses: int = 0
@@ -141,6 +143,7 @@ class Curve:
     out_of_memory: Exception = field(default_factory=MemoryError)
     name: str = "toy"
     is_learned: bool = False
+    divided_loss: Any = None
     losses: int = 0
     evaluations: int = 0
     seen: list[int] = field(default_factory=list)

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
 from finetext.core.types import Finding
-from finetext.data.rows import MIXED, TEXT
 from finetext.data.workbook import Workbook
-from finetext.data.write import Table, arrow_values, encoded, form_of, text_of
+from finetext.data.write import Table, arrow_table, encoded, form_of, text_of
 from finetext.storage.files import open_own, put_in_place
 from finetext.storage.locks import try_lock
 from finetext.storage.unfinished import room_in, settle
@@ -145,23 +144,12 @@ class ParquetPart(Part):
                 self._write_group()
 
     def _write_group(self) -> None:
-        import pyarrow
         import pyarrow.parquet
 
-        def type_of(kind: Any) -> Any:
-            if isinstance(kind, str):
-                return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
-            return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
-
-        table = {n: arrow_values(of, self.kinds.get(n)) for n, of in self._waiting.items()}
-        kinds = [(encoded(n).decode(), type_of(self.kinds.get(n, "double"))) for n in table]
-        schema = pyarrow.schema(kinds)
+        table = arrow_table(self._waiting, self.kinds)
         if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(self.file, schema)
-        columns = [
-            pyarrow.array(of, kind) for of, (_, kind) in zip(table.values(), kinds, strict=True)
-        ]
-        self._writer.write_table(pyarrow.table(columns, schema=schema))
+            self._writer = pyarrow.parquet.ParquetWriter(self.file, table.schema)
+        self._writer.write_table(table)
         self._waiting = {}
 
     def close(self) -> None:

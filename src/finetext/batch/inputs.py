@@ -17,6 +17,7 @@ from finetext.core.text_columns import text_in_json
 from finetext.core.types import LabelScheme
 from finetext.data.rows import ONLY_TEXTS, Rows, Texts, Wanted
 from finetext.data.stream import lines_of, open_stream
+from finetext.storage.filesystems import is_address
 
 Reading = ReadSettings | Mapping[str, Any] | None  # some by name; labels are not required
 
@@ -112,5 +113,5 @@ def exists(source: str) -> bool:
 
 def _is_readable(source: str) -> bool:
     # A text may begin with an address, but then has spaces.
-    is_address = source.startswith(("http://", "https://", "hub:")) and len(source.split()) == 1
-    return is_address or exists(source)
+    is_url = source.startswith(("http://", "https://", "hub:")) and len(source.split()) == 1
+    return is_url or is_address(source) or exists(source)

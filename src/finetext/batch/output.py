@@ -120,6 +120,7 @@ class Files:
         force: whether files that exist are replaced.
         locale: the language of the spreadsheet that opens the table; see `text_of`.
         keep_formulas: whether cells stay as they are that a spreadsheet would run.
+        address: where the table goes when it is complete, if that is not on this machine.
     """
 
     out: Path | None
@@ -130,6 +131,7 @@ class Files:
     force: bool = False
     locale: str | None = None
     keep_formulas: bool = False
+    address: str | None = None
 
     @property
     def can_resume(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
 from finetext.runs.asked import answers_watched
+from finetext.storage.filesystems import is_address, place_of
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
@@ -47,7 +49,7 @@ class PredictedFile:
     Attributes:
         rows: number of rows that were predicted, before a resumption too.
         rejected: number of rows that cannot be predicted.
-        out: the file of predictions, or None.
+        out: the file of predictions, or its address, or None.
         table: column to values of all predictions, if they went nowhere else.
         base_rates: how the shares of labels compare with those of the model's validation rows;
             None if the model does not state them, or after resuming.
@@ -56,7 +58,7 @@ class PredictedFile:
 
     rows: int
     rejected: int = 0
-    out: Path | None = None
+    out: Path | str | None = None
     table: Table | None = None
     base_rates: BaseRateCheck | None = field(default=None, compare=False)
     corrected: bool = False
@@ -89,8 +91,8 @@ def predict_file(
     Args:
         model: model folder, run folder, "hub:owner/name", or a classifier, which cannot resume.
         source: what `finetext.read` takes, labels optional; "-" (lines of standard input); a text.
-        out: .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx, which appears when it is
-            complete. None returns the table, unless `each` takes it.
+        out: .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx, or its address (s3://...), which
+            appears when it is complete. None returns the table, unless `each` takes it.
         read: how to read the source: `ReadSettings`, or some of them by name.
         top: add this many of the likeliest labels with their probabilities.
         every: add the probability of every label; by default of up to 20 labels without `top`.
@@ -111,18 +113,36 @@ def predict_file(
         FinetextError: something given cannot be used, or differs from what is to be resumed.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
-    shown, source = Shown(top, every), str(source)
+    out, address = (None, str(out)) if is_address(out) else (out, None)
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
     known, how = not isinstance(model, Classifier), (locale, keep_formulas)
-    files = Files(out, rejected, source, resume, known, force, *how)
+    files = Files(out, rejected, str(source), resume, known, force, *how, address)
     options = _options(read) | {
         "--top": top, "--all": every, "--precision": precision, "--device": device,
         "columns": None if columns else "left out", "batch_size": batch_size, "--locale": locale,
         "--keep-formulas": keep_formulas or None, OPTION: correct_base_rates or None,
     }  # fmt: skip
-    job = _Job(model, read, shown, columns, batch_size, options)
+    job = _Job(model, read, Shown(top, every), columns, batch_size, options)
     with heard(listener) as hears:
         return _predicted(files, job, each, hears)
+
+
+@contextmanager
+def _placed(files: Files) -> Iterator[Files]:
+    """Yield files on this machine; the table goes to its address whole when the body ends well."""
+    if files.address is None:
+        yield files
+        return
+    place = place_of(files.address)
+    if files.resume:
+        raise DataError(f"--resume needs an output file on this machine, not {place.shown}")
+    name, locale = Path(place.name), files.locale
+    check_table(name, True, locale=locale, keep_formulas=files.keep_formulas)
+    place.check_writable()
+    if not files.force and place.size() is not None:
+        raise DataError(f"{place.shown} exists; name another file, or replace it with --force")
+    with place.filled() as local:
+        yield replace(files, out=local, is_known=False, force=True)
 
 
 @within_memory
@@ -197,7 +217,7 @@ def _check_out(
     out: str | Path | None, source: str, force: bool, locale: str | None, keep_formulas: bool
 ) -> None:
     """Raise a DataError, before any work, if the table cannot be written."""
-    if out is not None:
+    if out is not None and not is_address(out):
         inputs = [source] if exists(source) else []
         check_table(Path(out), force, inputs, locale=locale, keep_formulas=keep_formulas)
 
@@ -260,7 +280,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     if correct := OPTION in job.given:
         check_correction(job.model, files.source, is_text(files.source))
     gathered: Table = {}
-    with opened(files) as output:
+    with _placed(files) as local, opened(local) as output:
         classifier = job.classifier(hears.say)
         wanted = Wanted(job.columns, files.rejected is not None)
         texts = read_input(files.source, job.read, wanted, classifier.scheme)
@@ -284,7 +304,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
                 check_answers()
                 if each is not None:
                     each(classifier, table)
-                elif files.out is None:
+                elif local.out is None:
                     for name, values in table.items():
                         gathered.setdefault(name, []).extend(values)
                 output.write(table, batch.bad)
@@ -294,15 +314,15 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
     findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings, *noticed]
     _tell([*findings, *findings_of(watch, files.source, correct)], hears)
     count = output.rows - output.rejected
-    if files.out is not None:
+    out = files.address or files.out
+    if out is not None:
         speed = f" ({(output.rows - done) / seconds:,.0f} rows/s)" if seconds > LONG else ""
-        hears.say(f"{counted(count, 'prediction')}{speed}: {files.out}")
+        hears.say(f"{counted(count, 'prediction')}{speed}: {out}")
     if files.rejected is not None:
         rows_of = f"{counted(output.rejected, 'row')} of {output.rows:,}"
         hears.say(f"{rows_of} rejected: {files.rejected}")
     is_corrected = correct and watch.is_shifted
-    out = files.out, gathered or None
-    return PredictedFile(count, output.rejected, *out, watch.check, is_corrected)
+    return PredictedFile(count, output.rejected, out, gathered or None, watch.check, is_corrected)
 
 
 def _tell(findings: Sequence[Finding], hears: Listener) -> None:

@@ -20,6 +20,8 @@ from finetext.data.write import Table
 
 FEW: Final = 20  # most labels for which every probability is shown by default
 ROWS: Final = 2_000  # predicted and written at a time: enough to sort by length, and soon done
+REJECTED: Final = "rejected"
+"""Column of a table in parts that says why a row has no prediction."""
 _PLACES_SHOWN: Final = 5
 Through = Callable[[Floats], Floats]
 
@@ -69,8 +71,16 @@ class Layout:
         return (Finding("warning", "renamed-columns", f"{what} {', '.join(renamed)}"),)
 
 
-def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool = False) -> Layout:
+def layout_of(
+    classifier: Classifier,
+    texts: Texts,
+    shown: Shown,
+    is_one: bool = False,
+    in_parts: bool = False,
+) -> Layout:
     """Return the columns of predictions; of one text alone, the likeliest of many labels.
+
+    A table in parts has no ids, but the reason why a row is rejected.
 
     Columns of the input keep their names. A column of predictions whose name one of them has, be it
     in other case, gets the prefix `OWN`.
@@ -79,9 +89,11 @@ def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool =
     every = shown.every if shown.every is not None else count <= FEW and shown.top is None
     top = min(shown.top or (FEW // 2 if is_one and not every else 0), count)
     kept, id_column = tuple(texts.columns), texts.id_column
-    has_id = id_column is None or id_column not in kept or id_column.casefold() != "id"
+    has_own = id_column is None or id_column not in kept or id_column.casefold() != "id"
+    has_id = has_own and not in_parts
     likely = [(f"label_{place}", f"probability_{place}") for place in range(1, top + 1)]
     own = ["id"] * has_id + ["prediction", "set", "probability", *chain.from_iterable(likely)]
+    own += [REJECTED] * in_parts
     own += [OUT_OF_SCOPE] * (classifier.decision.in_scope_up_to is not None)
     taken = {name.casefold() for name in kept}
     names = {name: _free(name, taken) for name in own}
@@ -93,7 +105,7 @@ def layout_of(classifier: Classifier, texts: Texts, shown: Shown, is_one: bool =
     lists = {"set": [TEXT]} | ({"prediction": [TEXT]} if classifier.scheme.multilabel else {})
     kinds = {new: lists.get(old, TEXT) for old, new in names.items() if "probability" not in old}
     kinds |= {names[OUT_OF_SCOPE]: "bool"} if OUT_OF_SCOPE in names else {}
-    kinds |= {} if kept else {"text": TEXT}
+    kinds |= {} if kept or in_parts else {"text": TEXT}
     return Layout(kept, has_id, top, every, dict(texts.columns) | kinds, names, prefix)
 
 

@@ -17,6 +17,7 @@ from finetext.cli.encoders import adapt, convert, features, generate, models, pr
 from finetext.cli.evaluate import confusion, errors, evaluate, slices
 from finetext.cli.explain import explain
 from finetext.cli.model import decide, export, info, pull, push, report, serve
+from finetext.cli.monitor import monitor
 from finetext.cli.predict import classify, plot, predict
 from finetext.cli.text_map import map_texts
 from finetext.cli.train import demo, find_lr, learning_curve, show, train
@@ -46,6 +47,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     'plot runs/reviews "What a film!"': plot,
     "classify news.csv --labels sports,politics,science": classify,
     "distill news-model unlabeled.csv --test labeled.csv": distill,
+    "monitor runs/reviews new.csv --page drift.html": monitor,
     "models --json": models,
     "show runs/reviews --results 10": show,
     "compare runs/reviews --against tfidf": compare,

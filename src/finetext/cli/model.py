@@ -50,7 +50,7 @@ def decide(
     from finetext.core.decision import CrossFitted
     from finetext.core.wording import rows_of
     from finetext.evaluation.deciding import FALSE_ALARMS, Deciding, decided_by
-    from finetext.models.folder import check_model_place, provenance, record_of, save_model
+    from finetext.models.folder import check_model_place
     from finetext.report.probabilities import decided_json, decided_lines, threshold_lines
     from finetext.runs.load import load
     from finetext.runs.predicted import predicted_in
@@ -70,8 +70,7 @@ def decide(
     decided = decided_by(predicted.predictions, wanted)
     is_crossed, decision = isinstance(decided.decision, CrossFitted), decided.decision.shipped
     classifier = load(model, "cpu").with_decision(decision).with_positive(positive)
-    known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
-    save_model(classifier, out, provenance(model), known)
+    _save_decided(classifier, model, out)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     of_rows = [*decided_lines(decided), *threshold_lines(decided)]
     if decision.in_scope_up_to is not None:
@@ -84,6 +83,16 @@ def decide(
         lines += [f"  {line}" for line in of_rows]
     told = {"model": str(out), "decision": decision.to_json()} | decided_json(decided)
     output.show(told, [*lines, f"model: {out}"])
+
+
+def _save_decided(classifier: Classifier, model: Path, out: Path) -> None:
+    """Write a model with another decision rule, and what holds of the first one all the same."""
+    from finetext.models.folder import provenance, record_of, save_model
+    from finetext.models.reference import carry
+
+    known = {name: of for name, of in record_of(model).items() if name not in _MEASURED}
+    save_model(classifier, out, provenance(model), known)
+    carry(model, out, classifier.scheme)
 
 
 def _scope(run: Path, method: str, decided: Predictions, classifier: Classifier) -> str:
@@ -178,7 +187,14 @@ def export(
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of the server that have options of their own."""
+    """The settings of the server that have options of their own."""
+
+    workers: Annotated[
+        int | None, option("NUMBER", "Processes that answer, each with the model.", "--workers")
+    ] = None
+    log_format: Annotated[
+        str | None, option("NAME", "text (the default), or json with each request.", "--log-format")
+    ] = None
 
     batch_texts: Annotated[
         int | None, option("TEXTS", "Largest batch; 64 texts by default.", "--max-batch")
@@ -217,38 +233,49 @@ def serve(
     output: Output,
 ) -> None:
     """Serve the predictions of MODEL over HTTP until Ctrl-C."""
-    import logging
-
     from finetext.cli import arguments
     from finetext.core.settings import ServeSettings, made
     from finetext.runs.load import load
     from finetext.serving import server
-    from finetext.serving.model import about
 
     server.check_installed()
+    from finetext.serving.logs import LOG, log_to_stderr
+    from finetext.serving.model import about
+    from finetext.serving.workers import Task, supervise
+
     sections = arguments.assigned(settings)
     if others := sections.keys() - {"serve"}:
         raise RecipeError(f"--set {min(others)}: only serve.NAME=VALUE can be set here")
     made_limits = made("serve", ServeSettings, options.given(limits) | sections.get("serve", {}))
     token = server.find_token(token_file)
     screen = output.screen()
+    is_json = made_limits.log_format == "json"
+    say = (lambda line: LOG.info("%s", line)) if is_json else screen.say
 
-    def ready(address: str) -> None:
+    def ready(address: str, columns: Sequence[str]) -> None:
         told = {"address": address, "has_token": token is not None}
         output.show(told, [f"{model} is at {address}"])
-        screen.say(_how_to_ask(address, token is not None, classifier.scheme.text_columns))
+        say(f"ready at {address}" if is_json else _how_to_ask(address, bool(token), columns))
         sys.stdout.flush()
 
+    log_to_stderr(made_limits.log_format)
     with server.bound(host, port) as listening:
-        classifier = load(model, device, precision=precision, say=screen.say)
-        server.log_to_stderr()
         if token is None and server.is_open_to_others(listening):
-            logging.warning(
+            LOG.warning(
                 "anyone who reaches %s can use this model: there is no token; see --token-file",
                 host,
             )
-        server.answer(listening, classifier, about(model), token, made_limits, ready)
-    screen.say("stopped; accepted requests were answered, or refused if they took too long")
+        if made_limits.workers:
+            task = Task(str(model), made_limits, token, device, precision)
+            supervise(listening, task, ready)
+        else:
+            classifier = load(model, device, precision=precision, say=say)
+            columns = classifier.scheme.text_columns
+            server.answer(
+                listening, classifier, about(model), token, made_limits,
+                lambda address: ready(address, columns),
+            )  # fmt: skip
+    say("stopped; accepted requests were answered, or refused if they took too long")
 
 
 def _how_to_ask(address: str, has_token: bool, columns: Sequence[str]) -> str:

@@ -68,6 +68,10 @@ CheckpointSeconds = Annotated[
 HiddenCheckpointSeconds = Annotated[
     float | None, option("SECONDS", "Time between checkpoints; 60 by default.", hidden=True)
 ]
+HiddenTrack = Annotated[
+    str | None, option("NAMES", "Trackers, joined by commas: tensorboard, ...", hidden=True)
+]
+Jobs = Annotated[int | None, option("NUMBER", "Fits at once, on a share of the cores each.", min=1)]
 RunOut = Annotated[Path | None, option("FOLDER", "Run folder; runs/NAME by default.")]
 Resume = Annotated[bool, flag("--resume", "Resume the run that was stopped or killed.")]
 Force = Annotated[bool, flag("--force", "Replace files that exist.")]

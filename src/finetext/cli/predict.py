@@ -36,7 +36,7 @@ class Rows:
     sheet: options.Sheet = None
     settings: options.DataSettings = None
     out: Annotated[
-        Path | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
+        str | None, option("FILE", "Write .csv, .tsv, .jsonl (.gz of these), .parquet or .xlsx.")
     ] = None
     locale: options.Locale = None
     keep_formulas: options.KeepFormulas = False
@@ -59,9 +59,58 @@ class Rows:
             }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What one process predicts of a large table, into a folder of parts."""
+
+    sources: list[str]
+    shard: str | None
+    engine: str | None
+    actors: int | None
+    top: int | None
+    every: bool | None
+    precision: str | None
+    device: str | None
+
+    def predict(self, model: Path, rows: Rows, refused: dict[str, Any], output: Output) -> None:
+        """Predict it; raises a DataError for options that a folder does not have."""
+        from finetext.batch.predict_parts import predict_parts
+        from finetext.cli import arguments
+        from finetext.core.settings import ReadSettings, made
+
+        own = {"--shard": self.shard, "--engine": self.engine, "--actors": self.actors}
+        if rows.out is None:
+            name, value = next((name, of) for name, of in own.items() if of is not None)
+            raise DataError(f"{name} {value} needs a folder; name it with --out FOLDER/")
+        refused |= {
+            "--id": rows.id, "--sheet": rows.sheet, "--locale": rows.locale, "--force": rows.force,
+            "--keep-formulas": rows.keep_formulas, "--json": output.as_json,
+        }  # fmt: skip
+        if given := [name for name, value in refused.items() if value]:
+            raise DataError(
+                f"{given[0]} is not for a folder of parts, as {rows.out} is; leave it out"
+            )
+        named = Reading(rows.text, header=rows.header).given()
+        values = {"labelled": False, **arguments.data_settings(named, rows.settings)}
+        screen = output.screen()
+        with screen.watching():
+            predict_parts(
+                model, self.sources, rows.out, shard=self.shard or "1/1",
+                engine=self.engine or "local", actors=self.actors,
+                read=made("[data]", ReadSettings, values), top=self.top, every=self.every,
+                precision=self.precision, device=self.device, listener=screen.listener,
+            )  # fmt: skip
+
+
+def _is_folder(out: str | None) -> bool:
+    return out is not None and (out.endswith(("/", os.sep)) or os.path.isdir(out))
+
+
 def predict(
     model: options.Model,
-    source: Annotated[str, argument("INPUT", "A text, a file, or - for lines.")],
+    sources: Annotated[
+        list[str], argument("INPUT", "A text, a file, - for lines; for --out FOLDER/, files.")
+    ],
     rows: Rows,
     top: Annotated[int | None, option("NUMBER", "Show that many of the likeliest labels.")] = None,
     every: Annotated[bool, flag("--all", "Show the probability of every label.")] = False,
@@ -70,14 +119,29 @@ def predict(
     correct_base_rates: Annotated[
         bool, flag("--correct-base-rates", "Correct for other shares of classes; reads twice.")
     ] = False,
+    shard: Annotated[str | None, option("N/OF", "Do this share of a folder: 3/16.")] = None,
+    engine: Annotated[str | None, option("ray", "Let actors of Ray fill a folder.")] = None,
+    actors: Annotated[
+        int | None, option("NUMBER", "Actors of Ray; one a GPU or CPU.", min=1)
+    ] = None,
     precision: options.Precision = None,
     device: options.Device = None,
     *,
     output: Output,
 ) -> None:
-    """Predict a text, a file, or lines of standard input."""
+    """Predict a text, a file, standard input or a large table."""
     from finetext.batch.predict_file import predict_file
 
+    if (shard, engine, actors) != (None, None, None) or _is_folder(rows.out):
+        refused = {"--set-aside": set_aside, "--correct-base-rates": correct_base_rates}
+        parts = Parts(sources, shard, engine, actors, top, every or None, precision, device)
+        parts.predict(model, rows, refused, output)
+        return
+    source, *more = sources
+    if more:
+        raise DataError(
+            "several inputs are predicted into a folder, and its name ends with /: --out FOLDER/"
+        )
     if resume and output.as_json:
         raise DataError("--json prints all rows, which --resume does not have; leave one out")
     with rows.going_through(source, output) as how:
@@ -123,7 +187,7 @@ def classify(
 
 
 def _shown(
-    stack: ExitStack, source: str, out: Path | None, as_json: bool
+    stack: ExitStack, source: str, out: str | None, as_json: bool
 ) -> Callable[[Classifier, Table], None] | None:
     """Return what prints each table of predictions; None if they go into a file alone."""
     from finetext.batch.inputs import is_text

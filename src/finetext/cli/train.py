@@ -35,7 +35,8 @@ def train(
     out: options.RunOut = None,
     resume: options.Resume = False,
     seeds: Annotated[int | None, option("NUMBER", "Seeds of each method; 1 by default.")] = None,
-    track: options.Track = None,
+    jobs: options.Jobs = None,
+    track: options.HiddenTrack = None,
     checkpoint_seconds: options.HiddenCheckpointSeconds = None,
     dry_run: Annotated[
         bool, flag("--dry-run", "Show the plan and its estimated time, and stop.")
@@ -48,7 +49,9 @@ def train(
     from finetext.core.errors import RunError
     from finetext.runs.plan import plan
     from finetext.storage.locks import is_started
+    from finetext.training.joining import join
 
+    join()
     recipe = None
     if resume and chosen.recipe is None and out is not None:
         if is_started(out):
@@ -64,6 +67,7 @@ def train(
         margin=margin,
         minutes=minutes,
         seeds=seeds,
+        jobs=jobs,
         track=arguments.names(track),
         checkpoint_seconds=checkpoint_seconds,
     )
@@ -280,6 +284,7 @@ def learning_curve(
     steps: Annotated[int, option("NUMBER", "Number of sizes without --sizes.")] = 6,
     seeds: Annotated[int, option("NUMBER", "Fits of a method on each size.")] = 3,
     metric: Annotated[str | None, option("NAME", "Metric; macro_f1 by default.")] = None,
+    jobs: options.Jobs = None,
     out: Annotated[Path | None, option("FOLDER", "Folder; runs/NAME-curve by default.")] = None,
     resume: Annotated[bool, flag("--resume", "Resume a curve that was stopped.")] = False,
     output: Output,
@@ -294,7 +299,7 @@ def learning_curve(
     if methods is None and chosen.recipe is None:
         methods = ",".join(BASELINES)
     asked = arguments.asked_recipe(
-        data, chosen, MethodOptions(methods, epochs=epochs), metric=metric
+        data, chosen, MethodOptions(methods, epochs=epochs), metric=metric, jobs=jobs
     )
     wanted = CurveSettings(arguments.row_counts("--sizes", sizes), steps, seeds)
     screen = output.screen()

@@ -24,6 +24,7 @@ from finetext.core.display import (
 )
 from finetext.core.errors import DataError
 from finetext.core.settings import Precision
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.text_columns import texts_of
 from finetext.core.types import Dataset, Finding, LabelScheme, Predictions, Splits
 
@@ -71,24 +72,6 @@ class Evaluated:
 
     step: int
     figures: Mapping[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class SharedTexts:
-    """The texts of several fits, and what methods keep of them from one fit to the next.
-
-    Only what no label and no choice of rows changes may be kept, such as the states of a frozen
-    encoder.
-    """
-
-    texts: tuple[str, ...]
-    kept: dict[Any, Any] = field(default_factory=dict)
-
-    def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what was kept under a key, or make and keep it."""
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
 
 
 @dataclass(frozen=True)

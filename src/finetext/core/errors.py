@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from finetext.core.addresses import without_secrets
 
@@ -21,6 +21,16 @@ class FinetextError(Exception):
     def __init__(self, *parts: object) -> None:
         """Compose the message."""
         super().__init__(*(without_secrets(of) if isinstance(of, str) else of for of in parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error be sent to another process: most are made of other parts than a message."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[FinetextError], parts: tuple[Any, ...], more: Mapping[str, Any]) -> Any:
+    error = kind.__new__(kind, *parts)
+    error.__dict__.update(more)
+    return error
 
 
 class DataError(FinetextError):

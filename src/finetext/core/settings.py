@@ -251,9 +251,14 @@ MEBIBYTE: Final = 2**20
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Limits of `finetext serve`; the defaults suit one machine and short texts.
+    """Settings of `finetext serve`; the defaults suit one machine and short texts.
+
+    Every limit is that of one worker.
 
     Attributes:
+        workers: processes that answer on one socket, each with the model and its share of the
+            threads, under a parent that replaces them. 0 is this process alone, without a parent.
+        log_format: "text" for warnings and errors, "json" for every request as well.
         batch_texts: most texts that the model gets at once.
         batch_tokens: most tokens that it gets at once, estimated as one per three bytes of a text,
             at most as many as the model reads. A text with more goes alone.
@@ -284,6 +289,8 @@ class ServeSettings:
             no token; numeric addresses and `localhost` never are.
     """
 
+    workers: NotNegativeCount = 0
+    log_format: Literal["text", "json"] = "text"
     batch_texts: Count = 64
     batch_tokens: Count = 8_192
     batch_milliseconds: NotNegative = 5.0

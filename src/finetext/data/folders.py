@@ -14,10 +14,11 @@ from finetext.core.errors import DataError, UnlabeledError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Finding, SplitName
 from finetext.core.wording import counted
-from finetext.data.archives import gunzipped, is_archive, members
+from finetext.data.archives import gunzipped, is_archive, is_litter, members
 from finetext.data.formats import TABLE_SUFFIXES, parse_table
 from finetext.data.rows import SPLIT_WORDS, Batch, File, Source
 from finetext.data.sources import decode
+from finetext.storage.filesystems import Place
 
 _NAME_STEMS: Final = {
     *("labels", "label_names", "labelnames", "classes", "class_names", "categories"),
@@ -36,6 +37,20 @@ def read_file(file: File, settings: ReadSettings, beside: Sequence[File] = ()) -
     if is_archive(plain):
         return read_tree(members(plain), file.path.name, settings)
     return Source(file.path.name, (parse_table(plain, settings),), tuple(beside))
+
+
+def read_place(place: Place, settings: ReadSettings) -> Source:
+    """Read a file or folder of another file system into memory; raises a DataError if missing."""
+    if place.size() is not None:
+        return read_file(File(place.shown, PurePosixPath(place.name), place.read), settings)
+    files = [
+        File((place / name).shown, PurePosixPath(name), (place / name).read)
+        for name in place.files()
+        if not is_litter(PurePosixPath(name))
+    ]
+    if not files:
+        raise DataError(f"there is no file or folder {place.shown}")
+    return read_tree(files, place.name, settings)
 
 
 def read_tree(files: Sequence[File], title: str, settings: ReadSettings) -> Source:

@@ -31,8 +31,8 @@ from finetext.data.webanno import is_webanno, parse_webanno
 
 DELIMITED: Final = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 EXCEL: Final = {".xlsx", ".xlsm"}
-_JSON_LINES: Final = {".jsonl", ".ndjson"}
-TABLE_SUFFIXES: Final = {*DELIMITED, *EXCEL, *_JSON_LINES, ".json", ".parquet", ".txt"}
+JSON_LINES: Final = {".jsonl", ".ndjson"}
+TABLE_SUFFIXES: Final = {*DELIMITED, *EXCEL, *JSON_LINES, ".json", ".parquet", ".txt"}
 TEXT_A_LINE: Final = "one text a line"
 LABEL_TAKEN_OFF: Final = "label-taken-off"
 WHOLE_LINES: Final = "whole-lines"
@@ -87,7 +87,7 @@ def parse_text(
     take_lines(text, name)
     if suffix == ".json":
         return parse_json(text, name, reject, settings.columns)
-    if suffix in _JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
+    if suffix in JSON_LINES or (suffix not in DELIMITED and text.lstrip().startswith('{"')):
         return parse_json_lines(text, name, reject=reject)
     if is_webanno(text):
         return parse_webanno(text, name, settings)

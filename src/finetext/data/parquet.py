@@ -12,8 +12,9 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from finetext.core.budget import current, explained, reading, take, take_cells
 from finetext.core.errors import DataError
@@ -26,6 +27,8 @@ _FOOTER: Final = 20
 """Bytes of memory for a byte of the description of a file."""
 _HEADER: Final = 1 << 12
 _LONGEST_HEADER: Final = 1 << 24
+_AHEAD: Final = 1 << 22
+"""Bytes read at a time for headers of pages, each of which is a request in object storage."""
 _SHARE: Final = 4
 """The longest values of a batch of rows take at most this part of the budget."""
 _DELTA: Final = 7
@@ -96,13 +99,9 @@ def parquet_batches(
     done, name = 0, str(path)
     with _opened(path, name) as file, path.open("rb") as raw:
         with reading(most):
-            columns = _columns(file, raw, name)
-            take(sum(of.most_values * (_VALUE + of.fixed) for of in columns if of.is_nested), name)
-            file, fitting = _planned(file, path, columns, name)
-            rows = min(rows, fitting)
+            batches, rows = _decoded(file, path, raw, name, rows)
         names = column_names(file.schema_arrow.names)
         needed = [at for at, key in enumerate(names) if key in only or not only]
-        batches = file.iter_batches(rows, use_threads=False)
         while True:
             with reading(most), explained(path):
                 take(rows * _VALUE * len(names), name)
@@ -111,6 +110,70 @@ def parquet_batches(
                 cells = {names[at]: _values(batch.column(at), name) for at in needed}
             done += len(batch)
             yield Batch(name, cells, "Parquet"), done / max(1, file.metadata.num_rows)
+
+
+def parquet_shape(source: Any, name: str) -> tuple[Any, int]:
+    """Return the Arrow schema and the number of rows of an open Parquet file."""
+    with _opened(source, name) as file:
+        return file.schema_arrow, int(file.metadata.num_rows)
+
+
+def parquet_rows(
+    source: BinaryIO, name: str, most: int | str | None, start: int, stop: int
+) -> Iterator[Any]:
+    """Yield the rows from `start` to `stop` of an open Parquet file, as some Arrow tables.
+
+    Only the row groups that hold them are read. `most` is the budget of reading, for each table.
+    """
+    with _opened(source, name) as file:
+        counts = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+        ends = list(accumulate(counts))
+        groups = [at for at, end in enumerate(ends) if end > start and end - counts[at] < stop]
+        if not groups:
+            return
+        at, kinds = ends[groups[0]] - counts[groups[0]], file.schema_arrow
+        with reading(most):
+            raw = cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, source), _AHEAD))
+            batches, rows = _decoded(file, source, raw, name, _ROWS, groups)
+        while at < stop:
+            with reading(most), explained(name):
+                take(rows * _VALUE * len(kinds), name)
+                if (batch := next(batches, None)) is None:
+                    return
+                take(sum(map(_size, batch.columns)), name)
+                first = max(start, at)
+                at += len(batch)
+                if first < at:
+                    table = _table(batch.slice(first - at + len(batch), stop - first), kinds)
+            if first < at:
+                yield table
+
+
+def as_batch(table: Any, name: str) -> Batch:
+    """Return an Arrow table as named columns of Python values."""
+    cells = {
+        key: [value for chunk in table[key].chunks for value in _values(chunk, name)]
+        for key in table.column_names
+    }
+    return Batch(name, cells, "Parquet")
+
+
+def _table(batch: Any, kinds: Any) -> Any:
+    import pyarrow
+
+    names = column_names(kinds.names)
+    return pyarrow.Table.from_batches([batch]).cast(kinds).rename_columns(names)
+
+
+def _decoded(
+    file: Any, source: Any, raw: BinaryIO, name: str, rows: int, groups: Sequence[int] | None = None
+) -> tuple[Iterator[Any], int]:
+    """Return batches of at most so many rows, and how many fit the budget of reading."""
+    columns = _columns(file, raw, name, groups)
+    take(sum(of.most_values * (_VALUE + of.fixed) for of in columns if of.is_nested), name)
+    file, fitting = _planned(file, source, columns, name)
+    rows = min(rows, fitting)
+    return file.iter_batches(rows, row_groups=groups, use_threads=False), rows
 
 
 @contextmanager
@@ -174,8 +237,10 @@ def _size(array: Any) -> int:
     return int(array.nbytes)
 
 
-def _columns(file: Any, raw: BinaryIO, name: str) -> list[_Column]:
-    """What the pages of each column hold, by their headers."""
+def _columns(
+    file: Any, raw: BinaryIO, name: str, groups: Sequence[int] | None = None
+) -> list[_Column]:
+    """What the pages of each column hold, by their headers, in all row groups or in some."""
     metadata = file.metadata
     raw.seek(-8, io.SEEK_END)
     take(_FOOTER * int.from_bytes(raw.read(4), "little"), name)
@@ -186,7 +251,7 @@ def _columns(file: Any, raw: BinaryIO, name: str) -> list[_Column]:
         fixed = kind.length if kind.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
         columns.append(_Column(kind.path, kind.max_repetition_level > 0, is_text, fixed, 0))
         columns[-1].repeated = fixed
-    for group in range(metadata.num_row_groups):
+    for group in range(metadata.num_row_groups) if groups is None else groups:
         described = metadata.row_group(group)
         for at, column in enumerate(columns):
             _count(column, described.column(at), raw, name)

@@ -29,7 +29,7 @@ from finetext.data.columns import (
     with_labels,
 )
 from finetext.data.download import download
-from finetext.data.folders import label_name_files, read_file, read_tree
+from finetext.data.folders import label_name_files, read_file, read_place, read_tree
 from finetext.data.formats import TEXT_A_LINE
 from finetext.data.label_cells import as_strings
 from finetext.data.labels import Labels, name_labels, refuse_odd_labels
@@ -52,6 +52,7 @@ from finetext.data.rows import (
 )
 from finetext.data.sources import file_at, files_below
 from finetext.data.weak_labels import predicted_labels, statuses_in
+from finetext.storage.filesystems import is_address, place_of
 
 __all__ = ["ReadSettings", "read"]
 
@@ -73,9 +74,10 @@ def read(
     Args:
         source: the path of a file (CSV, TSV, plain lines, JSON, JSON lines, Parquet, Excel; .gz
             of these), or of a folder or archive with one folder per class or with files named
-            train, validation and test; an http(s) address of a file; "hub:NAME"; the name of a
-            sample; a mapping from split to any of these; a pandas or polars frame; a list of
-            texts, a pair (texts, labels), a list of mappings; a `datasets` object.
+            train, validation and test; an http(s) address of a file, or any in object storage
+            (s3://, gs://, ...); "hub:NAME"; the name of a sample; a mapping from split to these;
+            a pandas or polars frame; a list of texts, a pair (texts, labels), a list of mappings;
+            a `datasets` object.
         text: column of the texts, or several to join; if None, found by name or content, if one
             column qualifies.
         label: column of the labels, or several columns of flags; found in the same way if None.
@@ -170,7 +172,8 @@ def _open_splits(source: Mapping[Any, Any], settings: ReadSettings) -> Source:
 
 def refuse_missing(source: Any) -> None:
     """Raise a DataError, before any work, for a name of no file, folder or sample."""
-    if isinstance(source, str | Path) and not str(source).lower().startswith(_ELSEWHERE):
+    is_path = isinstance(source, str | Path) and not is_address(source)
+    if is_path and not str(source).lower().startswith(_ELSEWHERE):
         _place_of(str(source))
 
 
@@ -179,6 +182,8 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
         return read_hub(source.removeprefix("hub:"))
     if source.lower().startswith(_ELSEWHERE[1:]):
         return read_file(download(source, settings), settings)
+    if is_address(source):
+        return read_place(place_of(source), settings)
     path = _place_of(source)
     if path.is_dir():
         return replace(read_tree(files_below(path), path.resolve().name, settings), folder=path)

@@ -85,6 +85,14 @@ def _joined(groups: Integers, clusters: Integers, allowed: Booleans, most: int) 
     return np.array([root(int(group)) for group in groups], dtype=np.int64)
 
 
+def one_of_each(units: Sequence[str], seed: int) -> Integers:
+    """Return a row of each unit, such as a group, both drawn at random in random order."""
+    found = dict[str, int]()
+    for row in np.random.default_rng(seed).permutation(len(units)):
+        found.setdefault(units[row], int(row))
+    return np.array(list(found.values()), dtype=np.int64)
+
+
 def duplicate_lines(splits: Splits) -> list[str]:
     """Return what to say about the duplicates that splitting kept together."""
     if splits.clusters is None:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ Table = dict[str, list[Any]]
 """Column name to values."""
 
 
-def form_of(path: Path) -> str:
+def form_of(path: PurePath) -> str:
     """Return the suffix that tells the format, in lower case and without `.gz`."""
     return Path(re.sub(r"\.gz$", "", path.name, flags=re.I)).suffix.lower()
 
@@ -217,6 +217,28 @@ def arrow_values(values: list[Any], kind: Any) -> list[Any]:
     if kind in (TEXT, MIXED):
         return [value if value is None else encoded(value).decode() for value in values]
     return values
+
+
+def arrow_type(kind: Any) -> Any:
+    """Return the Arrow type of a kind of values; see `Texts.columns`."""
+    import pyarrow
+
+    if isinstance(kind, str):
+        return pyarrow.type_for_alias(TEXT if kind == MIXED else kind)
+    return pyarrow.list_(pyarrow.string()) if isinstance(kind, list) else kind
+
+
+def arrow_table(table: Table, kinds: Mapping[str, Any]) -> Any:
+    """Return a table as an Arrow table; columns that `kinds` leaves out hold numbers."""
+    import pyarrow
+
+    names = {name: encoded(name).decode() for name in table}
+    schema = pyarrow.schema([(names[n], arrow_type(kinds.get(n, "double"))) for n in table])
+    columns = [
+        pyarrow.array(arrow_values(of, kinds.get(name)), kind.type)
+        for (name, of), kind in zip(table.items(), schema, strict=True)
+    ]
+    return pyarrow.table(columns, schema=schema)
 
 
 def cell_of(value: Any) -> Any:

@@ -41,6 +41,9 @@ LONGEST_TEXT: Final = 200
 NEIGHBORS: Final = 15
 NO_LABEL: Final = "no label"
 BETWEEN_LABELS: Final = " + "
+_DENSE: Final = (
+    TransformerClassifier, ProbeClassifier, ZeroShotClassifier, StaticClassifier,
+)  # fmt: skip
 _OF_SPLIT: Final = {"train": "training ", "validation": "validation ", "test": "test ", None: ""}
 
 
@@ -212,6 +215,16 @@ class States:
     vectors: Any
     source: str
     cosine: bool = False
+
+
+def with_states(model: Classifier) -> Classifier | None:
+    """Return a classifier that has dense states, of a blend its member with the most weight.
+
+    None if there is none, as without an encoder.
+    """
+    parts = model.parts if isinstance(model, BlendClassifier) else ()
+    members = [part.classifier for part in sorted(parts, key=lambda part: -part.weight)]
+    return next((of for of in members or [model] if isinstance(of, _DENSE)), None)
 
 
 def states_of(

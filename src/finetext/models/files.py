@@ -20,8 +20,10 @@ from finetext.storage.received import (
 
 DESCRIPTION: Final = "finetext.json"
 CARD: Final = "README.md"
-UNLISTED: Final = frozenset({DESCRIPTION, CARD, ".gitattributes"})
-"""Files that `finetext.json` does not list: itself, and those that people edit."""
+KEPT_ROWS: Final = "reference.safetensors"
+"""What a model keeps of held-out rows; see `finetext.models.reference`."""
+UNLISTED: Final = frozenset({DESCRIPTION, CARD, ".gitattributes", KEPT_ROWS})
+"""Files that `finetext.json` does not list: itself, those that people edit, and one to delete."""
 OUTWARD: Final = "link that leads out of the folder"
 _SEAL: Final = "sha256"
 

@@ -17,7 +17,15 @@ from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError
 from finetext.models import folder as folders
 from finetext.models.card import is_ours, without_path
-from finetext.models.files import CARD, DESCRIPTION, checked, listed, names_of, refuse_pickles
+from finetext.models.files import (
+    CARD,
+    DESCRIPTION,
+    KEPT_ROWS,
+    checked,
+    listed,
+    names_of,
+    refuse_pickles,
+)
 from finetext.models.folder import read_description
 from finetext.models.hub import MAIN, Repository, explained, without_noise
 from finetext.storage.received import copy_received, is_received_file, sha256_received
@@ -94,7 +102,7 @@ def staged(model: str | Path | Classifier, name: str) -> Iterator[tuple[Path, tu
     with tempfile.TemporaryDirectory(prefix="finetext-") as temporary:
         place = Path(temporary)
         source = model.save(place / "saved") if isinstance(model, Classifier) else Path(model)
-        source = folders.best_model(source)
+        source = kept_in = folders.best_model(source)
         described = read_description(source)
         refuse_pickles(source)
         found = checked(source, described)
@@ -116,7 +124,8 @@ def staged(model: str | Path | Classifier, name: str) -> Iterator[tuple[Path, tu
         if not copied.is_sound:  # somebody changed a file after it was checked
             raise ModelError(f"{source} is not as finetext wrote it: {copied.words}")
         _describe(place / "stage", described, name)
-        yield place / "stage", found.extra
+        kept = (KEPT_ROWS,) if is_received_file(kept_in, KEPT_ROWS) else ()
+        yield place / "stage", (*found.extra, *kept)
 
 
 def _fill(folder: Path, source: Path, described: Mapping[str, Any], name: str) -> None:

@@ -48,9 +48,11 @@ from finetext.pretraining.packing import (
 from finetext.storage.files import is_full
 from finetext.storage.locks import check_folder
 from finetext.storage.resume import CHECKPOINT, HOW_TO_RESUME, Attempts, check_same
-from finetext.training.plan import AUTO, Hyperparameters, Stage, Task, rows_per_step
+from finetext.training.joining import join
+from finetext.training.plan import AUTO, Hyperparameters, Stage, rows_per_step
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed, check_names
+from finetext.training.task import Task
 from finetext.training.tokens import encodable
 
 PACKAGES: Final = ("finetext", "torch", "transformers", "tokenizers")
@@ -110,6 +112,7 @@ def make_from(
     listener: Listener | None,
 ) -> Adapted:
     """Check what can be checked, read the corpus, and train in the folder of the checkpoints."""
+    join()
     kept = context.checkpoints
     assert kept is not None
     if not kept.every_seconds > 0:

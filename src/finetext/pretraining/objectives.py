@@ -12,21 +12,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from finetext.core.arrays import Integers
 from finetext.core.errors import DataError, ModelError
-from finetext.pretraining.packing import BEGINS, SPECIAL, PackedTexts, model_inputs
+from finetext.pretraining.packing import BEGINS, SPECIAL, PackedTexts, logits_at
 from finetext.training.batches import (
     in_parts,
     positions_a_batch,
     prediction_batches,
     training_batches,
 )
-from finetext.training.plan import Evaluation
+from finetext.training.task import Evaluation, Loss
 
 REPLACED_BY_MASK: Final = 0.8
 REPLACED_AT_RANDOM: Final = 0.1
@@ -75,9 +75,12 @@ class RowsTask(ABC):
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the mean cross-entropy of the answers."""
-        from torch.nn import functional
+        return loss_of_answers(model, batch, self.causal)
 
-        return functional.cross_entropy(logits_at(model, batch, self.causal), batch["answers"])
+    @property
+    def divided_loss(self) -> Loss:
+        """The same without the texts."""
+        return partial(loss_of_answers, causal=self.causal)
 
     def evaluate(self, model: Any) -> Evaluation:
         """Return loss, accuracy and perplexity on held-out texts."""
@@ -189,6 +192,7 @@ class StreamTask:
     """Causal language modeling in streams; a row is a window of one stream."""
 
     is_learned: ClassVar[bool] = False
+    divided_loss: ClassVar[None] = None  # a window is read from the state that the last one left
 
     def __init__(
         self,
@@ -380,17 +384,8 @@ def _evaluating(model: Any) -> Iterator[Score]:
     model.train(was_training)
 
 
-def logits_at(model: Any, batch: dict[str, Any], causal: bool) -> Any:
-    """Return (m, vocabulary) logits; the head gets the states of the places to predict only."""
-    bare = getattr(model, "module", model)
+def loss_of_answers(model: Any, batch: dict[str, Any], causal: bool) -> Any:
+    """Return the mean cross-entropy of the answers of a batch."""
+    from torch.nn import functional
 
-    def gather(module: Any, inputs: Any, output: Any) -> Any:
-        states = output.last_hidden_state.flatten(0, 1)
-        output.last_hidden_state = states.index_select(0, batch["places"])[None]
-        return output
-
-    hook = bare.base_model.register_forward_hook(gather)
-    try:
-        return model(**model_inputs(bare, batch, causal)).logits[0].float()
-    finally:
-        hook.remove()
+    return functional.cross_entropy(logits_at(model, batch, causal), batch["answers"])

@@ -145,6 +145,22 @@ def model_inputs(model: Any, batch: dict[str, Any], causal: bool) -> dict[str, A
     return inputs | ({"use_cache": False} if causal else {})
 
 
+def logits_at(model: Any, batch: dict[str, Any], causal: bool) -> Any:
+    """Return (m, vocabulary) logits; the head gets the states of the places to predict only."""
+    bare = getattr(model, "module", model)
+
+    def gather(module: Any, inputs: Any, output: Any) -> Any:
+        states = output.last_hidden_state.flatten(0, 1)
+        output.last_hidden_state = states.index_select(0, batch["places"])[None]
+        return output
+
+    hook = bare.base_model.register_forward_hook(gather)
+    try:
+        return model(**model_inputs(bare, batch, causal)).logits[0].float()
+    finally:
+        hook.remove()
+
+
 def kept_apart(model: Any, texts: PackedTexts, causal: bool) -> PackedTexts:
     """Return the texts packed if the model is found to keep chunks apart, else one per row."""
     shared = np.flatnonzero(np.diff(texts.rows) > 1)

@@ -42,7 +42,7 @@ from finetext.evaluation.metrics import metric_for, values_of
 from finetext.methods.blend import FEWEST_MEMBERS, Blend, BlendClassifier
 from finetext.models.folder import load_model
 from finetext.runs.ablations import members_in
-from finetext.runs.cross_validation import cross_fitted, out_of_fold, write_repeats
+from finetext.runs.cross_validation import cross_fitted, out_of_fold
 from finetext.runs.fit_methods import (
     UNREADABLE,
     FittedMethod,
@@ -58,6 +58,7 @@ from finetext.runs.fit_methods import (
 from finetext.runs.predictions import FOLDER, read_predictions
 from finetext.runs.run import PREDICTIONS
 from finetext.runs.seeds import predictions_of_seeds
+from finetext.runs.stored_folds import write_repeats
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import write_json
 from finetext.storage.received import read_received_text

@@ -10,39 +10,26 @@ and rule from the predictions of all folds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from finetext.core import wording
-from finetext.core.arrays import Floats, Integers
+from finetext.core.arrays import Integers
 from finetext.core.contracts import (
-    FitContext,
     Method,
-    ProgressEvent,
-    SharedTexts,
-    hyperparameters,
-    predict,
 )
 from finetext.core.decision import AS_LIKELY, CrossFitted, Decision
-from finetext.core.errors import DataError, FinetextError, RunError
+from finetext.core.errors import DataError
 from finetext.core.settings import DEFAULT_SHARE, LARGEST_SEED, SplitSettings
-from finetext.core.types import Dataset, Finding, LabelScheme, Predictions
+from finetext.core.shared_texts import SharedTexts
+from finetext.core.types import Dataset, Finding, Predictions
 from finetext.core.wording import counted
 from finetext.data.near_duplicates import near_duplicates
-from finetext.data.split import fold_rows, with_validation, without_class
-from finetext.diagnosis.curve import NestedShares
-from finetext.evaluation.calibration import cross_calibrated, joined, with_temperature
-from finetext.evaluation.deciding import Deciding
-from finetext.evaluation.fold_scores import FoldPredictions
-from finetext.runs.predictions import write_table
-from finetext.storage.codec import from_json, to_json
-from finetext.training.plan import ADDED_LATER
+from finetext.data.split import fold_rows, without_class
+from finetext.evaluation.calibration import joined, with_temperature
 
 FOLDS: Final = 5
 REPEATS: Final = 10
@@ -55,8 +42,6 @@ MOST_ROWS_WITH_RARE: Final = 5_000
 """Rows up to which a class with too few test rows asks for cross-validation."""
 FEWEST_TEST_ROWS: Final = 10
 """Test rows that each class needs."""
-_RULES: Final = "cross-fitted"
-"""How the decision rules of folds are chosen; folds of earlier versions are fitted again."""
 
 
 def wants_folds(dataset: Dataset, settings: SplitSettings, adapts: bool) -> bool:
@@ -88,6 +73,7 @@ class FoldPlan:
         seed: that of the first repeat; each has the next.
         held: (repeats, folds) positions of the rows that are held out.
         clusters: (n,) the cluster of near-duplicates of each row; None to keep them apart.
+        shared: all texts, for methods that keep what they compute of them.
         findings: why there are fewer folds than usual.
         share: rows to learn from outside each fold, for a learning curve; None for all.
     """
@@ -97,6 +83,7 @@ class FoldPlan:
     seed: int
     held: tuple[tuple[Integers, ...], ...]
     clusters: Integers | None
+    shared: SharedTexts
     findings: tuple[Finding, ...] = ()
     share: int | None = None
 
@@ -116,25 +103,23 @@ class FoldPlan:
         for count in range(most, 1, -1):
             try:
                 held = [
-                    tuple(fold_rows(dataset, count, _seed(seed, repeat), settings, clusters))
+                    tuple(
+                        fold_rows(dataset, count, seed_of_repeat(seed, repeat), settings, clusters)
+                    )
                     for repeat in range(REPEATS)
                 ]
             except DataError:  # groups that are too uneven leave a fold empty
                 reason = "the groups are too uneven"
                 continue
             findings = _few_folds(count, reason, advice) if count < FOLDS else ()
-            return cls(dataset, settings, seed, tuple(held), clusters, findings)
+            shared = SharedTexts(tuple(dataset.texts))
+            return cls(dataset, settings, seed, tuple(held), clusters, shared, findings)
         raise DataError(f"{reason}, so there are no two folds for cross-validation; {advice}")
 
     @property
     def count(self) -> int:
         """Number of folds in each repeat."""
         return len(self.held[0])
-
-    @cached_property
-    def shared(self) -> SharedTexts:
-        """All texts, for methods that keep what they compute of them."""
-        return SharedTexts(tuple(self.dataset.texts))
 
     def repeats(self, method: Method) -> int:
         """Return how often a method is cross-validated: once if each text is paid for."""
@@ -177,64 +162,6 @@ class FoldPlan:
         return f"the final models learn: {'; '.join(parts)}"
 
 
-def cross_validate(
-    name: str, method: Method, plan: FoldPlan, folder: Path, context: FitContext, decide: Deciding
-) -> tuple[FoldPredictions, tuple[Finding, ...]]:
-    """Return predictions of every row by models that did not see it, and what training noticed.
-
-    Each repeat is written into a folder when it is finished, and read from there the next time.
-    """
-    found, findings = list[tuple[Predictions, ...]](), dict[Finding, None]()
-    for repeat in range(plan.repeats(method)):
-        path = folder / f"repeat-{repeat + 1}.parquet"
-        described = _described(method, plan, repeat)
-        known = read_folds(path, described, plan, repeat)
-        if known is None:
-            known = fit_repeat(name, method, plan, repeat, context, decide)
-            write_folds(path, *known, described)
-        found.append(known[0])
-        findings |= dict.fromkeys(known[1])
-    return FoldPredictions(tuple(found)), tuple(findings)
-
-
-def read_repeats(
-    method: Method, plan: FoldPlan, folder: Path, repeats: int | None = None
-) -> FoldPredictions | None:
-    """Return what `cross_validate` wrote into a folder; None if not all of it is there.
-
-    `repeats` says how many there are to be; by default as many as it makes.
-    """
-    found = []
-    for repeat in range(plan.repeats(method) if repeats is None else repeats):
-        path = folder / f"repeat-{repeat + 1}.parquet"
-        if (known := read_folds(path, _described(method, plan, repeat), plan, repeat)) is None:
-            return None
-        found.append(known[0])
-    return FoldPredictions(tuple(found))
-
-
-def write_repeats(
-    method: Method, plan: FoldPlan, folder: Path, repeats: Sequence[Sequence[Predictions]]
-) -> None:
-    """Write the predictions of each repeat as `cross_validate` does."""
-    for repeat, folds in enumerate(repeats):
-        path = folder / f"repeat-{repeat + 1}.parquet"
-        write_folds(path, folds, (), _described(method, plan, repeat))
-
-
-def _described(method: Method, plan: FoldPlan, repeat: int) -> dict[str, Any]:
-    """Return what the predictions of a repeat depend on, beside the data and the recipe."""
-    settings = {  # folds of earlier versions lack some
-        name: str(of)
-        for name, of in hyperparameters(method).items()
-        if of not in ADDED_LATER.get(name, ())
-    }
-    return {
-        "method": method.name, "hyperparameters": settings, "seed": _seed(plan.seed, repeat),
-        "rows": plan.dataset.content_hash, "rules": _RULES,
-    }  # fmt: skip
-
-
 def out_of_fold(folds: Sequence[Predictions]) -> Predictions:
     """Return the predictions of the folds of one repeat, without calibration and decision rule."""
     raw = (with_temperature(fold, 1 / fold.decision.temperature) for fold in folds)
@@ -253,120 +180,8 @@ def cross_fitted(folds: Sequence[Predictions], plan: FoldPlan, decision: Decisio
     return replace(joined(folds), decision=rule).select(order)
 
 
-def write_folds(
-    path: Path,
-    folds: Sequence[Predictions],
-    findings: Sequence[Finding],
-    described: dict[str, Any],
-) -> None:
-    """Write the predictions of one repeat into a Parquet file, whole or not at all."""
-    scheme = folds[0].scheme
-    columns: dict[str, Any] = {
-        "id": [row for fold in folds for row in fold.ids],
-        "fold": [number for number, fold in enumerate(folds, start=1) for _ in fold.ids],
-        "truth": [label for fold in folds for label in scheme.decode(fold.targets)],
-        "prediction": [label for fold in folds for label in scheme.decode(fold.decisions)],
-    }
-    likely = np.concatenate([fold.probabilities for fold in folds])
-    columns |= {f"probability:{of}": likely[:, at] for at, of in enumerate(scheme.names)}
-    decisions = [fold.decision.to_json() for fold in folds]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_table(path, columns, {
-            **scheme.to_json(), **described, "decisions": decisions,
-            "findings": to_json(list(findings)),
-        })  # fmt: skip
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error}") from None
-
-
-def read_folds(
-    path: Path, described: dict[str, Any], plan: FoldPlan, repeat: int
-) -> tuple[tuple[Predictions, ...], tuple[Finding, ...]] | None:
-    """Return what `write_folds` wrote; None if it is missing, damaged, or of other settings."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-        known = json.loads(table.schema.metadata[b"finetext"])
-        if {name: known[name] for name in described} != json.loads(json.dumps(described)):
-            return None
-        held = [plan.dataset.select(rows) for rows in plan.held[repeat]]
-        if table["id"].to_pylist() != [row for part in held for row in part.ids]:
-            return None
-        names = LabelScheme.from_json(known).names
-        likely = np.stack([table[f"probability:{of}"].to_numpy() for of in names], axis=1)
-        ends = np.cumsum([len(part) for part in held])[:-1]
-        folds = [
-            _predictions(part, probabilities, Decision.from_json(decision))
-            for part, probabilities, decision in zip(
-                held, np.split(likely, ends), known["decisions"], strict=True
-            )
-        ]
-        findings = from_json(tuple[Finding, ...], known["findings"], str(path))
-    except (OSError, ValueError, KeyError, TypeError, FinetextError, pyarrow.ArrowException):
-        return None
-    return tuple(folds), findings
-
-
-def fit_repeat(
-    name: str,
-    method: Method,
-    plan: FoldPlan,
-    repeat: int,
-    context: FitContext,
-    decide: Deciding,
-) -> tuple[tuple[Predictions, ...], tuple[Finding, ...]]:
-    """Fit and predict every fold of a repeat; return predictions, and what training noticed."""
-    found, findings, is_scaled = list[Predictions](), list[Finding](), True
-    before, total = repeat * plan.count, plan.repeats(method) * plan.count
-    if plan.share is not None:
-        before, total = 0, plan.count
-    for number, held in enumerate(plan.held[repeat % len(plan.held)]):
-        stage = f"{name}: fold {before + number + 1} of {total}"
-        context.progress(ProgressEvent(stage, before + number, total))
-
-        def listen(event: ProgressEvent, stage: str = stage) -> None:
-            if method.trains_in_steps:
-                context.progress(replace(event, stage=f"{stage}, {event.stage}"))
-
-        left = context.deadline and context.deadline.part(total - before - number + 1)
-        of_fold = FitContext(
-            seed=_seed(plan.seed, repeat), device=context.device, metric=context.metric,
-            cache=context.cache, progress=listen, find=findings.append,
-            shared=context.shared or plan.shared, deadline=left,
-        )  # fmt: skip
-        fitted = method.fit(*_rows_outside(method, plan, held, of_fold.seed), of_fold)
-        is_scaled = is_scaled and fitted.with_temperature(2.0) is not fitted
-        found.append(predict(fitted, plan.dataset.select(held)))
-    if method.learns:
-        raw = [replace(fold, decision=AS_LIKELY) for fold in found]
-        found = list(cross_calibrated(raw, decide, is_scaled))
-    return tuple(found), tuple(dict.fromkeys(findings))
-
-
-def _rows_outside(
-    method: Method, plan: FoldPlan, held: Integers, seed: int
-) -> tuple[Dataset, Dataset]:
-    """Return the rows outside a fold to learn from, and those to choose a checkpoint by."""
-    outside = np.setdiff1d(np.arange(len(plan.dataset)), held)
-    if plan.share is not None:
-        outside = outside[NestedShares.of(plan.dataset.select(outside), seed).rows(plan.share)]
-    seen = plan.dataset.select(outside)
-    if not method.needs_validation:
-        return seen, seen.select([])
-    clusters = None if plan.clusters is None else plan.clusters[outside]
-    return with_validation(seen, plan.settings, seed, clusters)
-
-
-def _predictions(part: Dataset, probabilities: Floats, decision: Decision) -> Predictions:
-    assert part.scheme is not None
-    groups = None if part.groups is None else tuple(part.groups)
-    return Predictions(tuple(part.ids), part.targets, probabilities, part.scheme, decision, groups)
-
-
-def _seed(first: int, repeat: int) -> int:
+def seed_of_repeat(first: int, repeat: int) -> int:
+    """Return the seed of a repeat, of which the first has that of the run."""
     return (first + repeat) % (LARGEST_SEED + 1)
 
 

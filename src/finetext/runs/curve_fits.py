@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
@@ -25,7 +25,9 @@ from finetext.evaluation.calibration import calibrated, joined
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import resample
 from finetext.evaluation.metrics import metric_for
-from finetext.runs.cross_validation import FoldPlan, fit_repeat
+from finetext.runs.cross_validation import FoldPlan
+from finetext.runs.fold_fits import fit_repeat
+from finetext.runs.jobs import Jobs
 from finetext.runs.recipe import Recipe
 from finetext.storage.locks import CURVE_LOG
 from finetext.storage.resume import HOW_TO_RESUME, ResumeLog
@@ -109,42 +111,34 @@ class Growing:
     listener: Listener
     folds: FoldPlan | None = None
 
-    def fits(self, log: FitLog) -> dict[str, list[list[Fit]]]:
-        """Return the results of each method for each size; what the log has is not done again."""
+    def fits(self, log: FitLog, jobs: Jobs) -> dict[str, list[list[Fit]]]:
+        """Return the results of each method for each size; what the log has is not done again.
+
+        Methods that ask an endpoint come after the others.
+        """
         tasks = list(self._tasks())
-        clock = _Clock(tasks, log)
+        clock = _Clock(tasks, log, jobs.count)
         title = metric_for(self.recipe.metric, self.splits.scheme).title
         if clock.done:
             self.listener.say(f"{clock.done} of {len(tasks)} trainings were done before")
-        shares: dict[int, NestedShares] = {}
-        for task in tasks:
-            if log.get(task.training) is None:
-                seed, place = task.training.seed, f"{clock.done + 1} of {len(tasks)}"
-                try:
-                    if self.folds is None:
-                        shares[seed] = shares.get(seed) or NestedShares.of(self.splits.train, seed)
-                    if (asked := self._asked(task, log)) is not None:
-                        of_share = shares.get(seed)
-                        size = task.training.labels
-                        rows = size if of_share is None else len(of_share.rows(size))
-                        fit = replace(asked, rows=rows)
-                    elif self.folds is not None:
-                        fit = self._fit_folds(task, self.folds, place)
-                    else:
-                        fit = self._fit(task, shares[seed].share(task.training.labels), place)
-                except (FinetextError, KeyboardInterrupt) as error:
-                    kept = (
-                        f"{clock.done} of {len(tasks)} trainings are kept in {log.folder}; "
-                        f"{HOW_TO_RESUME}"
-                    )
-                    if isinstance(error, KeyboardInterrupt):
-                        raise KeyboardInterrupt(f"{task} was stopped. {kept}") from error
-                    raise RunError(f"{task} failed: {error}. {kept}") from error
-                log.add(task.training, fit)
+        waiting = [task for task in tasks if log.get(task.training) is None]
+        waiting.sort(key=lambda task: task.method.pays_per_text)
+        trainings = list(self._trainings(waiting, len(tasks)))
+        try:
+            for of, fit in self._each(trainings, log, jobs):
+                log.add(of.task.training, fit)
                 self.listener.say(
-                    f"{task}: {title} {fit.score:.3f} in {duration(fit.seconds)} "
-                    f"({clock.after(task, fit)})"
+                    f"{of.task}: {title} {fit.score:.3f} in {duration(fit.seconds)} "
+                    f"({clock.after(of.task, fit)})"
                 )
+        except (FinetextError, KeyboardInterrupt) as error:
+            task = next(task for task in waiting if log.get(task.training) is None)
+            kept = (
+                f"{clock.done} of {len(tasks)} trainings are kept in {log.folder}; {HOW_TO_RESUME}"
+            )
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(f"{task} was stopped. {kept}") from error
+            raise RunError(f"{task} failed: {error}. {kept}") from error
         table: dict[str, dict[int, list[Fit]]] = {
             name: {size: [] for size in self.sizes} for name in self.recipe.methods
         }
@@ -154,11 +148,28 @@ class Growing:
             table[task.name][task.training.labels].append(done)
         return {name: list(of.values()) for name, of in table.items()}
 
-    def _asked(self, task: Task, log: FitLog) -> Fit | None:
-        """Return the answers of an endpoint that were paid for with the first share; else None."""
-        if not task.method.pays_per_text:
-            return None
-        return log.get(replace(task.training, labels=min(self.sizes), seed=self.recipe.seed))
+    def _trainings(self, waiting: Sequence[Task], total: int) -> Iterator[_Training]:
+        """Yield what is still to be done, with the rows to learn from."""
+        unheard, shares = replace(self, listener=Listener()), dict[int, NestedShares]()
+        for number, task in enumerate(waiting, start=total - len(waiting) + 1):
+            seed, share = task.training.seed, None
+            if self.folds is None:
+                shares[seed] = shares.get(seed) or NestedShares.of(self.splits.train, seed)
+                share = shares[seed].share(task.training.labels)
+            yield _Training(unheard, task, f"{number} of {total}", share)
+
+    def _each(
+        self, trainings: Sequence[_Training], log: FitLog, jobs: Jobs
+    ) -> Iterator[tuple[_Training, Fit]]:
+        """Yield each training with its result; those that ask an endpoint are for this process."""
+        yield from jobs.each(_train, [of for of in trainings if not of.task.method.pays_per_text])
+        for of in trainings:
+            if of.task.method.pays_per_text:
+                first = replace(of.task.training, labels=min(self.sizes), seed=self.recipe.seed)
+                if (asked := log.get(first)) is None:
+                    yield of, _train(of, self.listener)
+                else:  # the answers were paid for with the first share
+                    yield of, replace(asked, rows=of.rows)
 
     def _tasks(self) -> Iterator[Task]:
         """Yield all trainings, the cheap ones first."""
@@ -169,7 +180,7 @@ class Growing:
                 for name, (method, mark) in methods.items():
                     yield Task(name, method, Training(mark, size, seed))
 
-    def _fit(self, task: Task, share: Dataset, place: str) -> Fit:
+    def fit(self, task: Task, share: Dataset, place: str) -> Fit:
         """Train, calibrate and measure on validation rows."""
         context, validation = self._context(task, place), self.splits.validation
         started = time.perf_counter()
@@ -181,7 +192,7 @@ class Growing:
         replicates = self._replicates(predictions)
         return Fit(task.name, len(share), score, replicates, round(seconds, 3))
 
-    def _fit_folds(self, task: Task, plan: FoldPlan, place: str) -> Fit:
+    def fit_folds(self, task: Task, plan: FoldPlan, place: str) -> Fit:
         """Train on a share of the rows outside each fold, and measure on all rows."""
         context, size = self._context(task, place), task.training.labels
         plan = replace(plan, share=size)
@@ -225,12 +236,36 @@ class Growing:
         return tuple(round(value, _DIGITS) for value in drawn.tolist())
 
 
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """A training of a curve: its place among all, and its share; None if it is cross-validated."""
+
+    growing: Growing
+    task: Task
+    place: str
+    share: Dataset | None
+
+    @property
+    def rows(self) -> int:
+        """The rows that it learns from."""
+        return self.task.training.labels if self.share is None else len(self.share)
+
+
+def _train(of: _Training, listener: Listener) -> Fit:
+    growing = replace(of.growing, listener=listener)
+    if of.share is not None:
+        return growing.fit(of.task, of.share, of.place)
+    assert growing.folds is not None
+    return growing.fit_folds(of.task, growing.folds, of.place)
+
+
 @dataclass
 class _Clock:
-    """How many trainings are done, and how long the others will take."""
+    """How many trainings are done, and how long the others will take with so many jobs."""
 
     tasks: list[Task]
     log: FitLog
+    jobs: int
     pace: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -245,4 +280,4 @@ class _Clock:
         if not left or any(other.name not in self.pace for other in left):
             return told
         seconds = sum(self.pace[other.name] * other.training.labels for other in left)
-        return f"{told}, about {duration(seconds)} to go"
+        return f"{told}, about {duration(seconds / self.jobs)} to go"

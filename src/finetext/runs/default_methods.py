@@ -13,7 +13,7 @@ from finetext.encoders.catalogue import resolve
 from finetext.methods.label_sentences import check_labels
 from finetext.methods.zeroshot import ZeroShot
 from finetext.runs.ablations import ablation_baselines
-from finetext.runs.recipe import ADAPTED, LADDER, Recipe
+from finetext.runs.recipe import ADAPTED, LADDER, Recipe, ladder
 
 FEW_ROWS: Final = 64
 """Training rows a label up to which few-shot learning is preferred to fine-tuning (see
@@ -48,6 +48,12 @@ def suited(recipe: Recipe, train: Dataset) -> tuple[Recipe, list[str]]:
     kept = {name: of for name, of in methods.items() if name not in {*left_out, *beside}}
     lines = [f"{name} is left out: {why}" for name, why in left_out.items()]
     return replace(recipe, methods=kept, by_rows=False), lines
+
+
+def with_members(method: str | Method) -> dict[str, Method]:
+    """Return a method by its name; one that combines others after the usual ones."""
+    found = ladder([method])
+    return (ladder(LADDER) if any(of.combines for of in found.values()) else {}) | found
 
 
 def better_of_steps(train: Dataset) -> str:

@@ -234,8 +234,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: X and y do not fit together, or a parameter is invalid.
         """
+        from finetext.runs.default_methods import with_members
         from finetext.runs.fit import fit_rows, watched
-        from finetext.runs.recipe import Recipe, with_members
+        from finetext.runs.recipe import Recipe
 
         texts = _texts(X, self.text_columns)
         targets, method, seed = Targets.of(y, len(texts)), self._method(), self.random_state
@@ -244,9 +245,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             recipe = Recipe(methods=with_members(method), seed=int(seed), device=self.device)
             rows = targets.dataset(texts, self.positive, self.text_columns)
-            size = self.validation_size or 0
             with watched(None, quiet=not self.verbose) as hears:
-                self.classifier_ = fit_rows(rows, method, recipe, hears, size)
+                self.classifier_ = fit_rows(rows, method, recipe, hears, self.validation_size or 0)
         except DataError as error:
             raise ValueError(str(error)) from error
         self._targets, self.classes_ = targets, targets.classes

@@ -39,6 +39,7 @@ from finetext.models.folder import (
     record_of,
     save_model,
 )
+from finetext.models.reference import SAME, carry
 from finetext.runs.load import load
 from finetext.runs.predicted import USUAL_METRIC
 from finetext.runs.recipe import Recipe, read_toml
@@ -394,3 +395,5 @@ def _save(
     if place.is_dir() and not any(place.iterdir()):
         place.rmdir()
     save_model(classifier, place, {name: known[name] for name in _MADE_BY if name in known}, record)
+    if known and found is not None and found.largest_difference < SAME and origin.model is not None:
+        carry(origin.model, place, classifier.scheme, with_states=False)

@@ -31,6 +31,7 @@ from finetext.runs.blending import findings_of_left_out, is_hedge, is_left_out
 from finetext.runs.fit_methods import FittedMethod, Started
 from finetext.runs.folder import record_models
 from finetext.runs.recipe import ADAPTED, MAJORITY
+from finetext.runs.references import keep_references
 from finetext.runs.reporting import diagnose, report_data
 from finetext.runs.run import Run, resume_command
 from finetext.runs.seeds import predictions_of_seeds
@@ -63,6 +64,10 @@ def finish(started: Started, fitted: Fitted, scored: Callable[[Run], None]) -> R
         seconds = fitted["tfidf"].entry.seconds_to_train
         left_out = diagnose(started, best, run.folder / fitted["tfidf"].entry.model, seconds)
         run = replace(run, findings=(*run.findings, *left_out))
+    try:
+        keep_references(started, fitted, run)
+    except OSError as error:
+        raise RunError(f"the run folder {run.folder} cannot be written: {error}") from None
     return _written(started, fitted, run)
 
 

@@ -33,8 +33,8 @@ from finetext.methods.blend import Blend
 from finetext.methods.finetune import Finetune
 from finetext.runs.ablations import members_in
 from finetext.runs.blending import is_pretrained
-from finetext.runs.default_methods import better_of_steps, suited
-from finetext.runs.recipe import ADAPTED, Recipe, ladder, with_members
+from finetext.runs.default_methods import better_of_steps, suited, with_members
+from finetext.runs.recipe import ADAPTED, Recipe, ladder
 from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import (
     check_possible,

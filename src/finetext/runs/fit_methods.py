@@ -16,17 +16,16 @@ from finetext.core.contracts import (
     Classifier,
     FitContext,
     Method,
-    SharedTexts,
     hyperparameters,
 )
 from finetext.core.errors import FinetextError, RunError
+from finetext.core.shared_texts import SharedTexts
 from finetext.core.types import Dataset, Finding, Predictions, SplitName
 from finetext.diagnosis.reading import texts_read
 from finetext.evaluation.calibration import calibrated_by, for_decisions
 from finetext.evaluation.fold_scores import FoldPredictions
 from finetext.evaluation.intervals import Scores, confusion, evaluate, per_class
 from finetext.evaluation.leaderboard import LeaderboardEntry
-from finetext.evaluation.metrics import values_of
 from finetext.methods.llm import LlmClassifier
 from finetext.models.files import CARD, DESCRIPTION
 from finetext.models.folder import read_description, save_model
@@ -41,16 +40,13 @@ from finetext.runs.asked import (
     scope_within_budget,
 )
 from finetext.runs.checkpoints import CHECKPOINTS, Kept, save_checkpoints
-from finetext.runs.cross_validation import (
-    cross_fitted,
-    cross_validate,
-    out_of_fold,
-    read_repeats,
-)
+from finetext.runs.cross_validation import cross_fitted, out_of_fold
+from finetext.runs.fold_fits import Validating, cross_validate
 from finetext.runs.predictions import FOLDER, read_predictions, write_predictions
 from finetext.runs.recipe import ADAPTED, Recipe
 from finetext.runs.refit import is_refitted, refitted
 from finetext.runs.resolve import ResolvedRun
+from finetext.runs.stored_folds import read_repeats
 from finetext.runs.stored_splits import training_rows
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import sync_names, write_json
@@ -240,17 +236,21 @@ def attempt(place: Path, context: FitContext) -> Iterator[Attempts]:
         raise RunError(f"{place} cannot be written: {error}") from error
 
 
+def validating(name: str, method: Method, started: Started) -> Validating | None:
+    """Return the cross-validation of a method; None if the run has test rows."""
+    plan, place, decide = started.run.folds, started.folder / name / FOLDER, started.recipe.decide
+    return None if plan is None else Validating(name, method, plan, place, started.context, decide)
+
+
 def _cross_validated(
     name: str, method: Method, started: Started
 ) -> tuple[FoldPredictions | None, tuple[Finding, ...]]:
     """Return the predictions of all folds and what was noticed; none if the run has test rows."""
-    plan = started.run.folds
-    if plan is None:
-        return None, ()
-    place, decide = started.folder / name / FOLDER, started.recipe.decide
     run = started.run
+    if (of := validating(name, method, started)) is None:
+        return None, ()
     begin_folds(method, run.splits.train, run.tested.texts, started.context.say)
-    folds, findings = cross_validate(name, method, plan, place, started.context, decide)
+    folds, findings = cross_validate(of)
     for finding in findings:
         started.context.find(finding)
     return folds, findings
@@ -383,11 +383,6 @@ def _rows_for(method: Method, started: Started) -> tuple[Dataset, Dataset]:
     if plan is None or method.needs_validation:
         return splits.train, splits.validation
     return plan.dataset, plan.dataset.select([])
-
-
-def values_of_parts(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:
-    """Return the values of all metrics for each split."""
-    return {str(part): values_of(of) for part, of in predictions.items()}
 
 
 def _sizes(place: Path) -> dict[str, int]:

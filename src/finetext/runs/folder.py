@@ -26,6 +26,7 @@ from finetext.encoders.catalogue import is_random, resolve
 from finetext.evaluation.agreement import agreement_in
 from finetext.evaluation.base_rates import BaseRates
 from finetext.evaluation.consistency import consistency
+from finetext.models.files import KEPT_ROWS
 from finetext.models.folder import write_record
 from finetext.report.next_step import Judged
 from finetext.report.probabilities import decided_json
@@ -40,7 +41,7 @@ from finetext.runs.resolve import DATA_COPY, OUT_OF_SCOPE, ResolvedRun, copied_t
 from finetext.runs.run import Run
 from finetext.storage.codec import to_json
 from finetext.storage.files import sync_names, write_json, write_text
-from finetext.storage.received import read_received_text
+from finetext.storage.received import is_received_file, read_received_text
 
 PACKAGES: Final = (
     "finetext", "torch", "transformers", "tokenizers", "accelerate", "datasets", "scikit-learn",
@@ -109,15 +110,22 @@ def split_columns(splits: Splits) -> dict[str, list[str]]:
 
 
 def describe_environment(recipe: Recipe) -> dict[str, Any]:
-    """Return versions, processor, number of cores, device and threads, and seed."""
+    """Return versions, processor, number of cores, device, processes and threads, and seed.
+
+    Several processes have so many threads each while they train together.
+    """
     arithmetic: dict[str, Any] = {"device": "cpu"}
     if any(hasattr(method, "encoder") for method in recipe.methods.values()):
         import torch
 
         from finetext.training.precision import choose_device
+        from finetext.training.ranks import ranks_here
 
-        device = str(choose_device(recipe.device))
-        arithmetic = {"device": device, "threads": torch.get_num_threads()}
+        device, ranks = str(choose_device(recipe.device)), ranks_here()
+        processes, threads = 1, torch.get_num_threads()
+        if ranks is not None:
+            processes, threads = ranks.here.size, ranks.threads
+        arithmetic = {"device": device, "processes": processes, "threads": threads}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
@@ -188,6 +196,8 @@ def record_models(run: Run, recipe: Recipe, fitted: Mapping[str, FittedMethod]) 
         packages = {of: number for of, number in environment.get("packages", {}).items() if number}
         machine |= {"device": device or "cpu", "packages": packages}
         record |= {"machine": machine, "costs": _costs(one, before[name], machine)}
+        if is_received_file(folder / one.entry.model, KEPT_ROWS):
+            record["keeps_rows"] = True
         write_record(folder / one.entry.model, finite(record))
 
 

@@ -26,6 +26,7 @@ from finetext.diagnosis.forecast import Measured, curve_from_fits
 from finetext.evaluation.metrics import metric_for
 from finetext.runs.cross_validation import FoldPlan, wants_folds
 from finetext.runs.curve_fits import FitLog, Growing
+from finetext.runs.jobs import Jobs, memory_finding
 from finetext.runs.recipe import ADAPTED, BASELINES, Recipe
 from finetext.runs.resolve import (
     Methods,
@@ -86,6 +87,7 @@ def learning_curve(
     split: SplitSettings | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    jobs: int | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Curve:
@@ -110,6 +112,8 @@ def learning_curve(
         out: folder of the result, new or empty; the first free `runs/NAME-curve`,
             `runs/NAME-curve-2`, ... by default. Each training is kept in it as it is done.
         seed: seed of every random choice; that of the recipe, or 0, by default.
+        jobs: how many trainings are made at once, each in a process with its share of the cores; 1
+            by default. The curve is the same.
         resume: resume the curve of the same data and settings in `out`, or the newest of
             `runs/NAME-curve`, ...; sizes, methods and trainings may have become more. A new one is
             started if there is none.
@@ -126,7 +130,7 @@ def learning_curve(
     """
     if methods is None and not isinstance(what, Recipe):
         methods = BASELINES
-    recipe = recipe_for(what, methods, read, split, seed)
+    recipe = recipe_for(what, methods, read, split, seed, jobs=jobs)
     if isinstance(what, Mapping):  # several files, none of which names the folder
         recipe = replace(recipe, source=None)
     with heard(listener) as hears:
@@ -223,7 +227,8 @@ def grow(
     recipe, splits = split_dataset(recipe, dataset, hears)
     splits = splits if folds is None else all_train(splits, dataset)
     findings = [] if folds is None else list(folds.findings)
-    check_data(recipe, splits, hears, [*data_changed(recipe, dataset), *findings])
+    findings += [*data_changed(recipe, dataset), *memory_finding(recipe)]
+    check_data(recipe, splits, hears, findings)
     measured = _measured(recipe, settings, splits, folds)
     hears.say(_announced(measured, len(splits.test), settings.trainings))
     header = _header(recipe, dataset, splits)
@@ -234,7 +239,8 @@ def grow(
     with place.claimed(f"{run_name(recipe)}-curve", header, hears) as folder:
         log = FitLog(folder, header)
         growing = Growing(recipe, splits, measured.sizes, settings.trainings, hears, folds)
-        fits = growing.fits(log)
+        with Jobs(recipe.jobs, hears) as jobs:
+            fits = growing.fits(log, jobs)
         positive = measured.metric.class_of(splits.scheme)
         curve = replace(curve_from_fits(fits, measured), positive=positive)
         write_curve(curve, folder)

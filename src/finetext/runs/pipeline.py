@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,16 @@ from finetext.core.console import heard
 from finetext.core.contracts import Checkpoints, Listener
 from finetext.core.errors import FinetextError, RunError
 from finetext.core.settings import ReadSettings, SplitSettings
-from finetext.methods.endpoint import BudgetEnded
 from finetext.runs import timetable
 from finetext.runs.ablations import with_encoder
 from finetext.runs.adapting import adapt_encoder
 from finetext.runs.asked import check_endpoints
 from finetext.runs.blending import combine
 from finetext.runs.finish import finish, finish_without
-from finetext.runs.fit_methods import (
-    FittedMethod,
-    Started,
-    finished_method,
-    fit_method,
-)
+from finetext.runs.fit_all import fit_all
+from finetext.runs.fit_methods import FittedMethod, Started
 from finetext.runs.folder import start_run
+from finetext.runs.jobs import Jobs, memory_finding
 from finetext.runs.plan import is_long, planned
 from finetext.runs.recipe import Recipe
 from finetext.runs.resolve import (
@@ -43,7 +38,7 @@ from finetext.runs.run import Run, is_finished
 from finetext.runs.seeds import fit_seeds
 from finetext.runs.timetable import Timetable
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep
-from finetext.storage.unfinished import remove
+from finetext.training.joining import join
 
 
 @dataclass(frozen=True)
@@ -63,6 +58,7 @@ def train(
     out: str | Path | None = None,
     seed: int | None = None,
     minutes: float | None = None,
+    jobs: int | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Run:
@@ -81,6 +77,8 @@ def train(
         seed: seed of every random choice; that of the recipe, or 0, by default.
         minutes: how long it takes, with reading and the report: methods are cut or left out to end
             in time. By default that of the recipe, or as long as it needs.
+        jobs: how many independent fits are made at once, each in a process with its share of the
+            cores: folds, methods and further seeds; 1 by default. Results are the same.
         resume: resume the run of the same settings and data that was stopped or killed: the one in
             `out`, or the newest unfinished of `runs/NAME`, `runs/NAME-2`, ... The result is that
             of an uninterrupted run. Without such a run a new one is started; a finished one is
@@ -97,7 +95,8 @@ def train(
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
     began = timetable.now()
-    recipe = recipe_for(what, methods, read, split, seed, minutes)
+    join()
+    recipe = recipe_for(what, methods, read, split, seed, minutes, jobs)
     return train_recipe(recipe, what, Place(out, resume), listener, began)
 
 
@@ -116,7 +115,8 @@ def train_recipe(
         run = resolve(recipe, what, hears)
         if resume and (folder := to_resume(place, run, hears)) is not None:
             return _resumed(folder, begun(folder, run), hears, began)
-        findings, lengths = check_data(run.recipe, run.splits, hears, run.findings)
+        noticed = (*run.findings, *memory_finding(run.recipe))
+        findings, lengths = check_data(run.recipe, run.splits, hears, noticed)
         if run.recipe.minutes is None and is_long(run.recipe, run.splits):
             hears.say(planned(run).estimate)
         check_endpoints(run.recipe.methods.values())
@@ -147,27 +147,17 @@ def _fit_all(folder: Path, run: ResolvedRun, hears: Listener, began: float) -> R
     pace = recipe.checkpoint_seconds, recipe.checkpoint_steps, recipe.keep_checkpoints
     checkpoints = Checkpoints(folder, hash_of_rows, *pace)
     context = replace(context_for(recipe, hears), checkpoints=checkpoints, trackers=recipe.track)
-    started = Started(folder, run, context)
+    # No method reads the corpus to adapt to, which would be sent along with each.
+    started = Started(folder, run if run.corpus is None else replace(run, corpus=None), context)
     turns = Timetable(started, began)
     try:
-        adapt_encoder(started)
+        adapt_encoder(replace(started, run=run))
         methods = with_encoder(recipe, started.adapted)
-        for name in (order := turns.order(methods)):
-            if methods[name].combines or (turn := turns.turn(name, methods[name], fitted)) is None:
-                continue
-            finished = finished_method(name, *turn)
-            if finished is not None:
-                hears.say(f"{name} was finished before")
-            try:
-                fitted[name] = finished or fit_method(name, *turn)
-            except BudgetEnded as error:
-                with suppress(FileNotFoundError):
-                    remove(folder / name)
-                turns.leave_out(name, str(error).removeprefix(f"{methods[name].name}: "))
-                continue
-            turns.had(name, fitted)
-        learning = {name: methods[name] for name in order if name in fitted}
-        fitted = fit_seeds(fitted, learning, started)
+        order = turns.order(methods)
+        with Jobs(recipe.jobs, hears) as jobs:
+            fit_all({name: methods[name] for name in order}, turns, fitted, jobs)
+            learning = {name: methods[name] for name in order if name in fitted}
+            fitted = fit_seeds({name: fitted[name] for name in learning}, learning, started, jobs)
         for name in [name for name in order if methods[name].combines]:
             if (turn := turns.turn(name, methods[name], fitted)) is None:
                 continue

@@ -84,7 +84,7 @@ LADDER: Final = (
 """Of these a run fits those that suit its rows; see `finetext.runs.default_methods`."""
 ADAPTED: Final = "adapted"
 """The name by which methods take the encoder that a run adapts, and its folder in the run."""
-KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints")
+KNOBS: Final = ("track", "checkpoint_seconds", "checkpoint_steps", "keep_checkpoints", "jobs")
 """Settings that change no result, so that a run can be resumed with others."""
 TOP: Final = (
     "seed", "seeds", "device", "metric", "margin", "minutes", "refit", "by_rows", *KNOBS,
@@ -177,6 +177,8 @@ class Recipe:
             `finetext.runs.default_methods`); not in a list of your own, nor one that a run wrote.
         minutes: how long the run takes from the first row that is read to the report: methods are
             cut or left out to end in time. None (the default) takes the time that it needs.
+        jobs: how many independent fits are made at once, each in a process with its share of the
+            cores: folds, methods, further seeds, and points of a learning curve. 1 by default.
         weak: where the weak labels of training rows are from; None (the default) if there are none.
     """
 
@@ -199,6 +201,7 @@ class Recipe:
     refit: Literal["auto"] | bool = "auto"
     minutes: Minutes | None = None
     by_rows: bool = True
+    jobs: Count = 1
     weak: WeakLabels | None = None
 
     def __post_init__(self) -> None:
@@ -356,12 +359,6 @@ def ladder(
             name = f"{method.name}-{number}"
         found[name] = method
     return found
-
-
-def with_members(method: str | Method) -> dict[str, Method]:
-    """Return a method by its name; one that combines others after the usual ones."""
-    found = ladder([method])
-    return (ladder(LADDER) if any(of.combines for of in found.values()) else {}) | found
 
 
 def _adapting(section: Mapping[str, Any]) -> Adapting:

@@ -43,6 +43,7 @@ from finetext.runs.ablations import (
 )
 from finetext.runs.cross_validation import FoldPlan, wants_folds
 from finetext.runs.default_methods import suited
+from finetext.runs.jobs import check_jobs
 from finetext.runs.recipe import ADAPTED, Recipe, ladder
 from finetext.runs.refit import is_refitted
 from finetext.training.precision import choose_device
@@ -94,6 +95,7 @@ def recipe_for(
     split: SplitSettings | None = None,
     seed: int | None = None,
     minutes: float | None = None,
+    jobs: int | None = None,
 ) -> Recipe:
     """Return the recipe that is given or the default one, with other settings."""
     if isinstance(what, Recipe):
@@ -110,12 +112,14 @@ def recipe_for(
         recipe, read=read or recipe.read, split=split or recipe.split,
         seed=recipe.seed if seed is None else seed,
         minutes=recipe.minutes if minutes is None else minutes,
+        jobs=recipe.jobs if jobs is None else jobs,
     )  # fmt: skip
 
 
 def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
     """Refuse a device, tracker, encoder or setting that cannot be used, before any training."""
     check_installed(recipe.track)
+    check_jobs(recipe)
     if recipe.device not in ("auto", "cpu"):
         choose_device(recipe.device)
     formats: set[str | None] = set()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from finetext.core.contracts import Method
+from finetext.core.contracts import Listener, Method
 from finetext.core.settings import LARGEST_SEED
 from finetext.core.types import Finding, Predictions, SplitName
 from finetext.evaluation.leaderboard import SeedScores
+from finetext.evaluation.metrics import values_of
 from finetext.runs.fit_methods import (
     ENTRY,
     UNREADABLE,
@@ -19,8 +21,8 @@ from finetext.runs.fit_methods import (
     Started,
     attempt,
     fit,
-    values_of_parts,
 )
+from finetext.runs.jobs import Jobs, heard_by
 from finetext.runs.predictions import read_predictions
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.files import write_json
@@ -28,27 +30,34 @@ from finetext.storage.received import read_received_text
 
 
 def fit_seeds(
-    fitted: Mapping[str, FittedMethod], methods: Mapping[str, Method], started: Started
+    fitted: Mapping[str, FittedMethod], methods: Mapping[str, Method], started: Started, jobs: Jobs
 ) -> dict[str, FittedMethod]:
     """Fit the methods with the further seeds of the recipe, and return them with all scores."""
-    first, context, done = started.recipe.seed, started.context, dict[str, list[_OfSeed]]()
+    first, context = started.recipe.seed, heard_by(started.context, Listener())
     if started.recipe.seeds == 1:
         return dict(fitted)
     pace = context.checkpoints and replace(context.checkpoints, keep=0)
+    done = dict[tuple[str, int], _OfSeed]()
     for name, one in fitted.items():
-        scores = SeedScores(first, values_of_parts(one.predictions), one.entry.seconds_to_train)
-        done[name] = [(scores, one.findings)]
-    for number in range(1, started.recipe.seeds):
-        seed = (first + number) % (LARGEST_SEED + 1)
+        scores = SeedScores(first, _values(one.predictions), one.entry.seconds_to_train)
+        done[name, first] = scores, one.findings
+    seeds = [(first + number) % (LARGEST_SEED + 1) for number in range(1, started.recipe.seeds)]
+    waiting = list[_Further]()
+    for seed in seeds:
         of_seed = replace(started, context=replace(context, seed=seed, checkpoints=pace))
         for name, method in methods.items():
-            context.say(f"{name}: seed {seed}")
-            done[name].append(_fit_seed(name, method, of_seed))
+            if (known := _finished(started.folder / name / f"seed-{seed}")) is not None:
+                done[name, seed] = known
+            else:
+                waiting.append(_Further(name, method, of_seed))
+    for of, found in jobs.each(_fit_seed, waiting, lambda one: one.method.pays_per_text):
+        done[of.name, found[0].seed] = found
+    every = {name: [done[name, seed] for seed in (first, *seeds)] for name in fitted}
     return {
         name: replace(
             one,
-            entry=replace(one.entry, seeds=tuple(scores for scores, _ in done[name])),
-            findings=_merged(name, done[name]),
+            entry=replace(one.entry, seeds=tuple(scores for scores, _ in every[name])),
+            findings=_merged(name, every[name]),
         )
         for name, one in fitted.items()
     }
@@ -69,18 +78,39 @@ def predictions_of_seeds(
 _OfSeed = tuple[SeedScores, tuple[Finding, ...]]
 
 
-def _fit_seed(name: str, method: Method, started: Started) -> _OfSeed:
-    """Fit with one seed, measure, and write the predictions; or read what was finished before."""
-    seed = started.context.seed
-    place = started.folder / name / f"seed-{seed}"
+@dataclass(frozen=True, eq=False)
+class _Further:
+    """A method to fit in a run whose context has a further seed."""
+
+    name: str
+    method: Method
+    started: Started
+
+
+def _finished(place: Path) -> _OfSeed | None:
+    """Return what was finished before in a folder; None if it is to be fitted."""
     with suppress(*UNREADABLE):
         values = json.loads(read_received_text(place, ENTRY))
         findings = from_json(tuple[Finding, ...], values.get("findings", ()), ENTRY)
         return from_json(SeedScores, values, ENTRY), findings
+    return None
+
+
+def _values(predictions: Mapping[SplitName, Predictions]) -> dict[str, Any]:
+    """Return the values of all metrics for each split."""
+    return {str(part): values_of(of) for part, of in predictions.items()}
+
+
+def _fit_seed(of: _Further, listener: Listener) -> _OfSeed:
+    """Fit with a further seed, measure, and write the predictions."""
+    started = replace(of.started, context=heard_by(of.started.context, listener))
+    seed = started.context.seed
+    place = started.folder / of.name / f"seed-{seed}"
+    listener.say(f"{of.name}: seed {seed}")
     with attempt(place, started.context) as attempts:
-        shown = _with_seeds(name, [seed])
-        made = fit(shown, method, started, attempts, place)
-        scores = SeedScores(seed, values_of_parts(made.predictions), made.seconds)
+        shown = _with_seeds(of.name, [seed])
+        made = fit(shown, of.method, started, attempts, place)
+        scores = SeedScores(seed, _values(made.predictions), made.seconds)
         write_json(place / ENTRY, to_json(scores) | {"findings": to_json(attempts.findings)})
     return scores, attempts.findings
 

@@ -36,16 +36,10 @@ from finetext.runs.fit import RangeTest
 from finetext.runs.recipe import Recipe
 from finetext.runs.resolve import check_possible
 from finetext.training.checkpoint import fingerprint, random_states
-from finetext.training.plan import (
-    ADDED_LATER,
-    Hyperparameters,
-    ScheduleName,
-    Stage,
-    Task,
-    rows_per_step,
-)
+from finetext.training.plan import ADDED_LATER, Hyperparameters, ScheduleName, Stage, rows_per_step
 from finetext.training.precision import choose_device
 from finetext.training.rate_finder import RateCurve, find_learning_rate
+from finetext.training.task import Task
 from finetext.training.tokens import ReducedVocabulary
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ from finetext.runs.subjects import (
     stage_asked,
     tested,
 )
+from finetext.training.accelerator import make_accelerator
 from finetext.training.checkpoint import (
     CheckpointFile,
     Snapshot,
@@ -46,7 +47,7 @@ from finetext.training.optimizer import layer_groups
 from finetext.training.plan import ScheduleName, Stage, make_plan
 from finetext.training.rate_finder import RateCurve
 from finetext.training.record import check_installed, check_names, tracked
-from finetext.training.state import Training, make_accelerator
+from finetext.training.state import Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -372,8 +373,7 @@ class Trainer:
 
     def _run(self) -> None:
         """Make all steps that are left."""
-        training = self._training
-        assert training is not None
+        training = self._refuse_untrained("train")
         started = time.perf_counter()
         try:
             with training.running():

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 from fastapi.security import HTTPBearer
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -28,12 +28,22 @@ from finetext.data.predictions import PREFIX
 from finetext.data.rows import Texts
 from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher, silent
+from finetext.serving.metrics import Metrics
 from finetext.serving.model import ServedModel, decisions, scored, wants_logits
-from finetext.serving.requests import Refusal, StrictRoute, http_refusal, validation_refusal
+from finetext.serving.requests import (
+    Refusal,
+    StrictRoute,
+    http_refusal,
+    stopping,
+    validation_refusal,
+)
 from finetext.serving.schemas import POSTED, document_of, documents_page, refusals
 from finetext.serving.tables import SETTINGS, TableReader, bytes_of
+from finetext.serving.tracing import Tracer
 
 PAGE: Final = Path(__file__).parent / "page"
+_PRIVATE: Final = ("hosts", "workers", "log_format")
+"""Settings that are no business of clients."""
 MANY_NUMBERS: Final = 10_000
 """Numbers in an answer from which writing it takes hundredths of a second."""
 
@@ -44,10 +54,12 @@ def make_app(
     token: str | None = None,
     about: Mapping[str, Any] | None = None,
     is_local: bool = False,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Return the app that serves a model."""
-    settings = settings or ServeSettings()
+    settings, tracer = settings or ServeSettings(), tracer or Tracer()
     service = Service(model, settings, about or {})
+    service.batcher.tracer = tracer
     has_names = bool(settings.hosts) or (is_local and not token)
 
     app = FastAPI(
@@ -56,7 +68,7 @@ def make_app(
         dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         lifespan=lambda app: service.batcher.running(),
     )  # fmt: skip
-    app.state.batcher = service.batcher
+    app.state.service, app.state.batcher = service, service.batcher
     app.router.route_class = StrictRoute
     add_addresses(app, service, [401] * bool(token), [403] * has_names)
     app.exception_handler(RequestValidationError)(validation_refusal)
@@ -65,7 +77,10 @@ def make_app(
     checks = [partial(middleware.check_host, settings.hosts)] if has_names else []
     checks += [partial(middleware.check_token, token)] if token else []
     app.add_middleware(middleware.BodyLimit, settings=settings)
-    app.add_middleware(middleware.Monitor, metrics=service.metrics, paths=paths, checks=checks)
+    app.add_middleware(
+        middleware.Monitor, metrics=service.metrics, paths=paths, checks=checks,
+        is_stopping=lambda: service.is_stopping(), tracer=tracer,
+    )  # fmt: skip
     columns = model.classifier.scheme.text_columns
     app.openapi = partial(document_of, app, settings, columns)  # type: ignore[method-assign]
     return app
@@ -87,8 +102,8 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         ("/explain", explained, schemas.Explained, asking, service.explain),
         ("/table", "Read a file", schemas.Table, of_files, service.table),
         ("/info", "What the model is", schemas.Info, reading, service.info),
-        ("/health", "Whether texts are accepted", health, living, service.health),
-        ("/health/live", "Whether it need not be restarted", health, living, service.live),
+        ("/ready", "Whether texts are accepted now", health, living, service.ready),
+        ("/health", "Whether it need not be restarted", health, living, service.health),
     ):
         add = app.post if 422 in responses else app.get
         add(path, summary=summary, response_model=shape, responses=responses)(handler)
@@ -96,6 +111,7 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         "/metrics", summary="Counts and times for Prometheus", response_class=Response,
         responses={**reading, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )(service.measured)  # fmt: skip
+    app.get("/health/live", include_in_schema=False)(service.health)  # as it was called
     app.get("/docs", include_in_schema=False)(documents_page)
     app.get("/", include_in_schema=False, response_class=FileResponse)(page)
     app.mount("/page", StaticFiles(directory=PAGE))
@@ -116,10 +132,13 @@ class Service:
         """Create the queue in front of the model, and the metrics."""
         self._model, self._settings, self._about = model, settings, about
         self._classifier = model.classifier
-        self.metrics = middleware.Metrics(lambda: self.batcher.waiting)
+        self.metrics = Metrics()
+        self.is_stopping: Callable[[], bool] = lambda: False
+        """Whether the server only finishes what it has."""
         self._tables = TableReader(settings.request_seconds, settings.queue_tables)
         watch, check = self.metrics.predicted, model.check
         self.batcher = Batcher(model.scores, model.tokens, settings, watch, check)
+        self.batcher.changed = self.metrics.queue.set
 
     async def predict(self, asked: schemas.Classification) -> Response:
         """Return labels and scores of each text, best first."""
@@ -184,16 +203,22 @@ class Service:
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,
             "precision": self._classifier.number_format, "way": self._model.way,
-            "limits": {name: of for name, of in asdict(self._settings).items() if name != "hosts"},
+            "limits": {
+                name: of for name, of in asdict(self._settings).items() if name not in _PRIVATE
+            },
         })  # fmt: skip
 
-    async def health(self) -> Response:
-        """Return 200 if texts are accepted, 503 while the model is stuck."""
+    async def ready(self) -> Response:
+        """Return 200 if texts are accepted now: not if it stops, is full or the model is stuck."""
+        if self.is_stopping():
+            raise stopping()
         if not self.batcher.is_working:
             raise silent()
+        if self.batcher.waiting >= self._settings.queue_texts:
+            raise Refusal(503, "as many texts wait as may", {"retry-after": "1"})
         return _json({"status": "ready"})
 
-    async def live(self) -> Response:
+    async def health(self) -> Response:
         """Return 200 while batches go through or may still, 503 if only a restart helps."""
         if not self.batcher.is_alive:
             raise silent()
@@ -201,9 +226,8 @@ class Service:
 
     async def measured(self) -> Response:
         """Return the metrics."""
-        return Response(
-            generate_latest(self.metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST}
-        )
+        headers = {"content-type": CONTENT_TYPE_LATEST}
+        return Response(self.metrics.exposed(), headers=headers)
 
     def _texts(self, inputs: str | Mapping[str, str] | list[Any]) -> list[str]:
         """Return the texts of a request; raises a Refusal if they are too many, long or few."""

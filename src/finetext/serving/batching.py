@@ -10,7 +10,6 @@ everything, or its thread ends, the batcher ends: it refuses all requests and sa
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -25,10 +24,11 @@ import numpy as np
 from finetext.core.arrays import Floats
 from finetext.core.errors import UnknownNameError
 from finetext.core.settings import ServeSettings
+from finetext.serving.logs import LOG
 from finetext.serving.model_thread import Failed, ModelThread, Outcome, contained
 from finetext.serving.requests import Refusal
+from finetext.serving.tracing import Tracer, Wait
 
-LOG: Final = logging.getLogger("finetext.serving")
 PATIENCE: Final = 2.0
 """Seconds after which a slow job runs before waiting texts."""
 _LONGEST_RETRY: Final = 60
@@ -59,6 +59,7 @@ class _Request:
     answer: asyncio.Future[Floats]
     taken: int = 0
     rows: list[Floats] = field(default_factory=list)
+    wait: Wait = field(default_factory=Wait)
 
 
 _Part = tuple[_Request, Sequence[Ask]]
@@ -90,6 +91,9 @@ class Batcher:
         """Called when it ends by itself."""
         self.beat: Callable[[], None] = lambda: None
         """Called about once a second while the event loop runs."""
+        self.changed: Callable[[int], None] = lambda texts: None
+        """Called with the number of texts that wait, when it changes."""
+        self.tracer = Tracer()
         self._requests: deque[_Request] = deque()
         self._jobs: deque[_Job] = deque()
         self._texts = self._tokens = 0
@@ -102,11 +106,6 @@ class Batcher:
         self._thread: ModelThread | None = None
 
     @property
-    def waiting(self) -> int:
-        """Number of texts that wait for the model."""
-        return self._texts
-
-    @property
     def is_alive(self) -> bool:
         """Whether it runs, and the model has time left for what it does."""
         running = self._task is not None and not self._task.done() and self.fault is None
@@ -117,6 +116,11 @@ class Batcher:
     def is_working(self) -> bool:
         """Whether texts are accepted and the model is not stuck."""
         return self.is_alive and self._busy <= self._settings.request_seconds
+
+    @property
+    def waiting(self) -> int:
+        """Number of texts that wait for the model."""
+        return self._texts
 
     @property
     def longest(self) -> float:
@@ -156,14 +160,17 @@ class Batcher:
         tokens = [self._count(ask.text) for ask in asks]
         loop = asyncio.get_running_loop()
         request = _Request(asks, tokens, loop.time(), loop.create_future())
+        request.wait = self.tracer.waiting(len(asks))
         self._requests.append(request)
         self._answers.add(request.answer)
         self._texts += len(asks)
         self._tokens += sum(tokens)
+        self.changed(self._texts)
         self._arrived.set()
         try:
             return await request.answer
         finally:
+            request.wait.end()
             self._answers.discard(request.answer)
             self._take(request, len(asks))
             with suppress(ValueError):
@@ -283,6 +290,7 @@ class Batcher:
         self._texts -= end - request.taken
         self._tokens -= sum(request.tokens[request.taken : end])
         request.taken = end
+        self.changed(self._texts)
 
     async def _predict(self, parts: Sequence[_Part]) -> None:
         """Predict a batch; if that fails, each request alone, so that only the faulty one fails."""
@@ -292,7 +300,10 @@ class Batcher:
         self._is_shared = len(parts) > 1
         asks = [ask for _, own in parts for ask in own]
         started = perf_counter()
-        rows = await self._outcome(partial(self._rows_of, asks))
+        with self.tracer.batch([request.wait for request, _ in parts], len(asks)) as span:
+            rows = await self._outcome(partial(self._rows_of, asks))
+            if isinstance(rows, Failed):
+                span.failed(type(rows.error).__name__)
         if isinstance(rows, Failed):
             if len(parts) == 1:
                 _settle(parts[0][0].answer, rows.error)

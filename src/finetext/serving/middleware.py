@@ -6,19 +6,19 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import logging
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-
 from finetext.core.settings import ServeSettings
-from finetext.serving.requests import TABLE, ClientGone, Refusal
+from finetext.serving.logs import FIELDS, LOG, OF_REQUEST, REQUESTS
+from finetext.serving.metrics import Metrics
+from finetext.serving.requests import CLOSE, TABLE, ClientGone, Refusal, stopping
+from finetext.serving.tracing import Tracer
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -61,55 +61,13 @@ def check_token(token: str, scope: Scope) -> None:
         raise Refusal(401, "this needs the header Authorization: Bearer TOKEN", challenge)
 
 
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-
-
-@final
-class Metrics:
-    """The metrics of one server, in a registry of their own."""
-
-    def __init__(self, waiting: Callable[[], float]) -> None:
-        """Start at zero; `waiting` returns the number of texts in the queue."""
-        self.registry = mine = CollectorRegistry()
-        self._requests = Counter(
-            "finetext_requests", "Requests by path and status; 499: the client hung up.",
-            ["path", "status"], registry=mine,
-        )  # fmt: skip
-        self._seconds = Histogram(
-            "finetext_request_seconds", "From the head of a request to the end of its answer.",
-            ["path"], buckets=_SECONDS, registry=mine,
-        )  # fmt: skip
-        self.active = Gauge("finetext_requests_active", "Requests being answered.", registry=mine)
-        self._texts = Counter("finetext_texts", "Texts that were predicted.", registry=mine)
-        size, time = "Texts in a batch.", "Time of the model for a batch."
-        self._batches = Histogram("finetext_batch_texts", size, buckets=_SIZES, registry=mine)
-        self._model = Histogram("finetext_batch_seconds", time, buckets=_SECONDS, registry=mine)
-        queue = Gauge("finetext_queue_texts", "Texts that wait for the model.", registry=mine)
-        queue.set_function(waiting)
-        ProcessCollector(registry=mine)
-
-    def answered(self, path: str, status: int, seconds: float) -> None:
-        """Count a request."""
-        self._requests.labels(path, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
-
-    def predicted(self, texts: int, seconds: float) -> None:
-        """Count a batch."""
-        self._texts.inc(texts)
-        self._batches.observe(texts)
-        self._model.observe(seconds)
-
-
-LOG: Final = logging.getLogger("finetext.serving")
 HUNG_UP: Final = 499
 NAME: Final = b"x-request-id"
 """The header with the id of a request, which the log has where there is a fault."""
 _NAME_FORM: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 STILL_READ: Final = 16 * 2**20
 """Bytes still read of a body that is too large: many clients read the answer only after sending."""
-_CLOSE: Final = {"connection": "close"}
-_OPEN: Final = frozenset({"/", "/health", "/health/live", "/docs", "/openapi.json"})
+_OPEN: Final = frozenset({"/", "/ready", "/health", "/health/live", "/docs", "/openapi.json"})
 """Paths that need no token; none says anything about the model."""
 _FOLDER: Final = "/page/"
 HEADERS: Final[Mapping[bytes, bytes]] = {
@@ -124,6 +82,14 @@ HEADERS: Final[Mapping[bytes, bytes]] = {
 }
 
 
+@dataclass
+class _Answer:
+    """The id of a request and the status of its answer."""
+
+    name: str
+    status: int = HUNG_UP
+
+
 @final
 @dataclass(eq=False)
 class Monitor:
@@ -133,6 +99,8 @@ class Monitor:
     metrics: Metrics
     paths: Collection[str]
     checks: Sequence[Callable[[Scope], None]]
+    is_stopping: Callable[[], bool] = lambda: False
+    tracer: Tracer = field(default_factory=Tracer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer whatever happens, unless the client is gone."""
@@ -141,35 +109,50 @@ class Monitor:
             return
         if scope["method"] == "HEAD":  # the protocol drops the body of the answer
             scope = {**scope, "method": "GET"}
-        status, started, name = HUNG_UP, perf_counter(), name_of(scope)
+        with self._watched(scope) as answer:
 
-        async def tell(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                there = {name.lower() for name, _ in message["headers"]}
-                own = [pair for pair in HEADERS.items() if pair[0] not in there]
-                message["headers"] = [*message["headers"], *own, (NAME, name.encode())]
-            await send(message)
+            async def tell(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    answer.status = message["status"]
+                    there = {name.lower() for name, _ in message["headers"]}
+                    own = [pair for pair in HEADERS.items() if pair[0] not in there]
+                    message["headers"] = [*message["headers"], *own, (NAME, answer.name.encode())]
+                    if self.is_stopping() and b"connection" not in there:
+                        message["headers"].append((b"connection", b"close"))
+                await send(message)
 
-        self.metrics.active.inc()
-        try:
-            for check in self.checks:
-                check(scope)
-            await self.app(scope, receive, tell)
-        except ClientGone:
-            pass
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # also the panic of a native library
-            if status != HUNG_UP:
+            try:
+                for check in self.checks:
+                    check(scope)
+                await self.app(scope, receive, tell)
+            except ClientGone:
+                pass
+            except GeneratorExit:
                 raise
-            await _refusal_of(error, scope, name).answer()(scope, receive, tell)
-        finally:
-            path = scope["path"] if scope["path"] in self.paths else "other"
-            path = _FOLDER if scope["path"].startswith(_FOLDER) else path
-            self.metrics.active.dec()
-            self.metrics.answered(path, status, perf_counter() - started)
+            except BaseException as error:  # also the panic of a native library
+                if answer.status != HUNG_UP:
+                    raise
+                await _refusal_of(error, scope, answer.name).answer()(scope, receive, tell)
+
+    @contextmanager
+    def _watched(self, scope: Scope) -> Iterator[_Answer]:
+        """Count, time, log and trace a request while the body answers it."""
+        path = scope["path"] if scope["path"] in self.paths else "other"
+        path = _FOLDER if scope["path"].startswith(_FOLDER) else path
+        answer, started = _Answer(name_of(scope)), perf_counter()
+        self.metrics.active.inc()
+        with self.tracer.request(scope, path, answer.name) as span:
+            of_request = OF_REQUEST.set({"request_id": answer.name, **span.ids})
+            try:
+                yield answer
+            finally:
+                seconds, status = perf_counter() - started, answer.status
+                self.metrics.active.dec()
+                self.metrics.answered(path, status, seconds)
+                span.answered(status)
+                told = {"method": scope["method"], "path": path, "status": status}
+                REQUESTS.info("request", extra={FIELDS: told | {"seconds": round(seconds, 6)}})
+                OF_REQUEST.reset(of_request)
 
 
 def name_of(scope: Scope) -> str:
@@ -184,7 +167,7 @@ def _refusal_of(error: BaseException, scope: Scope, name: str) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, asyncio.CancelledError):
-        return Refusal(503, "the server is stopping", {"retry-after": "1", **_CLOSE})
+        return stopping()
     LOG.error("fault %s in %s %r", name, scope["method"], scope["path"], exc_info=error)
     return Refusal(500, f"internal server error; the log has more under {name}")
 
@@ -215,7 +198,7 @@ class BodyLimit:
         limit = settings.request_bytes
         if scope["path"] == TABLE:
             limit = min(settings.table_bytes, settings.held_bytes)
-        too_large = Refusal(413, f"the body has more than {limit:,} bytes", _CLOSE)
+        too_large = Refusal(413, f"the body has more than {limit:,} bytes", CLOSE)
         told = int(headers.get(b"content-length", b"0"))
         if told > limit + STILL_READ or (told > limit and b"expect" in headers):
             raise too_large
@@ -231,12 +214,12 @@ class BodyLimit:
                         continue
                     if self._held + len(part) > self._settings.held_bytes:
                         busy = "too many bytes of other requests are being read; retry in 1 s"
-                        raise Refusal(503, busy, {"retry-after": "1", **_CLOSE})
+                        raise Refusal(503, busy, {"retry-after": "1", **CLOSE})
                     self._held += len(part)
                     body += part
         except TimeoutError:
             seconds = self._settings.arrival_seconds
-            raise Refusal(408, f"the body did not arrive in {seconds:g} s", _CLOSE) from None
+            raise Refusal(408, f"the body did not arrive in {seconds:g} s", CLOSE) from None
         if size > limit:
             raise too_large
 

@@ -27,7 +27,8 @@ from finetext.models.card import without_path
 from finetext.models.folder import best_model, card_of, provenance
 from finetext.models.hub import model_folder
 from finetext.runs.asked import answers_watched
-from finetext.serving.batching import LOG, Ask
+from finetext.serving.batching import Ask
+from finetext.serving.logs import LOG
 
 if TYPE_CHECKING:
     from finetext.diagnosis.explain import Explainer, Explanation

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import h11
+from uvicorn import Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from finetext.core.settings import ServeSettings
@@ -21,6 +24,8 @@ from finetext.serving.requests import error_body
 LARGEST_HEAD: Final = 32 * 2**10
 LARGEST_EXTRA: Final = 16 * 2**10
 """Bytes that the form of chunks may take beyond as many as their content has."""
+LAST_CALL: Final = 0.05
+"""Seconds in which a server that stops accepts connections that are there already."""
 _NETWORK: Final = 64
 """Bits of an IPv6 address that are those of its network, which one client has for itself."""
 
@@ -133,12 +138,18 @@ class PatientProtocol(H11Protocol):
     conn: StrictConnection
 
     def __init__(
-        self, *args: Any, settings: ServeSettings, clients: Counter[str], **kwargs: Any
+        self,
+        *args: Any,
+        settings: ServeSettings,
+        clients: Counter[str],
+        is_stopping: Callable[[], bool],
+        **kwargs: Any,
     ) -> None:
-        """Take limits and connections by client on top of what uvicorn gives a protocol."""
+        """Take limits, connections by client, and whether the server stops, besides uvicorn's."""
         super().__init__(*args, **kwargs)
         self.conn = StrictConnection()
         self._settings, self._clients, self._client = settings, clients, ""
+        self._is_stopping = is_stopping
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -151,7 +162,7 @@ class PatientProtocol(H11Protocol):
             transport.write(_FULL if is_full else _OF_CLIENT)
             transport.close()
         else:
-            self._start("head", self._give_up)
+            self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
         """Receive a part of a request."""
@@ -162,7 +173,7 @@ class PatientProtocol(H11Protocol):
         if self._is_answering():
             self._stop("head")
         elif "head" not in self._timers:
-            self._start("head", self._give_up)
+            self._wait_for_head()
 
     def on_response_complete(self) -> None:
         """Wait for the client to read the answer that the transport has."""
@@ -195,11 +206,16 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Close it after the answer, as the server stops."""
-        try:
-            super().shutdown()
-        except h11.LocalProtocolError:  # it is being closed after a refusal
-            self.transport.close()
+        """Close it once nothing is asked any more, as the server stops.
+
+        uvicorn closes a connection without a request at once, and with it a request that is on its
+        way. Here it stays for the time that it stays without requests anyway; an answer from now on
+        is the last one, and says so.
+        """
+        if self._is_answering():
+            self.cycle.keep_alive = False
+        elif self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self._wait_for_head()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP in the form of all errors, and close."""
@@ -219,10 +235,17 @@ class PatientProtocol(H11Protocol):
 
     def _wait_for_reader(self) -> None:
         if "reader" not in self._timers and self.transport.get_write_buffer_size():
-            self._start("reader", self.transport.abort)
+            self._start("reader", self.transport.abort, self._settings.arrival_seconds)
 
-    def _start(self, name: str, action: Any) -> None:
-        self._timers[name] = self.loop.call_later(self._settings.arrival_seconds, action)
+    def _wait_for_head(self) -> None:
+        seconds = self._settings.arrival_seconds
+        if self._is_stopping():
+            seconds = min(seconds, self._settings.idle_seconds)
+        self._stop("head")
+        self._start("head", self._give_up, seconds)
+
+    def _start(self, name: str, action: Any, seconds: float) -> None:
+        self._timers[name] = self.loop.call_later(seconds, action)
 
     def _stop(self, name: str) -> None:
         if (timer := self._timers.pop(name, None)) is not None:
@@ -232,3 +255,15 @@ class PatientProtocol(H11Protocol):
         self._timers.pop("head", None)
         if not self._is_answering():
             self.transport.abort()
+
+
+@final
+class OneServer(Server):
+    """uvicorn's server on a socket of its own: before it stops, it accepts who is connected."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody else connect, accept who has, and stop; see uvicorn."""
+        for listening in sockets or ():
+            listening.listen(0)
+        await asyncio.sleep(LAST_CALL)
+        await super().shutdown(sockets)

@@ -33,6 +33,15 @@ class Refusal(HTTPException):
         return Response(body, self.status_code, headers, media_type="application/json")
 
 
+CLOSE: Final = {"connection": "close"}
+"""The header with which an answer is the last one of its connection."""
+
+
+def stopping() -> Refusal:
+    """Return the refusal of a server that only finishes what it has."""
+    return Refusal(503, "the server is stopping", {"retry-after": "1", **CLOSE})
+
+
 class ClientGone(Exception):
     """The client disconnected before it had its answer."""
 

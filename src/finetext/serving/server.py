@@ -53,7 +53,7 @@ def serve(
         host: address to listen on; the default, 127.0.0.1, is reachable from this machine only.
         port: 8000 by default; 0 takes a free one.
         token: what clients must send as `Authorization: Bearer TOKEN`; none by default.
-        settings: limits; see `ServeSettings`.
+        settings: limits, workers and the form of the log; see `ServeSettings`.
         ready: called with the URL when clients can connect; prints it by default.
 
     Raises:
@@ -64,13 +64,21 @@ def serve(
         RecipeError: it cannot listen there, or the token is not valid.
     """
     from finetext.core.contracts import Classifier
-    from finetext.serving.model import about
 
     check_installed()
+    from finetext.serving.model import about
+    from finetext.serving.workers import Task, supervise
+
     if token is not None:
         check_token(token)
+    settings = settings or ServeSettings()
+    if settings.workers and isinstance(model, Classifier):
+        raise RecipeError("serve.workers: workers load a model folder; save the classifier first")
     with bound(host, port) as listening:
-        if isinstance(model, Classifier):
+        if settings.workers:
+            task = Task(str(model), settings, token)
+            supervise(listening, task, lambda address, columns: ready(address))
+        elif isinstance(model, Classifier):
             answer(listening, model, {"name": model.kind}, token, settings, ready)
         else:
             answer(listening, Classifier.load(model), about(model), token, settings, ready)
@@ -87,10 +95,11 @@ def answer(
     """Answer on a bound socket; see `serve`."""
     from finetext.serving.app import make_app
     from finetext.serving.model import ServedModel
+    from finetext.serving.tracing import tracer_from_environment
 
-    settings = settings or ServeSettings()
+    settings, tracer = settings or ServeSettings(), tracer_from_environment()
     served, is_local = ServedModel(classifier), not is_open_to_others(listening)
-    app = make_app(served, settings, token, about, is_local)
+    app = make_app(served, settings, token, about, is_local, tracer)
     server, batcher = make_server(app, settings), app.state.batcher
     with ending_if_silent(batcher.longest) as batcher.beat:
         _check(served)
@@ -157,32 +166,24 @@ def make_server(app: Any, settings: ServeSettings) -> uvicorn.Server:
     """Return uvicorn with the limits that the app cannot enforce."""
     import uvicorn
 
-    from finetext.serving.protocol import LARGEST_HEAD, PatientProtocol
+    from finetext.serving.protocol import LARGEST_HEAD, OneServer, PatientProtocol
 
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    protocol = cast(Any, partial(PatientProtocol, settings=settings, clients=Counter()))
+    server: uvicorn.Server
+    is_stopping = lambda: server.should_exit  # noqa: E731
+    protocol = partial(
+        PatientProtocol, settings=settings, clients=Counter(), is_stopping=is_stopping
+    )
     config = uvicorn.Config(
-        app, http=protocol, ws="none", loop="asyncio", lifespan="on", log_config=None,
+        app, http=cast(Any, protocol), ws="none", loop="asyncio", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False,
         timeout_keep_alive=settings.idle_seconds,
         timeout_graceful_shutdown=settings.stop_seconds,
         h11_max_incomplete_event_size=LARGEST_HEAD,
     )  # fmt: skip
-    return uvicorn.Server(config)
-
-
-class _Indented(logging.Formatter):
-    """Indents all but the first line of a record, so that none is taken for another record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\r", "\n").replace("\n", "\n    ")
-
-
-def log_to_stderr() -> None:
-    """Write warnings and errors to standard error, unless the program logs already."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Indented("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    server = uvicorn.Server(config) if settings.workers else OneServer(config)
+    app.state.service.is_stopping = is_stopping
+    return server
 
 
 def check_installed() -> None:

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import binascii
 import json
-import logging
 import math
 import os
 import sys
@@ -23,11 +22,11 @@ from finetext.core.budget import explained
 from finetext.core.errors import DataError, FinetextError, TooLargeError, UnclearError
 from finetext.core.settings import MEBIBYTE, ReadSettings
 from finetext.core.wording import short
+from finetext.serving.logs import LOG
 
 if TYPE_CHECKING:
     from finetext.data.rows import Texts
 
-LOG: Final = logging.getLogger("finetext.serving")
 SETTINGS: Final = ("text", "label", "id", "header", "delimiter", "sheet", "encoding")
 """Fields of `ReadSettings` that a request can state."""
 LARGEST_ANSWER: Final = 64 * MEBIBYTE

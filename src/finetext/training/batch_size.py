@@ -18,10 +18,11 @@ from finetext.training.batches import give_back, is_out_of_memory
 from finetext.training.checkpoint import random_states, set_random_states
 from finetext.training.classification import ClassificationTask
 from finetext.training.optimizer import Optimizer
-from finetext.training.plan import AUTO, Hyperparameters, Task
+from finetext.training.plan import AUTO, Hyperparameters
 from finetext.training.precision import choose_precision
 from finetext.training.record import Record
 from finetext.training.state import bytes_a_token, bytes_to_use
+from finetext.training.task import Task
 from finetext.training.tokens import vocabulary_in_use
 
 LARGEST: Final = 512

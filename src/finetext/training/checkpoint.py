@@ -24,8 +24,8 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import Checkpoints, Evaluated
 from finetext.core.errors import ModelError, RecipeError
 from finetext.storage.files import replaced_file, write_json
-from finetext.training.plan import Evaluation
 from finetext.training.precision import Choice
+from finetext.training.task import Evaluation
 
 FORMAT_VERSION: Final = 1
 LATEST: Final = "latest.safetensors"

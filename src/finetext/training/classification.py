@@ -27,7 +27,7 @@ from finetext.training.batches import (
     training_batches,
 )
 from finetext.training.checkpoint import Kept, kept_in
-from finetext.training.plan import Evaluation
+from finetext.training.task import Evaluation, Loss
 from finetext.training.tokens import TokenTable, vocabulary_in_use
 
 HEADS_ON_THE_FIRST_TOKEN: Final = frozenset(
@@ -61,6 +61,34 @@ def only_first_token(model: Any) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationLoss:
+    """The mean cross-entropy of a batch, binary per label when multi-label."""
+
+    multilabel: bool
+    label_smoothing: float = 0.0
+    class_weights: Floats | None = None
+
+    def __call__(self, model: Any, batch: dict[str, Any]) -> Any:
+        """Return it for a batch with `labels`, weighted as its rows are."""
+        import torch
+        from torch.nn import functional
+
+        labels = batch["labels"]
+        inputs = {name: part for name, part in batch.items() if name != "labels"}
+        with only_first_token(model):
+            logits = model(**inputs).logits.float()
+        weights = None
+        if self.class_weights is not None:
+            weights = torch.as_tensor(self.class_weights, dtype=torch.float32, device=logits.device)
+        if not self.multilabel:
+            return functional.cross_entropy(
+                logits, labels, weight=weights, label_smoothing=self.label_smoothing
+            )
+        smoothed = labels * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,22 +142,12 @@ class ClassificationTask:
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the mean cross-entropy, binary per label when multi-label."""
-        import torch
-        from torch.nn import functional
+        return self.divided_loss(model, batch)
 
-        labels = batch["labels"]
-        inputs = {name: part for name, part in batch.items() if name != "labels"}
-        with only_first_token(model):
-            logits = model(**inputs).logits.float()
-        weights = None
-        if self.class_weights is not None:
-            weights = torch.as_tensor(self.class_weights, dtype=torch.float32, device=logits.device)
-        if not self.scheme.multilabel:
-            return functional.cross_entropy(
-                logits, labels, weight=weights, label_smoothing=self.label_smoothing
-            )
-        smoothed = labels * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
+    @property
+    def divided_loss(self) -> Loss:
+        """The same without the texts."""
+        return ClassificationLoss(self.scheme.multilabel, self.label_smoothing, self.class_weights)
 
     def evaluate(self, model: Any) -> Evaluation | None:
         """Return metric and loss on validation rows, and whether all predictions are of one class.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
-from finetext.training.plan import Evaluation
+from finetext.training.task import Evaluation
 from finetext.training.tokens import TokenTable
 
 STEPS_AVERAGED: Final = 8
@@ -40,6 +40,7 @@ class ContrastiveTask:
     learned_at: float
     name: str = "fewshot"
     _losses: list[Any] = field(default_factory=list)
+    divided_loss: ClassVar[None] = None  # each text is compared with all others of its batch
 
     @property
     def lengths(self) -> Integers:

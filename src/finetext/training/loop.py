@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,10 +20,14 @@ import torch
 from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.core.deadline import Deadline
+from finetext.training.accelerator import make_accelerator
 from finetext.training.batches import give_back, is_out_of_memory
-from finetext.training.plan import Hyperparameters, Stage, Task, make_plan
+from finetext.training.gradients import LostProcessError
+from finetext.training.plan import Hyperparameters, Stage, make_plan
 from finetext.training.precision import Choice
-from finetext.training.state import Diverged, Training, make_accelerator
+from finetext.training.ranks import Parts, ranks_here
+from finetext.training.state import Diverged, Training
+from finetext.training.task import Task
 from finetext.training.timekeeper import Timekeeper
 
 MANY_STEPS: Final = 200
@@ -78,6 +83,8 @@ def run_plan(
     With a deadline, those for which there is time, at least one, and the last evaluation after it.
     """
     keeper = Timekeeper(training, task, deadline)
+    if task.divided_loss is None and ranks_here() is not None:
+        training.record.event("its batches cannot be divided: the first process trains alone")
     while True:
         try:
             _train(training, task, settings, keeper)
@@ -87,6 +94,12 @@ def run_plan(
         except Diverged as reason:
             training.restart(str(reason))
         except KeyboardInterrupt:
+            training.stopped()
+            raise
+        except LostProcessError:
+            if threading.current_thread() is threading.main_thread():
+                # A launcher stops all processes now, and this one ends by itself.
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
             training.stopped()
             raise
 
@@ -142,23 +155,38 @@ def make_step(
 
 def _gradients(training: Training, task: Task, rows: Integers) -> Any:
     """The mean loss of a batch, with its gradients; in smaller parts if memory runs out."""
+    ranks = None if task.divided_loss is None else ranks_here()
     while True:
-        parts = np.array_split(rows, min(training.parts, len(rows)))
+        if ranks is None:
+            parts: Parts = [np.array_split(rows, min(training.parts, len(rows)))]
+        else:
+            parts = ranks.parts(rows, training.parts)
+        own = partial(_own_gradients, training, task, parts[0], rows)
         try:
-            losses = []
-            for part in parts:
-                share = 1.0 if len(parts) == 1 else task.weight(part) / task.weight(rows)
-                batch = {name: of.to(training.device) for name, of in task.batch(part).items()}
-                loss = task.loss(training.model, batch) * share
-                training.accelerator.backward(training.optimizer.scaled(loss))
-                losses.append(loss.detach())
-            return sum(losses)
+            if ranks is None:
+                return own()
+            with uninterrupted():  # or the others would wait for this process in vain
+                return ranks.gradients(training, task, parts, own)
         except (RuntimeError, MemoryError) as error:
-            if len(parts) == len(rows) or not is_out_of_memory(error):
+            if max(map(len, parts[0])) == 1 or not is_out_of_memory(error):
                 raise
         training.optimizer.forget_gradients()
         give_back()
         training.use_smaller_parts()
+
+
+def _own_gradients(
+    training: Training, task: Task, parts: Sequence[Integers], rows: Integers
+) -> Any:
+    """The part of the mean loss of a batch, with its gradients, that some parts of it have."""
+    losses = []
+    for part in parts:
+        share = 1.0 if len(part) == len(rows) else task.weight(part) / task.weight(rows)
+        batch = {name: of.to(training.device) for name, of in task.batch(part).items()}
+        loss = task.loss(training.model, batch) * share
+        training.accelerator.backward(training.optimizer.scaled(loss))
+        losses.append(loss.detach())
+    return sum(losses)
 
 
 def _evaluate_if_due(training: Training, task: Task, settings: Hyperparameters) -> None:
@@ -205,6 +233,9 @@ def uninterrupted() -> Iterator[None]:
     }
     try:
         yield
+    except LostProcessError:
+        held.clear()  # sent by the launcher for the same reason, which the error tells
+        raise
     finally:
         for name, handler in usual.items():
             signal.signal(name, handler)

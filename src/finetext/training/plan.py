@@ -15,6 +15,7 @@ from finetext.core.arrays import Integers
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Count, Positive, Precision, Share
 from finetext.core.wording import counted
+from finetext.training.task import Task
 
 _SIZES: Final = 'use a whole number of 1 or more, or "auto"'
 BatchSize = Annotated[Count | Literal["auto"], _SIZES]
@@ -164,62 +165,6 @@ class Stage:
         if isinstance(rates, tuple):
             return replace(self, learning_rate=tuple(factor * rate for rate in rates))
         return replace(self, learning_rate=rates * factor)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A score that chooses the best weights (higher is better), and figures to show by name.
-
-    `collapse` says how the model fails to distinguish texts; "" if it does not fail. `error` is
-    about how far chance moves the score; None if that is not known. `ruined` says whether a model
-    that fails is far worse than one that knows nothing.
-    """
-
-    score: float
-    figures: Mapping[str, float]
-    collapse: str = ""
-    error: float | None = None
-    ruined: bool = False
-
-
-class Task(Protocol):
-    """What is learned: batches, loss and evaluation."""
-
-    @property
-    def name(self) -> str:
-        """Name in messages."""
-
-    @property
-    def lengths(self) -> Integers:
-        """(n,) tokens of each training row."""
-
-    def batches(self, batch_size: int, seed: int, epoch: int) -> list[Integers]:
-        """Return the rows of every step of an epoch."""
-
-    def batch(self, rows: Sequence[int] | Integers) -> dict[str, Any]:
-        """Return tensors for the rows, `input_ids` of shape (rows, longest) among them.
-
-        Draw random choices from torch's CPU generator, whose state is in the checkpoint.
-        """
-
-    def weight(self, rows: Integers) -> float:
-        """Return the weight of rows in the mean loss of a batch."""
-
-    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
-        """Return the mean loss of a batch, a scalar tensor."""
-
-    @property
-    def is_learned(self) -> bool:
-        """Whether nothing is left to learn, so that training ends before its last step."""
-
-    def evaluate(self, model: Any) -> Evaluation | None:
-        """Evaluate the model on validation rows; None if there are none."""
-
-    def state(self) -> dict[str, Any]:
-        """Return tensors carried from step to step, by name, that are not changed in place."""
-
-    def load_state(self, tensors: Mapping[str, Any]) -> None:
-        """Restore what `state` returned; an empty mapping is the state before the first step."""
 
 
 class Hyperparameters(Protocol):

@@ -24,7 +24,7 @@ from finetext.core.environment import processor_name
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import NumberFormat, Precision
 from finetext.storage.files import write_json
-from finetext.training.plan import Task
+from finetext.training.task import Task
 
 BYTE_VALUES: Final = 256
 FEWEST_STEPS: Final = 100
@@ -191,6 +191,9 @@ def cheap_dropout(share: float) -> Any:
 
     class CheapDropout(torch.nn.Module):
         p = share
+
+        def __reduce__(self) -> Any:  # to another process, for training
+            return cheap_dropout, (share,)
 
         def forward(self, values: torch.Tensor) -> torch.Tensor:
             if not self.training:

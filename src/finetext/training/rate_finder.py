@@ -12,9 +12,11 @@ import numpy as np
 
 from finetext.core.contracts import FitContext
 from finetext.core.errors import ModelError
+from finetext.training.accelerator import make_accelerator
 from finetext.training.loop import make_step
-from finetext.training.plan import Hyperparameters, Plan, Stage, Task, exponential, rows_per_step
-from finetext.training.state import Training, make_accelerator
+from finetext.training.plan import Hyperparameters, Plan, Stage, exponential, rows_per_step
+from finetext.training.state import Training
+from finetext.training.task import Task
 
 SMOOTHING: Final = 0.9
 """Share of the running mean loss in the next one."""

@@ -9,12 +9,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Final, Self
 
-import torch
-
 from finetext.core.arrays import Integers
 from finetext.core.contracts import Evaluated, FitContext
-from finetext.core.errors import ModelError, RecipeError
+from finetext.core.errors import ModelError
 from finetext.core.types import Finding
+from finetext.training.accelerator import end_trackers
 from finetext.training.batches import SHARE_TO_USE, activation_bytes, free_bytes, give_back
 from finetext.training.checkpoint import (
     BestWeights,
@@ -28,18 +27,18 @@ from finetext.training.checkpoint import (
     set_random_states,
 )
 from finetext.training.optimizer import Optimizer, layer_groups
-from finetext.training.plan import Evaluation, Plan, Task
+from finetext.training.plan import Plan
 from finetext.training.precision import (
     FLASH,
     Choice,
     applied,
-    choose_device,
     fastest_choice,
     precision_warning,
     use,
     with_cheap_dropout,
 )
 from finetext.training.record import Record
+from finetext.training.task import Evaluation, Task
 
 RESTART_FACTOR: Final = 0.1
 """Of the learning rate, after a training has diverged."""
@@ -78,6 +77,7 @@ class Training:
         self.kept: KeptWeights
         self._carried: Mapping[str, Any] = {}
         self._stage = -1
+        self.seed = context.seed
         self._context = context
         self._file: CheckpointFile | None = None
         self._reported_failure = False
@@ -97,7 +97,7 @@ class Training:
                 yield training
         finally:
             training.optimizer.release()
-            accelerator.end_training()
+            end_trackers(accelerator)
 
     @classmethod
     def begin(
@@ -175,7 +175,7 @@ class Training:
         """Give the model back as it was before the first step."""
         self.optimizer.load_weights(self._first_weights)
         self.optimizer.release()
-        self.accelerator.end_training()
+        end_trackers(self.accelerator)
 
     def set_pace(self) -> None:
         """Set learning rates and momentum for the next step."""
@@ -341,27 +341,6 @@ class Training:
         """Log a message, and report it as a finding."""
         self.record.log(message)
         self._context.find(Finding("warning", "training", f"{self.plan.name}: {message}"))
-
-
-def make_accelerator(context: FitContext) -> Any:
-    """Return an `Accelerator` with the device and the trackers of one training."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    # The device belongs to one training, not to the whole process.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    device = choose_device(context.device)
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
-    options: dict[str, Any] = {}
-    if context.log is not None and context.trackers:
-        options = {"log_with": list(context.trackers), "project_dir": context.log.parent}
-    accelerator = Accelerator(cpu=device.type == "cpu", **options)
-    if options:
-        accelerator.init_trackers("tracked")
-    if accelerator.num_processes > 1:
-        raise RecipeError("finetext trains in one process: start it without torchrun or accelerate")
-    return accelerator
 
 
 def parts_that_fit(model: Any, task: Task, steps: Sequence[Integers]) -> int:

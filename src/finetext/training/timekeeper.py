@@ -12,8 +12,9 @@ from finetext.core.arrays import Integers
 from finetext.core.deadline import Deadline
 
 if TYPE_CHECKING:
-    from finetext.training.plan import Plan, Task
+    from finetext.training.plan import Plan
     from finetext.training.state import Training
+    from finetext.training.task import Task
 
 WARM_UP: Final = 2
 """First steps in a process, which are not measured: they allocate memory and choose kernels."""

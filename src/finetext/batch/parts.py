@@ -1,0 +1,315 @@
+"""A large table of predictions as a folder of Parquet files, one for each piece of the input.
+
+Any number of processes on any machines fill one folder. A part appears whole or not at all, under a
+name that its piece alone decides, so that whoever is killed loses the part at hand, and whoever
+does a part twice writes the same rows to the same place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, final
+
+from finetext.batch.arrow_tables import TablePredictor
+from finetext.batch.output import Identity, model_hash
+from finetext.batch.tables import ROWS, Shown
+from finetext.core import __version__
+from finetext.core.contracts import Classifier
+from finetext.core.errors import DataError, FinetextError
+from finetext.core.settings import ReadSettings
+from finetext.core.types import Finding
+from finetext.data.pieces import (
+    InputFile,
+    Piece,
+    check_columns,
+    input_files,
+    pieces_of,
+    share_of,
+    tables_of,
+    text_columns_of,
+)
+from finetext.storage.codec import from_json, to_json
+from finetext.storage.filesystems import Place, place_of
+from finetext.storage.locks import check_writable
+from finetext.storage.resume import differences
+from finetext.storage.unfinished import settle
+
+# Readers of folders of Parquet pass over names that begin so.
+IDENTITY: Final = "_finetext.json"
+COMPLETE: Final = "_SUCCESS"
+FORMAT: Final = 1
+ROWS_A_GROUP: Final = 20_000
+_BYTES_A_GROUP: Final = 1 << 26
+_PART: Final = re.compile(r"part-\d{5,}-\d{12,}\.parquet")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a table in parts has come.
+
+    Attributes:
+        done: parts that are there.
+        parts: all parts.
+        missing: the pieces whose parts are not.
+    """
+
+    done: int
+    parts: int
+    missing: tuple[Piece, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all parts are there."""
+        return not self.missing
+
+
+@final
+@dataclass(frozen=True)
+class PartsPlan:
+    """What is predicted, into which folder, and in which pieces; it can be sent to other processes.
+
+    Attributes:
+        model: model folder, run folder or "hub:owner/name".
+        out: path or address of the folder.
+        files: the files of the input.
+        identity: what must be the same in all processes that fill the folder.
+        read: how to read the input.
+    """
+
+    model: str
+    out: str
+    files: tuple[InputFile, ...]
+    identity: Identity
+    read: ReadSettings
+    shown: Shown
+    precision: str | None = None
+    device: str | None = None
+
+    @property
+    def place(self) -> Place:
+        """The folder."""
+        return place_of(self.out)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """All pieces in the order of the rows."""
+        return pieces_of(self.files)
+
+    def share(self, number: int, count: int) -> Sequence[Piece]:
+        """Return the pieces of one of `count` shares, done or not."""
+        return share_of(self.pieces, number, count)
+
+    def progress(self) -> Progress:
+        """Return which parts are there, by their names; raises a DataError."""
+        names, pieces = self.place.files(), self.pieces
+        missing = tuple(piece for piece in pieces if piece.name not in names)
+        return Progress(len(pieces) - len(missing), len(pieces), missing)
+
+    def is_done(self, piece: Piece) -> bool:
+        """Return whether a part is there."""
+        return (self.place / piece.name).size() is not None
+
+    def check(self) -> None:
+        """Raise a DataError if the folder cannot be written, or has something else in it."""
+        place = self.place
+        if place.is_local:
+            check_writable(Path(place.path))
+        else:
+            place.check_writable()
+        found = [name for name in place.files() if not name.startswith(".")]
+        if found and IDENTITY not in found:
+            raise DataError(
+                f"{place.shown} is not empty, and what it holds is no table in parts; name another "
+                "folder"
+            )
+        if any(map(_PART.fullmatch, found)):
+            self.check_identity()
+
+    def check_identity(self) -> None:
+        """Raise a DataError if the folder is that of another prediction, or is gone."""
+        place, now = self.place, self.identity.values()
+        try:
+            values = json.loads((place / IDENTITY).read())
+            was = from_json(Identity, values, "the parts").values()
+            version = values["format"]
+        except (ValueError, KeyError, TypeError, FinetextError) as error:
+            raise DataError(f"{place.shown}: {IDENTITY} cannot be read: {error}") from None
+        if version != FORMAT:
+            raise DataError(f"{place.shown} is of another version of finetext; name another folder")
+        if changed := differences(was, now):
+            raise DataError(
+                f"{place.shown} has parts of another prediction: {'; '.join(changed)}. Repeat the "
+                "command that it was begun with, or name another folder"
+            )
+
+    def claim(self) -> None:
+        """Write down whose folder it is, before its first part; raises a DataError."""
+        place = self.place
+        if place.is_local:
+            Path(place.path).mkdir(parents=True, exist_ok=True)
+        self.check()
+        names = place.files()
+        if COMPLETE in names:  # a part was deleted since
+            (place / COMPLETE).remove()
+        if not any(map(_PART.fullmatch, names)):
+            text = json.dumps(to_json(self.identity) | {"format": FORMAT}, indent=2)
+            (place / IDENTITY).write(f"{text}\n".encode())
+
+    def finish(self) -> Progress:
+        """Return which parts are there; if all are, say so in the file `_SUCCESS`."""
+        place, progress = self.place, self.progress()
+        if progress.is_complete:
+            self.check_identity()
+            if place.is_local:
+                settle(Path(place.path))
+            (place / COMPLETE).write(f'{{"parts": {progress.parts}}}\n'.encode())
+        return progress
+
+
+def plan_parts(
+    model: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    read: ReadSettings | None = None,
+    shown: Shown | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+) -> PartsPlan:
+    """Return the plan of a table of predictions in parts, without loading the model.
+
+    Every process that plans the same sees the same pieces. Nothing is written.
+
+    Args:
+        model: model folder, run folder or "hub:owner/name".
+        sources: paths, addresses, folders or patterns of .parquet, .csv, .tsv and .jsonl files.
+        out: the folder, or its address.
+        read: how to read the sources.
+        shown: which labels have their probabilities in the table.
+        precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
+        device: where each process predicts; it may be another one in each.
+
+    Raises:
+        DataError: a source is missing or has other columns, or the folder has something else in it.
+    """
+    given = [sources] if isinstance(sources, str | Path) else sources
+    named = [str(of).rstrip("/") for of in given]
+    files, folder = input_files(named), str(out).rstrip("/")
+    _refuse_inside(named, files, folder)
+    read, shown = replace(read or ReadSettings(), labelled=False), shown or Shown()
+    usual = vars(ReadSettings())
+    options: dict[str, Any] = {"--precision": precision, "--top": shown.top, "--all": shown.every}
+    options |= {f"--set data.{name}": of for name, of in vars(read).items() if of != usual[name]}
+    options = {n: of for n, of in options.items() if of is not None and "labelled" not in n}
+    facts = json.dumps([file.facts for file in files]).encode()
+    source = {"files": len(files), "sha256": hashlib.sha256(facts).hexdigest()}
+    options = json.loads(json.dumps(options, default=str))
+    identity = Identity(__version__, model_hash(model), source, options)
+    plan = PartsPlan(
+        str(model), folder, files, identity, read, shown, precision=precision, device=device
+    )
+    plan.check()
+    return plan
+
+
+def _refuse_inside(sources: Sequence[str], files: Sequence[InputFile], out: str) -> None:
+    folder = f"{place_of(out).path}/"
+    for source in [*sources, *(file.source for file in files)]:
+        path = f"{place_of(source).path}/"
+        if folder.startswith(path) or path.startswith(folder):
+            raise DataError(f"{out} would be among the data in {source}; name another folder")
+
+
+@final
+class PartWriter:
+    """Predicts pieces of a plan and writes their parts, with one classifier in one process.
+
+    Attributes:
+        schema: the Arrow schema of every part: the columns of the input, then those of predictions.
+        findings: what was noticed in the input.
+    """
+
+    def __init__(self, plan: PartsPlan, classifier: Classifier) -> None:
+        """Find the columns of the texts, as in the first piece; raises a DataError."""
+        self.plan = plan
+        first = plan.pieces[0]
+        read = plan.read.with_texts_of(classifier.scheme)
+        self._input, self.texts = text_columns_of(first, read)
+        self._read = replace(read, text=self.texts)
+        self._predictor = TablePredictor(classifier, self._input, self.texts, plan.shown)
+        self.schema = self._predictor.schema
+        self.findings: list[Finding] = list(self._predictor.findings)
+
+    def check(self, pieces: Sequence[Piece]) -> None:
+        """Raise a DataError if one of the files that say so only when read has other columns."""
+        for piece in pieces:
+            if piece.stop is None:
+                self._check_columns(text_columns_of(piece, self._read)[0], piece)
+
+    def _check_columns(self, found: Any, piece: Piece) -> None:
+        check_columns(found, piece.source, self._input, self.plan.files[0].source)
+
+    def write(self, piece: Piece, progress: Callable[[int], None] = lambda rows: None) -> int:
+        """Predict a piece and write its part; return its rows.
+
+        Args:
+            piece: one of the plan's; its part is replaced if it is there, by the same rows.
+            progress: called with the number of rows after each batch.
+
+        Raises:
+            DataError: the piece cannot be read or the part not be written, or the folder now is
+                that of another prediction.
+        """
+        import pyarrow.parquet
+
+        rows = 0
+
+        def noted(table: Any) -> Any:
+            progress(len(table))
+            return table
+
+        with (self.plan.place / piece.name).filled() as local:
+            with pyarrow.parquet.ParquetWriter(local, self.schema) as writer:
+                for table in _grouped(map(noted, self.tables(piece))):
+                    writer.write_table(table, ROWS_A_GROUP)
+                    rows += len(table)
+            self.plan.check_identity()
+        return rows
+
+    def tables(self, piece: Piece) -> Iterator[Any]:
+        """Yield the rows of a piece with their predictions, as Arrow tables of 2,000 rows."""
+        for table in tables_of(piece, self._read, ROWS, self.findings):
+            self._check_columns(table.schema, piece)
+            yield self.predicted(table.cast(self._input.remove_metadata()), piece.source)
+
+    def predicted(self, table: Any, source: str = "the table") -> Any:
+        """Return an Arrow table of the input with the columns of its predictions.
+
+        See `TablePredictor.predicted`.
+        """
+        return self._predictor.predicted(table, source)
+
+    @property
+    def rejected(self) -> int:
+        """Rows so far without a text, which have no prediction."""
+        return self._predictor.rejected
+
+
+def _grouped(tables: Iterator[Any]) -> Iterator[Any]:
+    """Yield tables of as many rows as a row group has, or of fewer if these are large."""
+    import pyarrow
+
+    held: list[Any] = []
+    for table in tables:
+        held.append(table)
+        is_large = sum(of.nbytes for of in held) >= _BYTES_A_GROUP
+        if is_large or sum(map(len, held)) >= ROWS_A_GROUP:
+            yield pyarrow.concat_tables(held)
+            held = []
+    if held:
+        yield pyarrow.concat_tables(held)

@@ -1,0 +1,265 @@
+"""The parts of a large table, written by actors on a Ray cluster or on a local one.
+
+An actor loads the model once and writes one part at a time. If it dies, its part goes to another
+one; as parts appear whole or not at all, nothing is lost and nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, final
+
+from finetext.batch.parts import PartsPlan, PartWriter
+from finetext.batch.ray_worker import on_this_node, use_given_cpus
+from finetext.core.errors import (
+    DataError,
+    FinetextError,
+    MissingExtraError,
+    ModelError,
+    RecipeError,
+)
+from finetext.core.types import Finding
+from finetext.core.wording import counted, short
+from finetext.data.pieces import Piece
+from finetext.runs.asked import answers_watched
+from finetext.runs.load import load
+
+ADDRESS: Final = "RAY_ADDRESS"
+MOST_DEATHS: Final = 3
+"""Deaths of actors at the same part, or while they load the model, that end it all."""
+_STORE: Final = 100 << 20
+"""Bytes of the object store of a local cluster: rows do not pass through it."""
+_CONNECTED: Final = 10.0
+"""Seconds in which a cluster answers."""
+_PATIENCE: Final = 60.0
+"""Seconds without an actor after which it is said."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What an actor says once it has loaded the model: lines to show, columns of the texts."""
+
+    said: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """The rows of a part, those without a text, and what was noticed; none if it was there."""
+
+    rows: int = 0
+    rejected: int = 0
+    findings: tuple[Finding, ...] = ()
+    was_there: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The message of an error, which not every exception carries from one process to another."""
+
+    message: str
+
+
+@final
+class PartActor:
+    """One process of the cluster: a model, and the parts that it writes."""
+
+    def __init__(self, plan: PartsPlan) -> None:
+        """Note the plan; what may fail is done in `open`, whose errors arrive whole."""
+        self._plan = plan
+
+    def open(self, todo: Sequence[Piece] = ()) -> Opened | Failed:
+        """Load the model, and check the columns of pieces."""
+        try:
+            use_given_cpus()
+            plan, said = self._plan, list[str]()
+            how = plan.device, plan.precision
+            self._classifier = load(plan.model, how[0], precision=how[1], say=said.append)
+            self._writer = PartWriter(plan, self._classifier)
+            self._writer.check(todo)
+            return Opened(tuple(said), tuple(self._writer.texts))
+        except ModelError as error:
+            return Failed(f"{error}{on_this_node()}")
+        except FinetextError as error:
+            return Failed(str(error))
+
+    def write(self, piece: Piece) -> Written | Failed:
+        """Write a part, unless another process did meanwhile."""
+        if self._plan.is_done(piece):
+            return Written(was_there=True)
+        writer, noticed = self._writer, list[Finding]()
+        rejected, before = writer.rejected, len(writer.findings)
+        try:
+            with answers_watched(self._classifier, noticed.append) as check:
+                rows = writer.write(piece, lambda rows: check())
+        except FinetextError as error:
+            return Failed(str(error))
+        found = (*writer.findings[before:], *noticed)
+        return Written(rows, writer.rejected - rejected, found)
+
+
+@dataclass
+class Crew:
+    """The actors that write parts, each busy with one; see `written_parts`."""
+
+    ray: Any
+    plan: PartsPlan
+    todo: Sequence[Piece]
+    options: Mapping[str, Any]
+    busy: dict[Any, tuple[Any, Piece | None]] = field(default_factory=dict)
+    free: list[Any] = field(default_factory=list)
+    deaths: Counter[Piece | None] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.waiting = deque(self.todo)
+        self._kind = self.ray.remote(PartActor).options(max_restarts=0, **self.options)
+
+    def hire(self, count: int, todo: Sequence[Piece] = ()) -> None:
+        """Start actors, which load the model first."""
+        for _ in range(count):
+            actor = self._kind.remote(self.plan)
+            self.busy[actor.open.remote(todo)] = actor, None
+
+    def answers(self) -> Iterator[Opened | Written | str]:
+        """Yield what actors return, and a line of text if one died; raises a FinetextError."""
+        died = self.ray.exceptions
+        while self.busy:
+            ready, _ = self.ray.wait(list(self.busy), timeout=_PATIENCE)
+            if not ready:
+                if all(piece is None for _, piece in self.busy.values()):
+                    yield "the cluster has no room for an actor yet"
+                continue
+            actor, piece = self.busy.pop(ready[0])
+            try:
+                answer = self.ray.get(ready[0])
+            except (died.RayActorError, died.OutOfMemoryError, died.NodeDiedError) as error:
+                yield self._replaced(actor, piece, error)
+                continue
+            if isinstance(answer, Failed):
+                raise DataError(answer.message)
+            self.free.append(actor)
+            self.deaths[None] = 0
+            yield answer
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self.free and self.waiting:
+            actor, piece = self.free.pop(), self.waiting.popleft()
+            self.busy[actor.write.remote(piece)] = actor, piece
+
+    def _replaced(self, actor: Any, piece: Piece | None, error: Exception) -> str:
+        """Start another actor for one that died, and queue its part again; return what to say."""
+        self.ray.kill(actor)
+        self.deaths[piece] += 1
+        what = "while it loaded the model" if piece is None else f"at the part {piece.name}"
+        if self.deaths[piece] >= MOST_DEATHS:
+            reason = short(" ".join(str(error).split()), 200)
+            raise FinetextError(
+                f"{counted(MOST_DEATHS, 'actor')} of Ray died {what}, the last one so: {reason}. "
+                "If memory is short, give fewer --actors. To continue, run the same command"
+            )
+        if piece is not None:
+            self.waiting.appendleft(piece)
+        self.hire(1)
+        return f"an actor died {what}; another one takes its place"
+
+    def dismiss(self) -> None:
+        """End all actors, also those that write."""
+        for actor in [*self.free, *(actor for actor, _ in self.busy.values())]:
+            self.ray.kill(actor)
+
+
+def written_parts(
+    plan: PartsPlan, todo: Sequence[Piece], actors: int | None = None
+) -> Generator[Opened | Written | str]:
+    """Write parts on a Ray cluster; yield what each actor read, each part, and lines to show.
+
+    Nothing is written before the first result, that of the actor which loads the model first, is
+    taken. The folder of the plan and all files must be on each node under the same path or address.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        RecipeError: there is no cluster at the address in RAY_ADDRESS.
+        FinetextError: an actor failed, or several died at the same part.
+    """
+    with connected() as ray:
+        size, options = crew_of(ray.cluster_resources(), actors, plan.device, len(todo))
+        crew, is_begun = Crew(ray, plan, todo, options), False
+        try:
+            crew.hire(1, todo)
+            for answer in crew.answers():
+                yield answer
+                if isinstance(answer, Opened) and not is_begun:
+                    crew.hire(size - 1)
+                    is_begun = True
+        finally:
+            crew.dismiss()
+
+
+def crew_of(
+    resources: Mapping[str, float], actors: int | None, device: str | None, parts: int
+) -> tuple[int, dict[str, float]]:
+    """Return how many actors there are, and what each reserves: a GPU, or a CPU.
+
+    Args:
+        resources: those of the cluster, by the names of Ray.
+        actors: as many as asked for; by default one for each GPU, or else for each CPU.
+        device: of prediction; on "cpu", GPUs are left alone.
+        parts: to be written, which more actors would not share.
+    """
+    cpus = max(1.0, resources.get("CPU", 1.0))
+    gpus = 0 if device == "cpu" else math.floor(resources.get("GPU", 0))
+    size = max(1, min(actors or gpus or math.floor(cpus), parts))
+    each = math.floor(min(1.0, cpus / size) * 1e4) / 1e4  # Ray counts ten-thousandths
+    return size, {"num_cpus": each} | ({"num_gpus": min(1.0, gpus / size)} if gpus else {})
+
+
+@contextmanager
+def connected() -> Iterator[Any]:
+    """Yield Ray: on the cluster that this process or RAY_ADDRESS names, else on this machine."""
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise MissingExtraError("prediction on a Ray cluster", "ray", "ray") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address := os.environ.get(ADDRESS):
+        _check_listening(address)
+    else:
+        how |= {"include_dashboard": False, "object_store_memory": _STORE, "num_cpus": _own_cpus()}
+    try:
+        ray.init(address=address or "local", **how)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = (
+            f"no Ray cluster answers at {ADDRESS}={address}" if address else "Ray does not start"
+        )
+        raise RecipeError(f"{where}: {short(' '.join(str(error).split()), 200)}") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_listening(address: str) -> None:
+    """Raise a RecipeError if nothing listens there, which Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdecimal()):  # such as "auto"
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECTED).close()
+    except OSError as error:
+        raise RecipeError(f"no Ray cluster answers at {ADDRESS}={address}: {error}") from None
+
+
+def _own_cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return (os.cpu_count() or 1) if affinity is None else len(affinity(0))

@@ -1,0 +1,131 @@
+"""What `monitor` found, as lines, as a page and as gauges."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from finetext.core.types import Score
+from finetext.diagnosis.monitoring import (
+    Confidence,
+    ForeignText,
+    LabelChange,
+    Monitoring,
+    WordChange,
+)
+from finetext.evaluation.drift import DriftTest
+from finetext.evaluation.sequential import WorseTest
+from finetext.report.monitoring import gauges, headline, monitoring_lines, write_monitoring_page
+
+WORSE = WorseTest(
+    Score(0.9, 0.86, 0.93, 300), 0.86, 0.0, Score(0.75, 0.7, 0.8, 240), 900.0, 120,
+    ((1, 1.0), (240, 900.0)),
+)  # fmt: skip
+FOUND = Monitoring(
+    "runs/reviews",
+    "new.csv",
+    "300 test rows",
+    500,
+    480,
+    20,
+    "hashed words and characters",
+    (
+        DriftTest("texts", 0.71, 0.002, 0.006),
+        DriftTest("labels", 0.27, 0.01, 0.02),
+        DriftTest("confidence", 0.04, 0.7, 0.7),
+    ),
+    900,
+    (
+        LabelChange("good", Score(0.4, 0.35, 0.45, 300), Score(0.6, 0.55, 0.65, 480)),
+        LabelChange('<b>"bad"</b>', Score(0.6, 0.55, 0.65, 300), Score(0.4, 0.35, 0.45, 480)),
+    ),
+    (WordChange("refund", 0.01, 0.2),),
+    (ForeignText("row 9", "Where is <my> refund?", "good", 4.2),),
+    Confidence(Score(0.8, 0.78, 0.82, 300), Score(0.79, 0.78, 0.8, 480), (0.1,) * 10, (0.1,) * 10),
+    Score(0.81, 0.76, 0.86, 480),
+    WORSE,
+    240,
+)
+NOTHING = replace(
+    FOUND, tests=tuple(replace(of, corrected=1.0) for of in FOUND.tests), words=(), foreign=(),
+    worse=replace(WORSE, worse_at=None, evidence=2.5),
+)  # fmt: skip
+FEW = replace(NOTHING, tests=(), estimated=None, worse=None, tested=12, labeled=3)
+
+
+def test_the_headline_is_the_verdict() -> None:
+    worse = "; runs/reviews has become worse"
+    assert headline(FOUND) == f"new.csv: drift of texts and labels is shown{worse}"
+    assert headline(NOTHING) == "new.csv: no drift is shown"
+    assert headline(FEW) == "new.csv: too few rows to tell whether anything drifted"
+    assert headline(replace(FEW, worse=WORSE)).endswith(worse)
+
+
+def test_the_lines_say_what_was_found_and_on_what_it_rests() -> None:
+    said = "\n".join(monitoring_lines(FOUND))
+    for part in (
+        "480 new rows against 300 test rows of runs/reviews",
+        "20 copies of other new texts",
+        "0.270 stability index, large",
+        "0.006 shown",
+        "refund (1.0% to 20.0%)",
+        "row 9: Where is <my> refund?",
+        "Estimated without labels: accuracy 0.810 [0.760, 0.860]",
+        "After 120 rows it is shown",
+    ):
+        assert part in said
+    assert "so that may not hold" in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_no_drift_is_no_proof_and_few_rows_say_what_it_takes() -> None:
+    said = " ".join(monitoring_lines(NOTHING))
+    assert "no proof of none" in said
+    assert "about 900 new rows" in said
+    assert "may not hold" not in said
+    assert "is 2.5, and 40 is needed" in said
+    few = " ".join(" ".join(monitoring_lines(FEW)).split())
+    assert "12 different new rows and 300 test rows; it takes 30 of either kind" in few
+    assert "The 3 labels cannot be compared" in few
+    assert "whatever number" in " ".join(monitoring_lines(replace(NOTHING, rows_needed=None)))
+
+
+@pytest.mark.parametrize("found", [FOUND, NOTHING, FEW])
+def test_the_page_has_everything_and_escapes_what_data_hold(
+    found: Monitoring, tmp_path: Path
+) -> None:
+    page = write_monitoring_page(found, tmp_path / "page.html").read_text()
+    assert headline(found) in page
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+    assert ("Where is &lt;my&gt; refund?" in page) == bool(found.foreign)
+    assert ("Worse after 120 labeled rows" in page) == found.is_worse
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+
+
+def test_gauges_are_what_prometheus_reads() -> None:
+    parser = pytest.importorskip("prometheus_client.parser")
+    text = gauges(FOUND, at=1e9)
+    families = {of.name: of for of in parser.text_string_to_metric_families(text)}
+    assert {of.type for of in families.values()} == {"gauge"}
+    assert all(name.startswith("finetext_monitor_") for name in families)
+
+    def values(name: str) -> dict[str, float]:
+        samples = families[f"finetext_monitor_{name}"].samples
+        assert all(of.labels["model"] == "runs/reviews" for of in samples)
+        return {of.labels.get("of", of.labels.get("label", "")): of.value for of in samples}
+
+    assert values("drift") == {"texts": 1, "labels": 1, "confidence": 0}
+    assert values("drift_p_value") == {"texts": 0.006, "labels": 0.02, "confidence": 0.7}
+    assert values("predicted_label_share") == {"good": 0.6, '<b>"bad"</b>': 0.4}
+    assert values("estimated_accuracy_lower") == {"": 0.76}
+    assert values("accuracy") == {"": 0.75}
+    assert values("worse") == {"": 1}
+    assert values("last_run_timestamp_seconds") == {"": 1e9}
+    few = gauges(FEW, at=0)
+    assert "finetext_monitor_drift" not in few
+    assert "finetext_monitor_accuracy" not in few
+    assert 'finetext_monitor_tested_rows{model="runs/reviews"} 12.0' in few

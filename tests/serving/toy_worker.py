@@ -1,0 +1,45 @@
+"""A program that speaks to the parent as a worker does, and does what its model says.
+
+The model is a file: "good", "wrong", "dies" (before it is ready), "crashes" (soon after), or
+"stuck" (does not stop). What happens is written, a line each, into EVENTS beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Work until standard input ends."""
+    number = sys.argv[2]
+    task = json.loads(sys.stdin.readline())
+    model = Path(task["model"])
+    behavior = model.read_text()
+
+    def note(event: str) -> None:
+        with (model.parent / "events").open("a") as file:
+            file.write(f"{event} {number}\n")
+
+    note(f"{behavior} starts with {os.environ['OMP_NUM_THREADS']} threads as")
+    if behavior == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behavior == "wrong":
+        print(json.dumps({"error": "the model is damaged"}), flush=True)
+        raise SystemExit(1)
+    print(json.dumps({"address": "http://toy", "columns": ["title"]}), flush=True)
+    if behavior == "crashes":
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+    if behavior == "stuck":
+        time.sleep(60)
+    note(f"{behavior} stops as")
+
+
+if __name__ == "__main__":
+    main()

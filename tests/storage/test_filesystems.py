@@ -1,0 +1,85 @@
+"""Files by path or address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from finetext.core.errors import DataError
+from finetext.storage.filesystems import Place, is_address, place_of
+
+
+@pytest.mark.parametrize(
+    ("source", "is_one"),
+    [
+        ("s3://bucket/key", True),
+        ("gs://bucket/key", True),
+        ("az://container/key", True),
+        ("hf://datasets/a/b/c.parquet", True),
+        ("memory://a/b", True),
+        ("http://host/a.csv", False),
+        ("https://host/a.csv", False),
+        ("file:///a.csv", False),
+        ("odd://a/b", False),
+        ("s3://bucket/key is where it was", False),
+        ("a.csv", False),
+        (Path("a.csv"), False),
+        (None, False),
+    ],
+)
+def test_what_an_address_is(source: object, is_one: bool) -> None:
+    assert is_address(source) is is_one
+
+
+def fail_after(place: Place, data: bytes) -> None:
+    with place.filled() as local:
+        local.write_bytes(data)
+        raise ZeroDivisionError
+
+
+def test_a_local_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = place_of(str(tmp_path)) / "a.txt"
+    assert (place.size(), place.is_local, place.name) == (None, True, "a.txt")
+    place.write(b"one")
+    assert ((tmp_path / "a.txt").read_bytes(), place.size(), place.read()) == (b"one", 3, b"one")
+    with pytest.raises(ZeroDivisionError):
+        fail_after(place, b"two")
+    assert place.read() == b"one"
+    assert place.end(2) == b"ne"
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c.txt").write_text("four")
+    assert place_of(str(tmp_path)).files() == {"a.txt": 3, "b/c.txt": 4}
+    assert place_of(str(tmp_path / "missing")).files() == {}
+
+
+def test_what_fsspec_knows_is_written_and_read() -> None:
+    place = place_of("memory://one/folder") / "a.txt"
+    assert (place.size(), place.is_local, place.shown) == (None, False, "memory://one/folder/a.txt")
+    with pytest.raises(ZeroDivisionError):
+        fail_after(place, b"two")
+    assert place.size() is None
+    place.write(b"three")
+    assert (place.size(), place.read(), place.end(2)) == (5, b"three", b"ee")
+    with place.open() as file:
+        file.seek(1)
+        assert file.read(2) == b"hr"
+    assert place_of("memory://one/").files() == {"folder/a.txt": 5}
+    assert fsspec.filesystem("memory").cat("/one/folder/a.txt") == b"three"
+
+
+def test_errors_say_what_and_where() -> None:
+    with pytest.raises(DataError, match="cannot read memory://one/none: there is no such file"):
+        place_of("memory://one/none").read()
+    with pytest.raises(DataError, match=r"cannot read az://box/a.csv: Install adlfs"):
+        place_of("az://box/a.csv")
+
+
+def test_credentials_do_not_belong_into_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")  # nobody is asked where the bucket is
+    with pytest.raises(DataError, match="set them in the environment") as caught:
+        place_of("s3://key:secret@bucket/a.csv")
+    assert "secret" not in str(caught.value)
+    place = place_of("s3://anonymous@bucket/a.csv")
+    assert (place.shown, place.path) == ("s3://bucket/a.csv", "bucket/a.csv")

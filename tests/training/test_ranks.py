@@ -1,0 +1,96 @@
+"""Several processes train together; see `ranks_driver.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetext.training.launch import Launched
+from finetext.training.ranks import Ranks, ranks_here
+
+PROCESSES = 3
+LONGEST = 240
+"""Seconds, on a machine that does much else."""
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    """What the first of three processes found."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(PROCESSES)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("ranks_driver.py")],
+            env={**os.environ, **place, "RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(PROCESSES)
+    ]  # fmt: skip
+    ends = [process.communicate(timeout=LONGEST) for process in processes]
+    assert processes[0].returncode == 0, ends[0][1]
+    assert [said for said, _ in ends[1:]] == [""] * (PROCESSES - 1)
+    assert "ended" not in "".join(errors for _, errors in ends)
+    return dict(json.loads(ends[0][0]))
+
+
+def test_a_process_that_was_started_alone_trains_alone() -> None:
+    assert ranks_here() is None
+
+
+def test_together_they_learn_the_same(found: dict[str, Any]) -> None:
+    assert found["processes"] == PROCESSES
+    assert found["together"] < 1e-6
+    assert found["in bf16"] < 0.05
+
+
+def test_each_has_its_part_of_the_rows(found: dict[str, Any]) -> None:
+    # Of batches of 8 and 2 rows; 18 are for an evaluation.
+    assert found["rows of each"] == [1, 2, 3, 18]
+
+
+def test_what_cannot_be_divided_is_said_once(found: dict[str, Any]) -> None:
+    told = [line for line in found["said alone"] if "the first process trains alone" in line]
+    assert len(told) == 1
+
+
+def test_dropout_is_repeatable_but_other_than_alone(found: dict[str, Any]) -> None:
+    assert found["again with dropout"] == 0
+    assert found["alone with dropout"] > 1e-3
+
+
+def test_after_ctrl_c_or_a_failure_they_train_again(found: dict[str, Any]) -> None:
+    assert (found["interrupted"], found["failed"]) == ("KeyboardInterrupt", "ValueError")
+    assert found["with little memory"] < 1e-6
+
+
+def test_parts_become_smaller_where_one_is_out_of_memory(found: dict[str, Any]) -> None:
+    assert "toy: memory ran out: batches are processed in 2 parts" in found["said of memory"]
+
+
+def test_what_failed_elsewhere_is_said_and_can_be_resumed(found: dict[str, Any]) -> None:
+    kind, message, cause = found["lost"]
+    assert kind == "LostProcessError"
+    assert re.fullmatch(r"process [23] of 3 failed: ValueError: no such rows", message)
+    assert cause == "ConnectionError"  # not at fault are data and settings
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(10, 1), (10, 2), (2, 4)])
+def test_rows_are_divided_evenly(rows: int, parts: int) -> None:
+    ranks = object.__new__(Ranks)
+    ranks.here = Launched(0, 4, 0, 4)
+    divided = ranks.parts(np.arange(rows), parts)
+    assert sorted(int(row) for own in divided for part in own for row in part) == list(range(rows))
+    sizes = [sum(map(len, own)) for own in divided]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(len(own) <= parts for own in divided)
