@@ -1,12 +1,12 @@
 """What does it take to classify a billion texts? Measured rows a second, and a plan on paper.
 
     FINETEXT_DATA=../shared/data python benchmarks/billion.py --threads 1
-    python benchmarks/billion.py --known tfidf=21000 --cores 8 --instances 100 --price 0.30
+    python benchmarks/billion.py --methods tfidf --known tfidf=21000 --cores 8 --price 0.30
 
-Measured, unless `--known` gives them, for each method: rows a second of one core in `finetext
-predict MODEL FILE.parquet --out FILE.parquet`, reading, tokenizing and writing included, start and
-loading not, as the difference of two runs on files of different sizes, in seconds of the processor.
-The texts are emotion tweets joined to 50 tokens of MiniLM each.
+Measured for each of `--methods` whose rate `--known` does not give: rows a second of one core in
+`finetext predict MODEL FILE.parquet --out FILE.parquet`, reading, tokenizing and writing included,
+start and loading not, as the difference of two runs on files of different sizes, in seconds of the
+processor. The texts are emotion tweets joined to 50 tokens of MiniLM each.
 
 Calculated from them:
   core-hours = texts / rows a second / 3600 / efficiency
@@ -51,7 +51,9 @@ def main() -> None:
         return
     parser = common.parser(__doc__)
     parser.add_argument("--methods", nargs="+", default=list(ROWS), choices=ROWS)
-    parser.add_argument("--known", nargs="+", default=[], metavar="METHOD=ROWS_A_SECOND")
+    parser.add_argument(
+        "--known", nargs="+", default=[], type=known, metavar="METHOD=ROWS_A_SECOND"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
     parser.add_argument("--texts", type=float, default=1e9, help="how many (1e9)")
     parser.add_argument("--instances", type=int, default=50, help="machines (50)")
@@ -59,9 +61,11 @@ def main() -> None:
     parser.add_argument("--price", type=float, default=0.64, help="of an instance-hour (0.64)")
     parser.add_argument("--efficiency", type=float, default=0.7, help="see above (0.7)")
     options = parser.parse_args()
-    known = {name: float(rate) for name, _, rate in (of.partition("=") for of in options.known)}
-    rates = {name: [rate] for name, rate in known.items()} or measured(options)
-    titles = ["method", "rows/s of a core", "core-hours", "hours", "cost"]
+    rates = {name: [rate] for name, rate in options.known}
+    options.methods = [name for name in options.methods if name not in rates]
+    if options.methods:
+        rates |= measured(options)
+    titles = ["method", "rows/s of a core", "core-hours", "hours", "cost, in currency of --price"]
     rows = [[name, common.spread(of, 0), *plan(options, sorted(of)[len(of) // 2])]
             for name, of in rates.items()]  # fmt: skip
     what = (
@@ -70,6 +74,12 @@ def main() -> None:
         "Rows/s by seconds of the processor, as median [least, greatest]."
     )
     common.finish(options, "A billion texts", what, [common.table(titles, rows)])
+
+
+def known(words: str) -> tuple[str, float]:
+    """Return the method and the rate of `METHOD=ROWS_A_SECOND`."""
+    name, _, rate = words.partition("=")
+    return name, float(rate)
 
 
 def plan(options: argparse.Namespace, rate: float) -> list[str]:

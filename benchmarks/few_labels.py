@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, metavar="FILE", help="accuracy over rows a class")
     parser.add_argument("--version", default=commit(), help="of finetext in the ledger")
     options = parser.parse_args()
+    if options.llm is not None and options.llm_model is None:
+        parser.error("--llm needs the name of the model: --llm-model NAME")
     if options.llm is None:
         options.contenders = [name for name in options.contenders if name != LLM]
     ledger = Ledger("few_labels", options.ledgers)
@@ -80,7 +82,8 @@ def main() -> None:
     rows = [row(*key, answers, found.get((*key[:2], SETFIT))) for key, answers in found.items()]
     titles = ["set", "rows a class", "contender", "draws", "accuracy", "macro F1", "seconds",
               "accuracy less SetFit's", "seconds over SetFit's"]  # fmt: skip
-    what = f"MiniLM; up to {options.evaluated:,} {options.split} rows, of llm {options.asked:,}."
+    asked = f", of llm {options.asked:,}" if LLM in options.contenders else ""
+    what = f"MiniLM; up to {options.evaluated:,} {options.split} rows{asked}."
     table = common.table(titles, sorted(rows, key=lambda of: (of[0], int(of[1]))))
     if options.picture is not None:
         draw(found, options.picture)

@@ -1,4 +1,4 @@
-"""What a GPU gives, in at most ten minutes: one prepared script, for a machine lent for that long.
+"""What a GPU gives: one prepared script for ten minutes on a GPU.
 
     FINETEXT_DATA=../shared/data python benchmarks/gpu.py --out gpu
     python benchmarks/gpu.py --out rehearsal --device cpu --rows 64 --models tiny
@@ -8,8 +8,8 @@ what is to be known first, as far as the minutes last; what did not fit is named
   agreement  are labels and probabilities those of the processor: of a saved model in fp32 and
              bf16, of a text alone and in a batch, of a model trained there with the same seed
   training   `train_vs_trainer.py` in bf16: MiniLM, then a BERT of 110 M parameters
-  prediction `predict_vs_pipeline.py`
   roofline   `roofline.py`: share of the peak of matrix products, positions that only pad
+  prediction `predict_vs_pipeline.py`
 Each part writes OUT/PART.md as it ends, and one that fails OUT/PART.log.
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,10 +103,7 @@ def is_done(options: argparse.Namespace, name: str, command: list[str], left: fl
         if not command:
             result.write_text(agreement(options, left))
             return True
-        done = subprocess.run(
-            [sys.executable, str(HERE / command[0]), *command[1:]],
-            capture_output=True, text=True, timeout=left,
-        )  # fmt: skip
+        done = run([sys.executable, str(HERE / command[0]), *command[1:]], left)
     except (subprocess.TimeoutExpired, common.JobFailed) as error:
         (options.out / f"{name}.log").write_text(str(error))
         return False
@@ -114,6 +112,22 @@ def is_done(options: argparse.Namespace, name: str, command: list[str], left: fl
         return False
     result.write_text(done.stdout)
     return True
+
+
+def run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a command; once its time is over, kill it with all processes that it started.
+
+    Raises subprocess.TimeoutExpired then.
+    """
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        try:
+            said, errors = running.communicate(timeout=seconds)
+        except BaseException:  # Ctrl-C does not reach another session
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, running.returncode, said, errors)
 
 
 def agreement(options: argparse.Namespace, left: float) -> str:

@@ -3,9 +3,10 @@
     FINETEXT_DATA=../shared/data python benchmarks/ray_predict.py
 
 Emotion tweets, repeated with ids of their own, are predicted into a folder of Parquet parts: by one
-process, and with `--engine ray` by two and by four actors, the busiest of which gets SIGKILL once a
-third of the parts are there. All columns of all rows are compared. TF-IDF predicts `--rows` of
-them, which takes MiniLM hours on two cores; a probe on MiniLM predicts `--encoder-rows`.
+process, and with `--engine ray` by two and by four actors, of which the first that is found to
+write a part gets SIGKILL once a third of the parts are there. All columns of all rows are compared.
+TF-IDF predicts `--rows` of them, which takes MiniLM hours on two cores; a probe on MiniLM predicts
+`--encoder-rows`.
 """
 
 from __future__ import annotations
@@ -126,11 +127,12 @@ def predicted(model: Path, rows: Path, out: Path, actors: int) -> tuple[float, s
     command += ["--engine", "ray", "--actors", str(actors)] if actors else []
     started, killed = time.monotonic(), 0
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
         while actors and not killed and running.poll() is None:
             if len(list(out.glob("*.parquet"))) >= FILES // 3:
                 killed = kill_one(running.pid)
             time.sleep(0.01)
-        said = (running.stderr or sys.stdin).read()
+        said = running.stderr.read()
     if running.returncode or killed != bool(actors) or ("an actor died" in said) != bool(actors):
         raise SystemExit(f"{command} ended with {running.returncode}, {killed} killed: {said}")
     [speed] = [line.partition("(")[2] for line in said.splitlines() if line.endswith("rows/s)")]
@@ -138,7 +140,7 @@ def predicted(model: Path, rows: Path, out: Path, actors: int) -> tuple[float, s
 
 
 def kill_one(driver: int) -> int:
-    """Kill an actor that is writing a part; return whether there was one."""
+    """Kill the first actor found to be writing a part; return how many were killed, 0 or 1."""
     for process in psutil.Process(driver).children(recursive=True):
         if "PartActor.write" in " ".join(process.cmdline()):
             os.kill(process.pid, signal.SIGKILL)

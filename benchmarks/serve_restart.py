@@ -124,32 +124,30 @@ async def under_load(
     """Restart and stop while clients ask; what they saw, and the seconds of each restart."""
     tally, took, is_over = Tally(), [], asyncio.Event()
     allowed = set(MODELS)
-    clients = [
-        asyncio.create_task(client(number, server, expected, allowed, tally, is_over))
-        for number in range(options.clients)
-    ]
-    await asyncio.sleep(2)
-    for number in range(1, options.restarts + 1):
-        switch(link, link.parent / MODELS[number % 2])
-        started = time.perf_counter()
-        server.process.send_signal(signal.SIGHUP)
-        while log.read_text().count("replaced:") < number:
-            await asyncio.sleep(0.05)
-            if server.process.poll() is not None:
-                raise SystemExit(log.read_text())
-        took.append(time.perf_counter() - started)
-        before = tally.answers.total()
-        common.say(f"restart {number}: {took[-1]:.1f} s, {before:,} right so far")
-        while tally.answers.total() < before + 2 * options.clients:
-            await asyncio.sleep(0.05)
-    allowed.remove(MODELS[(options.restarts + 1) % 2])  # requests to it ended long ago
-    await asyncio.sleep(2)
-    tally.is_stopping = True
-    status = await asyncio.to_thread(server.stop)
-    if status:
-        tally.failures.append(f"the server ended with status {status}")
-    is_over.set()
-    await asyncio.gather(*clients)
+    async with asyncio.TaskGroup() as clients:  # if one raises, all ends
+        for number in range(options.clients):
+            clients.create_task(client(number, server, expected, allowed, tally, is_over))
+        await asyncio.sleep(2)
+        for number in range(1, options.restarts + 1):
+            switch(link, link.parent / MODELS[number % 2])
+            started = time.perf_counter()
+            server.process.send_signal(signal.SIGHUP)
+            while log.read_text().count("replaced:") < number:
+                await asyncio.sleep(0.05)
+                if server.process.poll() is not None:
+                    raise SystemExit(log.read_text())
+            took.append(time.perf_counter() - started)
+            before = tally.answers.total()
+            common.say(f"restart {number}: {took[-1]:.1f} s, {before:,} right so far")
+            while tally.answers.total() < before + 2 * options.clients:
+                await asyncio.sleep(0.05)
+        allowed.remove(MODELS[(options.restarts + 1) % 2])  # requests to it ended long ago
+        await asyncio.sleep(2)
+        tally.is_stopping = True
+        status = await asyncio.to_thread(server.stop)
+        if status:
+            tally.failures.append(f"the server ended with status {status}")
+        is_over.set()
     return tally, took
 
 

@@ -20,9 +20,10 @@ from finetext.core import errors
 from finetext.core.contracts import Listener, ProgressEvent
 from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.core.shared_texts import SharedTexts
+from finetext.core.threads import threads_each
 from finetext.core.types import Finding
 from finetext.runs import jobs as mechanism
-from finetext.runs.jobs import Jobs, check_jobs, memory_finding, threads_each
+from finetext.runs.jobs import Jobs, check_jobs, memory_finding
 from finetext.runs.recipe import Recipe
 
 FOUND = Finding("warning", "toy", "what a task found")
@@ -206,14 +207,6 @@ def test_what_was_kept_of_the_same_texts_is_found_by_the_next_task() -> None:
     assert "here" not in first.kept
     assert first.once("there", lambda: 2) == 2
     assert second.once("there", lambda: 3) == 2
-
-
-def test_threads_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [threads_each(count) for count in (1, 2, 3, 16, 40)] == [16, 8, 5, 1, 1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert [threads_each(count) for count in (2, 8)] == [4, 2]
 
 
 class Device(NamedTuple):

@@ -17,10 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from finetext.core import threads
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import ServeSettings
 from finetext.serving import workers
-from finetext.serving.workers import Task, Workers, cores, supervise
+from finetext.serving.workers import Task, Workers, supervise
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers need signals")
 Step = Callable[["Parent"], Awaitable[None]]
@@ -78,9 +79,9 @@ class Parent:
 @pytest.fixture
 def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parent]:
     monkeypatch.setattr(workers, "PROGRAM", "toy_worker")
-    for name in workers._THREADS:
+    for name in threads.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(workers, "cores", lambda: 8)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 8)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         made = Parent(tmp_path, listening)
@@ -106,6 +107,17 @@ def test_threads_that_are_set_stay(parent: Parent, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     parent.run(nothing)
     assert parent.events[0].startswith("good starts with 7 threads")
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+def test_torch_computes_in_the_threads_that_are_set_not_in_its_share(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    task = Task("model", ServeSettings(workers=4))
+    known = Workers(parent.listening, task, str(parent.folder))._environment()
+    words = [sys.executable, "-c", "import torch; print(torch.get_num_threads())"]
+    assert subprocess.check_output(words, env=known, text=True, timeout=60).strip() == "1"
 
 
 def test_a_restart_starts_each_new_worker_before_an_old_one_stops(parent: Parent) -> None:
@@ -245,10 +257,6 @@ def test_workers_need_a_folder_and_posix(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(workers.os, "name", "nt")
     with socket.socket() as listening, pytest.raises(RecipeError, match="Linux or macOS"):
         supervise(listening, Task("model", ServeSettings(workers=2)), print)
-
-
-def test_there_is_a_core() -> None:
-    assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
 def children() -> list[int]:

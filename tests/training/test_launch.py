@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import psutil
 import pytest
 import torch
 
+from finetext.core import threads
 from finetext.core.contracts import FitContext
 from finetext.core.errors import RecipeError
+from finetext.core.threads import THREADS
 from finetext.training import launch
 from finetext.training.accelerator import make_accelerator
 from finetext.training.joining import join
-from finetext.training.launch import Launched, chosen_threads, cores_to_use
+from finetext.training.launch import Launched, chosen_threads
 
 Environment = dict[str, str]
 
@@ -22,7 +23,7 @@ Environment = dict[str, str]
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The environment of a process that was started alone."""
-    for name in (*launch.VARIABLES, launch.THREADS):
+    for name in (*launch.VARIABLES, THREADS):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -76,7 +77,7 @@ def test_threads_are_those_of_the_user_or_of_nobody(
 ) -> None:
     launcher.update(of_launcher)
     if said is not None:
-        environment.setenv(launch.THREADS, said)
+        environment.setenv(THREADS, said)
     assert chosen_threads() == expected
 
 
@@ -87,7 +88,7 @@ def test_a_launcher_that_cannot_be_asked_is_taken_to_have_set_the_threads(
         raise psutil.AccessDenied(process.pid)
 
     environment.setattr(psutil.Process, "environ", refuse)
-    environment.setenv(launch.THREADS, "1")
+    environment.setenv(THREADS, "1")
     assert chosen_threads() is None
 
 
@@ -97,27 +98,16 @@ def test_a_launcher_that_cannot_be_asked_is_taken_to_have_set_the_threads(
 def test_cores_are_divided_among_the_processes_of_a_machine(
     environment: pytest.MonkeyPatch, cores: int, local_size: int, expected: tuple[int, int]
 ) -> None:
-    environment.setattr(launch, "cores_to_use", lambda: cores)
+    environment.setattr(threads, "usable_cores", lambda: cores)
     assert Launched(0, 16, 0, local_size).threads() == expected
 
 
 def test_chosen_threads_are_not_divided(
     environment: pytest.MonkeyPatch, launcher: Environment
 ) -> None:
-    launcher[launch.THREADS] = "1"
-    environment.setenv(launch.THREADS, "1")
+    launcher[THREADS] = "1"
+    environment.setenv(THREADS, "1")
     assert Launched(0, 2, 0, 2).threads() == (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("physical", "allowed", "expected"), [(4, {0, 1}, 2), (4, set(range(8)), 4), (None, {0}, 1)]
-)
-def test_cores_are_those_that_this_process_may_use(
-    environment: pytest.MonkeyPatch, physical: int | None, allowed: set[int], expected: int
-) -> None:
-    environment.setattr(psutil, "cpu_count", lambda logical: physical)
-    environment.setattr(os, "sched_getaffinity", lambda pid: allowed, raising=False)
-    assert cores_to_use() == expected
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from finetext.core.errors import (
     ModelError,
     RecipeError,
 )
+from finetext.core.threads import usable_cores
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.data.pieces import Piece
@@ -31,6 +32,8 @@ from finetext.runs.asked import answers_watched
 from finetext.runs.load import load
 
 ADDRESS: Final = "RAY_ADDRESS"
+_TELEMETRY: Final = "RAY_USAGE_STATS_ENABLED"
+_NO_START: Final = "Ray does not start"
 MOST_DEATHS: Final = 3
 """Deaths of actors at the same part, or while they load the model, that end it all."""
 _STORE: Final = 100 << 20
@@ -115,21 +118,27 @@ class Crew:
     busy: dict[Any, tuple[Any, Piece | None]] = field(default_factory=dict)
     free: list[Any] = field(default_factory=list)
     deaths: Counter[Piece | None] = field(default_factory=Counter)
+    is_checked: bool = False
+    """Whether an actor has checked the columns of all pieces."""
 
     def __post_init__(self) -> None:
         self.waiting = deque(self.todo)
         self._kind = self.ray.remote(PartActor).options(max_restarts=0, **self.options)
 
-    def hire(self, count: int, todo: Sequence[Piece] = ()) -> None:
+    def hire(self, count: int) -> None:
         """Start actors, which load the model first."""
+        todo = () if self.is_checked else self.todo
         for _ in range(count):
             actor = self._kind.remote(self.plan)
             self.busy[actor.open.remote(todo)] = actor, None
 
     def answers(self) -> Iterator[Opened | Written | str]:
-        """Yield what actors return, and a line of text if one died; raises a FinetextError."""
+        """Yield what actors return, and a line of text if one died; raises a FinetextError.
+
+        It ends with the last part: for some actors the cluster may never have room.
+        """
         died = self.ray.exceptions
-        while self.busy:
+        while self.waiting or any(piece is not None for _, piece in self.busy.values()):
             ready, _ = self.ray.wait(list(self.busy), timeout=_PATIENCE)
             if not ready:
                 if all(piece is None for _, piece in self.busy.values()):
@@ -140,11 +149,13 @@ class Crew:
                 answer = self.ray.get(ready[0])
             except (died.RayActorError, died.OutOfMemoryError, died.NodeDiedError) as error:
                 yield self._replaced(actor, piece, error)
+                self._go_on()
                 continue
             if isinstance(answer, Failed):
                 raise DataError(answer.message)
             self.free.append(actor)
             self.deaths[None] = 0
+            self.is_checked = True
             yield answer
             self._go_on()
 
@@ -192,7 +203,7 @@ def written_parts(
         size, options = crew_of(ray.cluster_resources(), actors, plan.device, len(todo))
         crew, is_begun = Crew(ray, plan, todo, options), False
         try:
-            crew.hire(1, todo)
+            crew.hire(1)
             for answer in crew.answers():
                 yield answer
                 if isinstance(answer, Opened) and not is_begun:
@@ -216,8 +227,11 @@ def crew_of(
     cpus = max(1.0, resources.get("CPU", 1.0))
     gpus = 0 if device == "cpu" else math.floor(resources.get("GPU", 0))
     size = max(1, min(actors or gpus or math.floor(cpus), parts))
-    each = math.floor(min(1.0, cpus / size) * 1e4) / 1e4  # Ray counts ten-thousandths
-    return size, {"num_cpus": each} | ({"num_gpus": min(1.0, gpus / size)} if gpus else {})
+    # Ray counts ten-thousandths. A GPU is shared by whole actors, as none has parts of two.
+    each = {"num_cpus": math.floor(min(1.0, cpus / size) * 1e4) / 1e4}
+    return size, each | (
+        {"num_gpus": math.floor(1e4 / math.ceil(size / gpus)) / 1e4} if gpus else {}
+    )
 
 
 @contextmanager
@@ -230,23 +244,38 @@ def connected() -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address := os.environ.get(ADDRESS):
         _check_listening(address)
     else:
-        how |= {"include_dashboard": False, "object_store_memory": _STORE, "num_cpus": _own_cpus()}
+        how |= {
+            "include_dashboard": False,
+            "object_store_memory": _STORE,
+            "num_cpus": usable_cores(),
+        }
+    with _without_telemetry():
+        try:
+            ray.init(address=address or "local", **how)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = f"no Ray cluster answers at {ADDRESS}={address}" if address else _NO_START
+            raise RecipeError(f"{where}: {short(' '.join(str(error).split()), 200)}") from None
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Let Ray send no usage statistics while the body runs, unless the environment says so."""
+    if _TELEMETRY in os.environ:
+        yield
+        return
+    os.environ[_TELEMETRY] = "0"
     try:
-        ray.init(address=address or "local", **how)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = (
-            f"no Ray cluster answers at {ADDRESS}={address}" if address else "Ray does not start"
-        )
-        raise RecipeError(f"{where}: {short(' '.join(str(error).split()), 200)}") from None
-    try:
-        yield ray
+        yield
     finally:
-        ray.shutdown()
+        os.environ.pop(_TELEMETRY, None)
 
 
 def _check_listening(address: str) -> None:
@@ -258,8 +287,3 @@ def _check_listening(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECTED).close()
     except OSError as error:
         raise RecipeError(f"no Ray cluster answers at {ADDRESS}={address}: {error}") from None
-
-
-def _own_cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return (os.cpu_count() or 1) if affinity is None else len(affinity(0))

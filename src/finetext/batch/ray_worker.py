@@ -9,15 +9,9 @@ import math
 import os
 import socket
 import sys
-from typing import Any, Final
+from typing import Any
 
-_VARIABLES: Final = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
-"""OpenMP (torch, ONNX Runtime here), two libraries of linear algebra, and tokenizers."""
+from finetext.core.threads import THREAD_VARIABLES
 
 
 def use_given_cpus() -> None:
@@ -42,7 +36,7 @@ def use_threads(count: int) -> None:
     """Let what computes in this process use that many threads, whether it is loaded or not yet."""
     from threadpoolctl import threadpool_limits
 
-    os.environ.update(dict.fromkeys(_VARIABLES, str(count)))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
     threadpool_limits(count)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(count)

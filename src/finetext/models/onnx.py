@@ -7,7 +7,6 @@ how it reads long texts if `tokenizer.json` cannot do that: head and tail, or wi
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from finetext.core.budget import native
 from finetext.core.contracts import Classifier, batches_of
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError
+from finetext.core.threads import chosen_threads
 from finetext.core.types import LabelScheme
 from finetext.models.onnx_locations import external_files
 from finetext.storage.received import (
@@ -216,8 +216,7 @@ def open_session(graph: Path, device: str) -> Any:
     if wanted not in ("auto", "cpu") and not (wanted == "cuda" and has_cuda):
         raise ModelError(f"onnxruntime here does not predict on {device!r}; use auto or cpu")
     options = onnxruntime.SessionOptions()
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    options.intra_op_num_threads = chosen_threads() or 0
     options.log_severity_level = 3
     providers = [_CUDA] * (wanted != "cpu" and has_cuda) + ["CPUExecutionProvider"]
     if other := sorted(external_files(graph) - {DATA}):

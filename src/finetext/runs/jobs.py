@@ -25,6 +25,7 @@ from typing import Any, Final, Self, TypeVar, final
 from finetext.core.budget import in_words
 from finetext.core.contracts import FitContext, Listener, ProgressEvent, encoder_of
 from finetext.core.errors import RecipeError, RunError
+from finetext.core.threads import environment_of, threads_each
 from finetext.core.types import Finding
 from finetext.core.wording import size
 from finetext.encoders.catalogue import is_random, resolve
@@ -34,11 +35,6 @@ from finetext.training.precision import choose_device
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
-_THREADS: Final = (
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-    "RAYON_NUM_THREADS",
-)
-"""How libraries are told their number of threads, before they are loaded."""
 _SECONDS: Final = 0.2
 """Time between two looks at whether the process that began the fits still lives."""
 _BYTES_OF_LIBRARIES: Final = 450 * 2**20
@@ -53,15 +49,6 @@ _KILLED: Final = (
 def heard_by(context: FitContext, listener: Listener) -> FitContext:
     """Return a context whose messages, findings and progress a listener gets."""
     return replace(context, say=listener.say, find=listener.finding, progress=listener.progress)
-
-
-def threads_each(count: int) -> int:
-    """Return the threads of each of `count` processes; OMP_NUM_THREADS is the most of each."""
-    from joblib import cpu_count
-
-    share = max(1, int(cpu_count()) // count)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
 
 def check_jobs(recipe: Recipe) -> None:
@@ -242,7 +229,7 @@ class _Pool:
         self._executor = ProcessPoolExecutor(
             count, context=context, initializer=_begin,
             initargs=(self._to_here, context.Lock(), os.getpid()),
-            env=dict.fromkeys(_THREADS, str(threads_each(count))),
+            env=environment_of(threads_each(count)),
         )  # fmt: skip
         self._reader = Thread(target=self._read, name="finetext-jobs", daemon=True)
         self._reader.start()

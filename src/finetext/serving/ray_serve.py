@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.batch.ray_worker import use_given_cpus
+from finetext.batch.ray_worker import on_this_node, use_given_cpus
 from finetext.core.contracts import Classifier
-from finetext.core.errors import MissingExtraError, ModelError
+from finetext.core.errors import MissingExtraError, ModelError, RecipeError
 from finetext.core.settings import ServeSettings, made
 
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 ONGOING: Final = 100
 """Requests that Ray sends to a replica at once: its queue makes batches of them."""
+_NOT_HERE: Final = {
+    "workers": "Ray starts the processes; set num_replicas or autoscaling_config of the deployment",
+    "log_format": "Ray writes the log; set logging_config of the deployment",
+}
+"""Settings of a server of its own, and what takes their place."""
 
 
 @final
@@ -27,7 +32,8 @@ class Replica:
         Args:
             model: a model folder, a run folder for its best model, or "hub:owner/name", which each
                 node finds under this name.
-            settings: those of `ServeSettings` that differ from the default, by name.
+            settings: those of `ServeSettings` that differ from the default, by name, except
+                `workers` and `log_format`, which are Ray's.
 
         Raises:
             FinetextError: the model cannot be loaded or predicts nothing, or a setting is wrong.
@@ -35,12 +41,21 @@ class Replica:
         from finetext.serving.app import make_app
         from finetext.serving.model import ServedModel, about
         from finetext.serving.server import find_token
+        from finetext.serving.tracing import tracer_from_environment
 
+        for name, instead in _NOT_HERE.items():
+            if name in (settings or {}):
+                raise RecipeError(f"settings: {name} is for finetext serve. {instead}")
         limits = made("settings", ServeSettings, settings or {})
         use_given_cpus()
-        served = ServedModel(Classifier.load(model))
+        try:
+            classifier = Classifier.load(model)
+        except ModelError as error:
+            raise ModelError(f"{error}{on_this_node()}") from None
+        served = ServedModel(classifier)
         served.check()
-        self._app = make_app(served, limits, find_token(None), about(model), is_local=True)
+        token, tracer = find_token(None), tracer_from_environment()
+        self._app = make_app(served, limits, token, about(model), is_local=True, tracer=tracer)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Return the app that Ray Serve sends requests to."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from finetext.core.budget import explained
 from finetext.core.errors import DataError, FinetextError, TooLargeError, UnclearError
 from finetext.core.settings import MEBIBYTE, ReadSettings
+from finetext.core.threads import THREAD_VARIABLES
 from finetext.core.wording import short
 from finetext.serving.logs import LOG
 
@@ -84,7 +85,7 @@ class TableReader:
         limit = math.ceil(self._seconds)
         asked = json.dumps({"name": shown, "settings": dict(given), "seconds": limit}).encode()
         environment = {name: of for name, of in os.environ.items() if name != "FINETEXT_TOKEN"}
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment |= dict.fromkeys(THREAD_VARIABLES, "1")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "finetext.serving.tables"),

@@ -23,6 +23,7 @@ from typing import Any, Final, final
 
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import ServeSettings
+from finetext.core.threads import environment_of, threads_each
 from finetext.core.wording import counted
 from finetext.serving import metrics
 from finetext.serving.logs import LOG
@@ -36,9 +37,6 @@ YOUNG: Final = 10.0
 """Seconds for which a worker must have answered, or else its start has failed."""
 SPARE: Final = 5.0
 """Seconds beyond `stop_seconds` after which a worker that stops is killed."""
-_THREADS: Final = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS",
-)  # fmt: skip
 Ready = Callable[[str, Sequence[str]], None]
 """Called with the address, and the text columns of the model, when all workers answer."""
 
@@ -178,9 +176,9 @@ class Workers:
     def _environment(self) -> dict[str, str]:
         """Return the environment of a worker: its share of the threads, unless they are set."""
         known = {name: of for name, of in os.environ.items() if name != "FINETEXT_TOKEN"}
-        threads = max(1, cores() // self._task.settings.workers)
+        threads = environment_of(threads_each(self._task.settings.workers))
         own = {metrics.FOLDER: self._folder, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        return dict.fromkeys(_THREADS, str(threads)) | known | own
+        return known | threads | own
 
     async def _keep(self, place: int) -> None:
         """Replace the worker of a place whenever it ends by itself."""
@@ -245,11 +243,6 @@ class Workers:
 async def _ends(processes: Iterable[asyncio.subprocess.Process]) -> None:
     for process in processes:
         await process.wait()
-
-
-def cores() -> int:
-    """Return the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end_of(status: int) -> str:

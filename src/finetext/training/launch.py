@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
+from finetext.core import threads
 from finetext.core.errors import RecipeError
 from finetext.core.wording import counted
 
-THREADS: Final = "OMP_NUM_THREADS"
 VARIABLES: Final = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 """What every launcher sets in the environment of a process."""
 ALONE: Final = "train, adapt and pretrain"
@@ -42,7 +42,7 @@ class Launched:
         """
         if (chosen := chosen_threads()) is not None:
             return chosen, chosen
-        cores = cores_to_use()
+        cores = threads.usable_cores()
         return cores, max(1, cores // self.local_size)
 
     def device(self, kind: str) -> Any:
@@ -73,15 +73,6 @@ def refuse_several() -> None:
         )
 
 
-def cores_to_use() -> int:
-    """Return the physical cores of the machine, or those that this process may use if fewer."""
-    import psutil
-
-    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    return max(1, min(physical, allowed))
-
-
 def chosen_threads() -> int | None:
     """Return the threads that the user chose in OMP_NUM_THREADS; None if nobody chose.
 
@@ -90,12 +81,9 @@ def chosen_threads() -> int | None:
     """
     import psutil
 
-    said = os.environ.get(THREADS, "")
-    if not said.isdecimal() or int(said) < 1:
-        return None
-    if said != "1":
-        return int(said)
+    if (chosen := threads.chosen_threads()) != 1:
+        return chosen
     try:
-        return 1 if THREADS in psutil.Process(os.getppid()).environ() else None
+        return 1 if threads.THREADS in psutil.Process(os.getppid()).environ() else None
     except (psutil.Error, OSError):
         return None

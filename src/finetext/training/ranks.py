@@ -24,6 +24,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from finetext.core.arrays import Integers
 from finetext.core.errors import FinetextError, RecipeError
+from finetext.core.threads import THREADS
 from finetext.core.wording import counted
 from finetext.storage.resume import HOW_TO_RESUME
 from finetext.training.gradients import (
@@ -36,7 +37,7 @@ from finetext.training.gradients import (
     use_gradients,
     without_values,
 )
-from finetext.training.launch import THREADS, VARIABLES, Launched, chosen_threads
+from finetext.training.launch import VARIABLES, Launched, chosen_threads
 from finetext.training.task import Task
 
 if TYPE_CHECKING:
