@@ -133,6 +133,26 @@ def test_an_error_that_cannot_be_sent_says_the_same(two: Jobs) -> None:
         list(two.each(unsendable, range(2)))
 
 
+def _refuse_to_be_read() -> None:
+    raise ValueError("this cannot be read")
+
+
+class Unreadable:
+    """Can be pickled, and not be read again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _refuse_to_be_read, ()
+
+
+def unreadable(task: int, hears: Listener) -> Unreadable:
+    return Unreadable()
+
+
+def test_a_result_that_cannot_be_read_ends_all() -> None:
+    with Jobs(2, Listener()) as jobs, pytest.raises(ValueError, match="cannot be read"):
+        list(jobs.each(unreadable, range(2)))
+
+
 def killed(task: int, hears: Listener) -> int:
     if task == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -228,6 +248,11 @@ def test_jobs_are_refused_where_they_cannot_be_had(monkeypatch: pytest.MonkeyPat
         check_jobs(Recipe(jobs=2, minutes=1))
     with pytest.raises(RecipeError, match="1 or more"):
         check_jobs(Recipe(jobs=0))
+    with monkeypatch.context() as launched:
+        launched.setattr("finetext.training.ranks._HERE", [object()])
+        check_jobs(Recipe())
+        with pytest.raises(RecipeError, match="leave out --jobs or the launcher"):
+            check_jobs(Recipe(jobs=2))
     monkeypatch.setattr(mechanism, "choose_device", lambda name: Device("cuda"))
     check_jobs(Recipe())
     with pytest.raises(RecipeError, match="share the one device cuda"):

@@ -66,6 +66,7 @@ def main() -> dict[str, Any]:
     found["said alone"] = said
     task = together()
     found["together"] = apart(alone, trained(task))
+    found["kept"] = ranks is not None and ranks._sent is not None
     found["rows of each"] = sorted(set(task.seen))
     found["in bf16"] = apart(*(trained(of, precision="bf16") for of in (Curve(), together())))
     dropped = [trained(of, 0.5) for of in (together(), together(), Curve())]

@@ -8,18 +8,24 @@ import re
 import socket
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from finetext.training.gradients import GradientWorker
 from finetext.training.launch import Launched
 from finetext.training.ranks import Ranks, ranks_here
 
 PROCESSES = 3
 LONGEST = 240
 """Seconds, on a machine that does much else."""
+
+
+class Toy:
+    """Stands for a model."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,16 @@ def test_together_they_learn_the_same(found: dict[str, Any]) -> None:
     assert found["processes"] == PROCESSES
     assert found["together"] < 1e-6
     assert found["in bf16"] < 0.05
+
+
+def test_nothing_is_kept_of_a_training_that_ended(found: dict[str, Any]) -> None:
+    assert not found["kept"]
+    worker = GradientWorker(Launched(1, 2, 1, 2), None)
+    worker._model = model = Toy()
+    there = weakref.ref(model)
+    del model
+    worker.forget_model()
+    assert there() is None
 
 
 def test_each_has_its_part_of_the_rows(found: dict[str, Any]) -> None:

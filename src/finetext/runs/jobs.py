@@ -71,6 +71,12 @@ def check_jobs(recipe: Recipe) -> None:
     if not isinstance(recipe.jobs, int) or recipe.jobs < 1:
         raise RecipeError(f"jobs = {recipe.jobs}: give the number of fits at once, 1 or more")
     asked = f"jobs = {recipe.jobs}"
+    from finetext.training.ranks import ranks_here
+
+    if ranks_here() is not None:
+        raise RecipeError(
+            f"{asked}: several processes train together already; leave out --jobs or the launcher"
+        )
     if recipe.minutes is not None:
         raise RecipeError(
             f"with minutes methods are fitted one after the other, each in the time that is left, "
@@ -177,7 +183,7 @@ class Jobs:
         self, fit: Callable[[Given, Listener], Result], tasks: Sequence[Given]
     ) -> Iterator[tuple[Given, Result]]:
         if self._pool is None:
-            self._pool = _Pool(self.count)
+            self._pool = _Pool(min(self.count, len(tasks)))
         done, failed, end = set[int](), dict[int, BaseException](), len(tasks)
         waiting = iter(enumerate(tasks))
         try:
@@ -262,7 +268,12 @@ class _Pool:
             future.add_done_callback(self._inbox.put)
 
     def next_message(self) -> Any:
-        """Return what comes next; raises a RunError if a process was killed."""
+        """Return what comes next.
+
+        Raises:
+            RunError: a process was killed.
+            Exception: what was sent cannot be read here.
+        """
         from concurrent.futures import BrokenExecutor, Future
 
         while True:
@@ -270,6 +281,8 @@ class _Pool:
                 message = self._inbox.get(timeout=1.0)  # without a time Windows sees no Ctrl-C
             except Empty:
                 continue
+            if isinstance(message, Exception):
+                raise message
             if not isinstance(message, Future):
                 return message
             if (error := message.exception()) is None:
@@ -285,9 +298,14 @@ class _Pool:
         self._reader.join()
 
     def _read(self) -> None:
-        with self._from_tasks, suppress(EOFError, OSError):
-            while True:
-                self._inbox.put(self._from_tasks.recv())
+        with self._from_tasks:
+            try:
+                while True:
+                    self._inbox.put(self._from_tasks.recv())
+            except (EOFError, OSError):  # the processes have ended
+                return
+            except Exception as error:  # nothing that comes later is understood
+                self._inbox.put(error)
 
 
 @contextmanager

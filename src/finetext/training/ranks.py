@@ -27,9 +27,10 @@ from finetext.core.errors import FinetextError, RecipeError
 from finetext.core.wording import counted
 from finetext.storage.resume import HOW_TO_RESUME
 from finetext.training.gradients import (
-    Helper,
+    GradientWorker,
     LostProcessError,
     Step,
+    add_up,
     flat_gradients,
     flat_values,
     together,
@@ -49,7 +50,7 @@ WAITING: Final = timedelta(days=365)
 notice at once."""
 A_STEP: Final = timedelta(minutes=30)
 """For the gradients of a step: a machine that went away without a word is given up then."""
-A_WORD: Final = timedelta(seconds=5)
+NOTICE_TIMEOUT: Final = timedelta(seconds=5)
 """For the first process to note that it says what happened."""
 NOTICED: Final = "noticed"
 """Key of the store that the first process sets before it says that another one ended."""
@@ -57,6 +58,11 @@ FAILED: Final = "failed"
 """Key of the store with the message of a process that failed."""
 Parts = Sequence[Sequence[Integers]]
 """The rows of a step: for each process, in one or more parts."""
+
+
+@final
+class Forget:
+    """What the other processes are sent when a training ends."""
 
 
 @final
@@ -109,9 +115,9 @@ class Ranks:
                     failure = error
                     training.optimizer.forget_gradients()
             flat = flat_gradients(weights, loss, out_of_memory=False)
-            with together():
-                dist.reduce(flat, 0, group=self._group)
+            add_up(flat, self._group)
         except LostProcessError as error:
+            self._sent = None
             raise self._explained(error) from error.__cause__
         if failure is not None:
             raise failure
@@ -126,13 +132,14 @@ class Ranks:
         every = list(training.bare.parameters())
         learns = [weight.requires_grad for weight in every]
         sent, tensors = None, [flat_values([of for of in every if of.requires_grad])]
+        # All memory is taken before anything is sent: nobody waits in vain if there is too little.
         if self._sent != (optimizer, learns, step - 1):
             self._check_device(training.device)
             assert task.divided_loss is not None
             sent, tensors = without_values(training.bare, task.divided_loss, training.device.type)
             shared = f"{self.here.size} processes, with {counted(self.threads, 'thread')} each"
             training.record.log(f"steps are divided among {shared}")
-        self._sent = (optimizer, learns, step)
+        tensors = [tensor.detach().contiguous() for tensor in tensors]
         whole = task.weight(np.concatenate([rows for of in parts for rows in of]))
         factor = 1.0 if optimizer.loss_scale is None else optimizer.loss_scale.factor
         seeds = np.random.SeedSequence([training.seed, step]).generate_state(self.here.size)
@@ -143,7 +150,8 @@ class Ranks:
         with together():
             dist.scatter_object_list([None], steps, 0)
             for tensor in tensors:
-                dist.broadcast(tensor.detach().contiguous(), 0, group=self._group)
+                dist.broadcast(tensor, 0, group=self._group)
+        self._sent = (optimizer, learns, step)
 
     def _check_device(self, device: Any) -> None:
         """Raise a RecipeError for a device that processes cannot have one each of."""
@@ -172,6 +180,14 @@ class Ranks:
                 return LostProcessError(self._store.get(FAILED).decode())
         return error
 
+    def forget_model(self) -> None:
+        """Let go of what was trained, here and in the other processes."""
+        if self._sent is None:
+            return
+        self._sent = None
+        with suppress(LostProcessError), together():  # the next step says that one is lost
+            dist.scatter_object_list([None], [Forget()] * self.here.size, 0)
+
     def leave(self) -> None:
         """Let the other processes end."""
         with suppress(RuntimeError):
@@ -185,17 +201,22 @@ class Ranks:
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        helper, received = Helper(self.here, self._group), [None]
+        worker = GradientWorker(self.here, self._group)
+        received: list[Step | Forget | None] = [None]
         try:
             while True:
                 with together():
                     dist.scatter_object_list(received, None, 0)
-                if received[0] is None:
-                    dist.destroy_process_group()
-                    sys.exit()
-                helper.compute(received[0])
+                match received[0]:
+                    case None:
+                        dist.destroy_process_group()
+                        sys.exit()
+                    case Forget():
+                        worker.forget_model()
+                    case step:
+                        worker.compute(step)
         except LostProcessError:
-            self._speak_for_the_first()
+            self._report_lost_leader()
         except Exception as error:
             kind = "" if isinstance(error, FinetextError) else f"{type(error).__name__}: "
             which = f"process {self.here.rank + 1} of {self.here.size}"
@@ -203,10 +224,10 @@ class Ranks:
                 self._store.set(FAILED, f"{which} failed: {kind}{error}")
         sys.exit(1)
 
-    def _speak_for_the_first(self) -> None:
+    def _report_lost_leader(self) -> None:
         """Say that the first process ended, if neither it nor another one says what happened."""
         try:
-            self._store.wait([NOTICED], A_WORD)
+            self._store.wait([NOTICED], NOTICE_TIMEOUT)
         except RuntimeError:
             if self.here.rank == 1:
                 print(
