@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from math import prod
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -124,8 +125,17 @@ def _weights(encoder: str) -> float:
     found = resolve(encoder)
     if found.entry is not None:
         return found.entry.parameters * 1e6
-    files = Path(found.path).glob("*.safetensors")
-    return sum(file.stat().st_size for file in files) / _BYTES_OF_A_WEIGHT
+    return sum(map(_weights_of_file, Path(found.path).glob("*.safetensors")))
+
+
+def _weights_of_file(path: Path) -> float:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return float(sum(prod(file.get_slice(name).get_shape()) for name in file.keys()))
+    except (OSError, SafetensorError):  # which is said where it is loaded
+        return 0.0
 
 
 @final
@@ -182,13 +192,16 @@ class Jobs:
     def _spread(
         self, fit: Callable[[Given, Listener], Result], tasks: Sequence[Given]
     ) -> Iterator[tuple[Given, Result]]:
+        count = min(self.count, len(tasks))
+        if self._pool is not None and self._pool.count < count:
+            self._end()
         if self._pool is None:
-            self._pool = _Pool(min(self.count, len(tasks)))
+            self._pool = _Pool(count)  # no more than have work, so that each has more threads
         done, failed, end = set[int](), dict[int, BaseException](), len(tasks)
         waiting = iter(enumerate(tasks))
         try:
             # Two for each process: loky fails to end cleanly while it has more than it has sent.
-            self._pool.submit(fit, list(islice(waiting, 2 * self.count)))
+            self._pool.submit(fit, list(islice(waiting, 2 * self._pool.count)))
             while not done.issuperset(range(end)):
                 message = self._pool.next_message()
                 if isinstance(message, ProgressEvent):
@@ -243,6 +256,7 @@ class _Pool:
         from joblib.externals.loky.backend import get_context
 
         context = get_context("loky")
+        self.count = count
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._from_tasks, self._to_here = Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
