@@ -133,7 +133,8 @@ def _weights_of_file(path: Path) -> float:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return float(sum(prod(file.get_slice(name).get_shape()) for name in file.keys()))
+            names = file.keys()  # which a file itself does not iterate over
+            return float(sum(prod(file.get_slice(name).get_shape()) for name in names))
     except (OSError, SafetensorError):  # which is said where it is loaded
         return 0.0
 

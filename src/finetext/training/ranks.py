@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from threading import Timer
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from threadpoolctl import threadpool_limits
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -45,6 +47,10 @@ if TYPE_CHECKING:
 
 CONNECTING: Final = timedelta(minutes=30)
 """For all processes to start."""
+SILENT: Final = timedelta(seconds=15)
+"""Of that, before it is said what is waited for."""
+PLACE: Final = ("MASTER_ADDR", "MASTER_PORT")
+"""Where the processes find each other."""
 WAITING: Final = timedelta(days=365)
 """For work: the first process reads and evaluates as long as it needs to. If it ends, the others
 notice at once."""
@@ -73,17 +79,20 @@ class Ranks:
         """Connect with the others, over gloo, and over NCCL for tensors of GPUs."""
         is_chosen = chosen_threads() is not None
         self.here, (alone, self.threads) = here, here.threads()
-        store, _, _ = next(rendezvous("env://", timeout=CONNECTING))
-        self._store = PrefixStore("finetext", store)
-        dist.init_process_group(
-            "gloo", store=store, timeout=WAITING, rank=here.rank, world_size=here.size
-        )
-        has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
-        backend = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
-        self._group = dist.new_group(backend=backend, timeout=A_STEP)
+        with _connecting(here):
+            store, _, _ = next(rendezvous("env://", timeout=CONNECTING))
+            self._store = PrefixStore("finetext", store)
+            dist.init_process_group(
+                "gloo", store=store, timeout=WAITING, rank=here.rank, world_size=here.size
+            )
+            has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+            backend = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
+            self._group = dist.new_group(backend=backend, timeout=A_STEP)
         # Libraries that read these would take this process for one of several that do the same.
         for name in (*VARIABLES, *([] if is_chosen else [THREADS])):
             os.environ.pop(name, None)
+        # The launcher's 1 was read by all libraries that are loaded, not by torch alone.
+        threadpool_limits(self.threads if here.rank else alone)
         torch.set_num_threads(self.threads if here.rank else alone)
         self._sent: tuple[Any, list[bool], int] | None = None
 
@@ -235,6 +244,31 @@ class Ranks:
                     f"ended; {HOW_TO_RESUME}",
                     file=sys.stderr,
                 )
+
+
+@contextmanager
+def _connecting(here: Launched) -> Iterator[None]:
+    """Say what is waited for if the body, which connects with the others, takes long.
+
+    Raises:
+        RecipeError: there is no way to them.
+    """
+    place = " and ".join(f"{name} {os.environ.get(name, 'is missing')}" for name in PLACE)
+    line = f"finetext: waiting for all of {here.size} processes to start ({place})"
+    notice = Timer(SILENT.total_seconds(), print, [line], {"file": sys.stderr, "flush": True})
+    notice.daemon = True
+    if here.local_rank == 0:
+        notice.start()
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise RecipeError(
+            f"RANK and WORLD_SIZE say that this is one of {here.size} processes, which cannot "
+            f"connect ({place}): start them with torchrun, or unset RANK and WORLD_SIZE to start "
+            f"one alone. {str(error).partition(chr(10))[0]}"
+        ) from error
+    finally:
+        notice.cancel()
 
 
 _HERE: Final[list[Ranks]] = []
