@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import finetext
 from finetext.core import errors
@@ -54,12 +56,25 @@ def doubled(task: int, hears: Listener) -> tuple[int, int, str]:
     return 2 * task, os.getpid(), os.environ.get("OMP_NUM_THREADS", "")
 
 
-def test_results_and_all_that_is_said_come_back(two: Jobs) -> None:
+def meet(task: tuple[Path, int], hears: Listener) -> int:
+    """Wait for the other tasks, which other processes do therefore."""
+    folder, count = task
+    (folder / str(os.getpid())).touch()
+    until = time.monotonic() + 120
+    while len(list(folder.iterdir())) < count:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return os.getpid()
+
+
+def test_results_and_all_that_is_said_come_back(two: Jobs, tmp_path: Path) -> None:
+    every = {found for _, found in two.each(meet, [(tmp_path, 2)] * 2)}
+    assert len(every) == 2
+    HEARD.clear()
     found = dict(two.each(doubled, range(5)))
     assert {task: of[0] for task, of in found.items()} == {0: 0, 1: 2, 2: 4, 3: 6, 4: 8}
-    processes = {of[1] for of in found.values()}
-    assert len(processes) == 2
-    assert os.getpid() not in processes
+    assert {of[1] for of in found.values()} <= every
+    assert os.getpid() not in every
     assert {of[2] for of in found.values()} == {str(threads_each(2))}
     assert {of for of in HEARD if isinstance(of, str)} == {f"task {n}" for n in range(5)}
     assert HEARD.count(FOUND) == 5
@@ -68,7 +83,7 @@ def test_results_and_all_that_is_said_come_back(two: Jobs) -> None:
     assert {of.total for of in progress} == {5}
     assert [of.done for of in progress] == sorted(of.done for of in progress)
     again = dict(two.each(doubled, range(4)))
-    assert {of[1] for of in again.values()} == processes  # which need not load anything again
+    assert {of[1] for of in again.values()} <= every  # which need not load anything again
 
 
 def test_with_one_job_the_tasks_are_done_here_one_after_the_other() -> None:
@@ -132,6 +147,35 @@ def unsendable(task: int, hears: Listener) -> int:
 def test_an_error_that_cannot_be_sent_says_the_same(two: Jobs) -> None:
     with pytest.raises(RuntimeError, match="LocalError: task 0 is odd"):
         list(two.each(unsendable, range(2)))
+
+
+def test_no_more_processes_begin_than_have_work(tmp_path: Path) -> None:
+    before = _children()
+    with Jobs(8, Listener()) as jobs:
+        for count in (2, 3):
+            (folder := tmp_path / str(count)).mkdir()
+            assert len({of for _, of in jobs.each(meet, [(folder, count)] * count)}) == count
+            assert len(_children() - before) == count
+
+
+def _refuse_to_be_read() -> None:
+    raise ValueError("this cannot be read")
+
+
+class Unreadable:
+    """Can be pickled, and not be read again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _refuse_to_be_read, ()
+
+
+def unreadable(task: int, hears: Listener) -> Unreadable:
+    return Unreadable()
+
+
+def test_a_result_that_cannot_be_read_ends_all() -> None:
+    with Jobs(2, Listener()) as jobs, pytest.raises(ValueError, match="cannot be read"):
+        list(jobs.each(unreadable, range(2)))
 
 
 def killed(task: int, hears: Listener) -> int:
@@ -221,6 +265,11 @@ def test_jobs_are_refused_where_they_cannot_be_had(monkeypatch: pytest.MonkeyPat
         check_jobs(Recipe(jobs=2, minutes=1))
     with pytest.raises(RecipeError, match="1 or more"):
         check_jobs(Recipe(jobs=0))
+    with monkeypatch.context() as launched:
+        launched.setattr("finetext.training.ranks._HERE", [object()])
+        check_jobs(Recipe())
+        with pytest.raises(RecipeError, match="leave out --jobs or the launcher"):
+            check_jobs(Recipe(jobs=2))
     monkeypatch.setattr(mechanism, "choose_device", lambda name: Device("cuda"))
     check_jobs(Recipe())
     with pytest.raises(RecipeError, match="share the one device cuda"):
@@ -235,6 +284,17 @@ def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     cheap = Recipe(methods={"tfidf": finetext.Tfidf()}, jobs=2)
     assert memory_finding(cheap) == ()
     assert memory_finding(Recipe(methods=bert.methods)) == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_memory_goes_by_the_number_of_weights(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(mechanism, "free_bytes", lambda device: 0)
+    save_file({"w": torch.zeros(5_000, 10_000, dtype=dtype)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    [finding] = memory_finding(Recipe(methods={"probe": finetext.Probe(str(tmp_path))}, jobs=2))
+    assert "2 fits at once take about 1.3 GB" in finding.message
 
 
 def test_a_wrong_number_of_jobs_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 from toys import Curve, Settings
 
@@ -65,7 +66,9 @@ def main() -> dict[str, Any]:
     alone = trained(Curve(), said=said)
     found["said alone"] = said
     task = together()
+    found["threads"] = [of["num_threads"] for of in threadpool_info()]
     found["together"] = apart(alone, trained(task))
+    found["kept"] = ranks is not None and ranks._sent is not None
     found["rows of each"] = sorted(set(task.seen))
     found["in bf16"] = apart(*(trained(of, precision="bf16") for of in (Curve(), together())))
     dropped = [trained(of, 0.5) for of in (together(), together(), Curve())]
@@ -89,5 +92,6 @@ def main() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    threadpool_limits(1)  # as libraries do that are loaded while a launcher says so
     join()  # from here on in the first process only
     print(json.dumps(main()))

@@ -12,8 +12,10 @@ from transformers import BertConfig, BertForMaskedLM
 
 from finetext.training.classification import ClassificationLoss
 from finetext.training.gradients import (
+    LostProcessError,
     flat_gradients,
     flat_values,
+    together,
     use_gradients,
     with_tensors,
     without_values,
@@ -78,12 +80,28 @@ def test_gradients_are_summed_in_fp32_and_what_has_none_keeps_none() -> None:
     weights[0].grad = torch.full((2, 2), 0.5, dtype=torch.bfloat16)
     flat = flat_gradients(weights, torch.tensor(1.5), out_of_memory=False)
     assert flat.dtype == torch.float32
-    assert flat.tolist() == [0.5] * 4 + [0.0] * 3 + [1.5, 0.0]
+    assert flat.tolist() == [0.5] * 4 + [0.0] * 3 + [1.0, 0.0] + [1.5, 0.0]
     loss, out_of_memory = use_gradients(weights, 2 * flat)
     assert (float(loss), out_of_memory) == (3.0, False)
     assert weights[0].grad.tolist() == [[1.0, 1.0], [1.0, 1.0]]
     assert weights[1].grad is None
     assert use_gradients(weights, flat + flat_gradients(weights, 0.0, out_of_memory=True))[1]
+
+
+def test_a_gradient_that_only_another_process_has_counts() -> None:
+    here, there = ([nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))] for _ in range(2))
+    here[0].grad, there[1].grad = torch.ones(2), torch.zeros(3)
+    flat = flat_gradients(here, 1.0, out_of_memory=False)
+    loss, _ = use_gradients(here, flat + flat_gradients(there, 2.0, out_of_memory=False))
+    assert float(loss) == 3.0
+    assert [of.grad.tolist() for of in here if of.grad is not None] == [[1, 1], [0, 0, 0]]
+
+
+def test_what_is_out_of_memory_is_no_lost_process() -> None:
+    with pytest.raises(torch.OutOfMemoryError), together():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(LostProcessError, match="ended"), together():
+        raise RuntimeError("Connection closed by peer")
 
 
 def test_values_keep_their_number_format() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import torch
 
+import finetext
 from finetext.core import threads
-from finetext.core.contracts import FitContext
+from finetext.core.contracts import FitContext, Listener
 from finetext.core.errors import RecipeError
 from finetext.core.threads import THREADS
 from finetext.training import launch
@@ -131,11 +135,25 @@ def test_processes_without_a_gpu_of_their_own_are_refused(gpus: list[int]) -> No
     assert Launched(2, 3, 2, 3).device("cpu") == torch.device("cpu")
 
 
-def test_what_does_not_train_together_is_refused(environment: pytest.MonkeyPatch) -> None:
+def test_what_does_not_train_together_is_refused(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.chdir(tmp_path)
     environment.setenv("RANK", "1")
     environment.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match=r"as one process, without torchrun"):
         make_accelerator(FitContext(device="cpu"))
+    topics = (["a goal", "a bank"] * 9, ["sport", "money"] * 9)
+    trainings: list[Callable[[], object]] = [
+        lambda: finetext.fit(*topics, finetext.Tfidf()),
+        lambda: finetext.learning_curve(topics, listener=Listener()),
+        lambda: finetext.find_label_errors(topics, listener=Listener()),
+        lambda: finetext.Trainer(finetext.Adaptation(), topics[0], listener=Listener()),
+    ]
+    for train in trainings:
+        with pytest.raises(RecipeError, match=r"as one process, without torchrun"):
+            train()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_was_started_alone_joins_nobody(environment: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,49 @@ import re
 import socket
 import subprocess
 import sys
+import time
+import weakref
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from finetext.core.errors import RecipeError
+from finetext.training import ranks
+from finetext.training.gradients import GradientWorker
 from finetext.training.launch import Launched
 from finetext.training.ranks import Ranks, ranks_here
 
 PROCESSES = 3
 LONGEST = 240
 """Seconds, on a machine that does much else."""
+
+
+def test_processes_without_a_place_to_meet_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ranks.PLACE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match=r"2 processes.*MASTER_ADDR is missing.*unset RANK"):
+        Ranks(Launched(0, 2, 0, 2))
+
+
+def test_it_is_said_what_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "0")
+    monkeypatch.setattr(ranks, "SILENT", timedelta(seconds=0.1))
+    with ranks._connecting(Launched(0, 2, 0, 2)):
+        time.sleep(1.0)
+    said = "waiting for all of 2 processes to start (MASTER_ADDR 127.0.0.1 and MASTER_PORT 0)"
+    assert said in capsys.readouterr().err
+
+
+class Toy:
+    """Stands for a model."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +60,7 @@ def found() -> dict[str, Any]:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(PROCESSES)}
+    place["OMP_NUM_THREADS"] = "2"
     processes = [
         subprocess.Popen(
             [sys.executable, Path(__file__).with_name("ranks_driver.py")],
@@ -52,6 +84,20 @@ def test_together_they_learn_the_same(found: dict[str, Any]) -> None:
     assert found["processes"] == PROCESSES
     assert found["together"] < 1e-6
     assert found["in bf16"] < 0.05
+
+
+def test_the_first_has_all_threads_for_every_library(found: dict[str, Any]) -> None:
+    assert set(found["threads"]) == {2}
+
+
+def test_nothing_is_kept_of_a_training_that_ended(found: dict[str, Any]) -> None:
+    assert not found["kept"]
+    worker = GradientWorker(Launched(1, 2, 1, 2), None)
+    worker._model = model = Toy()
+    there = weakref.ref(model)
+    del model
+    worker.forget_model()
+    assert there() is None
 
 
 def test_each_has_its_part_of_the_rows(found: dict[str, Any]) -> None:
@@ -87,9 +133,9 @@ def test_what_failed_elsewhere_is_said_and_can_be_resumed(found: dict[str, Any])
 
 @pytest.mark.parametrize(("rows", "parts"), [(10, 1), (10, 2), (2, 4)])
 def test_rows_are_divided_evenly(rows: int, parts: int) -> None:
-    ranks = object.__new__(Ranks)
-    ranks.here = Launched(0, 4, 0, 4)
-    divided = ranks.parts(np.arange(rows), parts)
+    them = object.__new__(Ranks)
+    them.here = Launched(0, 4, 0, 4)
+    divided = them.parts(np.arange(rows), parts)
     assert sorted(int(row) for own in divided for part in own for row in part) == list(range(rows))
     sizes = [sum(map(len, own)) for own in divided]
     assert max(sizes) - min(sizes) <= 1

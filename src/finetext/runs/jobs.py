@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from math import prod
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -58,6 +59,12 @@ def check_jobs(recipe: Recipe) -> None:
     if not isinstance(recipe.jobs, int) or recipe.jobs < 1:
         raise RecipeError(f"jobs = {recipe.jobs}: give the number of fits at once, 1 or more")
     asked = f"jobs = {recipe.jobs}"
+    from finetext.training.ranks import ranks_here
+
+    if ranks_here() is not None:
+        raise RecipeError(
+            f"{asked}: several processes train together already; leave out --jobs or the launcher"
+        )
     if recipe.minutes is not None:
         raise RecipeError(
             f"with minutes methods are fitted one after the other, each in the time that is left, "
@@ -105,8 +112,18 @@ def _weights(encoder: str) -> float:
     found = resolve(encoder)
     if found.entry is not None:
         return found.entry.parameters * 1e6
-    files = Path(found.path).glob("*.safetensors")
-    return sum(file.stat().st_size for file in files) / _BYTES_OF_A_WEIGHT
+    return sum(map(_weights_of_file, Path(found.path).glob("*.safetensors")))
+
+
+def _weights_of_file(path: Path) -> float:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()  # which a file itself does not iterate over
+            return float(sum(prod(file.get_slice(name).get_shape()) for name in names))
+    except (OSError, SafetensorError):  # which is said where it is loaded
+        return 0.0
 
 
 @final
@@ -163,13 +180,16 @@ class Jobs:
     def _spread(
         self, fit: Callable[[Given, Listener], Result], tasks: Sequence[Given]
     ) -> Iterator[tuple[Given, Result]]:
+        count = min(self.count, len(tasks))
+        if self._pool is not None and self._pool.count < count:
+            self._end()
         if self._pool is None:
-            self._pool = _Pool(self.count)
+            self._pool = _Pool(count)  # no more than have work, so that each has more threads
         done, failed, end = set[int](), dict[int, BaseException](), len(tasks)
         waiting = iter(enumerate(tasks))
         try:
             # Two for each process: loky fails to end cleanly while it has more than it has sent.
-            self._pool.submit(fit, list(islice(waiting, 2 * self.count)))
+            self._pool.submit(fit, list(islice(waiting, 2 * self._pool.count)))
             while not done.issuperset(range(end)):
                 message = self._pool.next_message()
                 if isinstance(message, ProgressEvent):
@@ -224,6 +244,7 @@ class _Pool:
         from joblib.externals.loky.backend import get_context
 
         context = get_context("loky")
+        self.count = count
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._from_tasks, self._to_here = Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
@@ -249,7 +270,12 @@ class _Pool:
             future.add_done_callback(self._inbox.put)
 
     def next_message(self) -> Any:
-        """Return what comes next; raises a RunError if a process was killed."""
+        """Return what comes next.
+
+        Raises:
+            RunError: a process was killed.
+            Exception: what was sent cannot be read here.
+        """
         from concurrent.futures import BrokenExecutor, Future
 
         while True:
@@ -257,6 +283,8 @@ class _Pool:
                 message = self._inbox.get(timeout=1.0)  # without a time Windows sees no Ctrl-C
             except Empty:
                 continue
+            if isinstance(message, Exception):
+                raise message
             if not isinstance(message, Future):
                 return message
             if (error := message.exception()) is None:
@@ -272,9 +300,14 @@ class _Pool:
         self._reader.join()
 
     def _read(self) -> None:
-        with self._from_tasks, suppress(EOFError, OSError):
-            while True:
-                self._inbox.put(self._from_tasks.recv())
+        with self._from_tasks:
+            try:
+                while True:
+                    self._inbox.put(self._from_tasks.recv())
+            except (EOFError, OSError):  # the processes have ended
+                return
+            except Exception as error:  # nothing that comes later is understood
+                self._inbox.put(error)
 
 
 @contextmanager

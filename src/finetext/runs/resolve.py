@@ -46,6 +46,7 @@ from finetext.runs.default_methods import suited
 from finetext.runs.jobs import check_jobs
 from finetext.runs.recipe import ADAPTED, Recipe, ladder
 from finetext.runs.refit import is_refitted
+from finetext.training.launch import refuse_launchers
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed
 from finetext.training.truncation import Truncation
@@ -118,6 +119,7 @@ def recipe_for(
 
 def check_possible(recipe: Recipe, scheme: LabelScheme | None = None) -> None:
     """Refuse a device, tracker, encoder or setting that cannot be used, before any training."""
+    refuse_launchers()
     check_installed(recipe.track)
     check_jobs(recipe)
     if recipe.device not in ("auto", "cpu"):

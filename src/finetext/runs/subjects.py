@@ -36,6 +36,7 @@ from finetext.runs.fit import RangeTest
 from finetext.runs.recipe import Recipe
 from finetext.runs.resolve import check_possible
 from finetext.training.checkpoint import fingerprint, random_states
+from finetext.training.launch import refuse_launchers
 from finetext.training.plan import ADDED_LATER, Hyperparameters, ScheduleName, Stage, rows_per_step
 from finetext.training.precision import choose_device
 from finetext.training.rate_finder import RateCurve, find_learning_rate
@@ -154,6 +155,7 @@ def identity_of(subject: Subject, method: Trainable, context: FitContext) -> dic
 
 def begin(method: Trainable, data: Any, context: FitContext) -> Subject:
     """Load the model of a method and prepare its data; see `finetext.Trainer` for the errors."""
+    refuse_launchers()
     if isinstance(method, Finetune):
         for name, usual in (("stages", None), ("unfreeze", "none")):
             if getattr(method, name) != usual:

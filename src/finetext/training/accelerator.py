@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from finetext.core.contracts import FitContext
-from finetext.training.launch import refuse_several
+from finetext.training.launch import refuse_launchers
 from finetext.training.precision import choose_device
 
 
@@ -20,7 +20,7 @@ def make_accelerator(context: FitContext) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    refuse_several()
+    refuse_launchers()
     # The device belongs to one training, not to the whole process.
     AcceleratorState._reset_state(reset_partial_state=True)
     device = choose_device(context.device)

@@ -91,7 +91,10 @@ def flat_values(weights: Sequence[Tensor]) -> Tensor:
 
 
 def flat_gradients(weights: Sequence[Tensor], loss: Any, out_of_memory: bool) -> Tensor:
-    """Return gradients in fp32 end to end, 0 for none, then the loss, and 1 if out of memory."""
+    """Return gradients in fp32 end to end, 0 for none, and what is to be known of them.
+
+    That is 1 for each weight that has a gradient, the loss, and 1 if out of memory.
+    """
     device = weights[0].device
     parts = [
         weight.new_zeros(weight.numel(), dtype=torch.float32)
@@ -99,7 +102,17 @@ def flat_gradients(weights: Sequence[Tensor], loss: Any, out_of_memory: bool) ->
         else weight.grad.flatten().float()
         for weight in weights
     ]
-    return torch.cat([*parts, torch.tensor([float(loss), float(out_of_memory)], device=device)])
+    known = [float(weight.grad is not None) for weight in weights]
+    known += [float(loss), float(out_of_memory)]
+    return torch.cat([*parts, torch.tensor(known, device=device)])
+
+
+def add_up(flat: Tensor, group: Any) -> None:
+    """Add the flat gradients of all processes to those of the first one, and wait for the sum."""
+    with together():
+        dist.reduce(flat, 0, group=group)
+        # NCCL has only begun by now. Reading a number waits, so that a failure is raised here.
+        flat[-1].item()
 
 
 @contextmanager
@@ -108,20 +121,22 @@ def together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         message = "another of the processes that train together ended"
         raise LostProcessError(message) from ConnectionError(str(error))
 
 
 @final
-class Helper:
+class GradientWorker:
     """A process that computes gradients of the rows that it is sent, and keeps nothing else."""
 
     def __init__(self, here: Launched, group: Any) -> None:
         """Begin without a model; tensors come and go over a process group."""
         self._here, self._group = here, group
-        self._model: Any
-        self._loss: Loss
-        self._device: Any
+        self._model: Any = None
+        self._loss: Any = None
+        self._device: Any = None
 
     def compute(self, step: Step) -> None:
         """Add the gradients of a step to those of the other processes."""
@@ -142,8 +157,12 @@ class Helper:
             give_back()
         flat = flat_gradients(weights, loss, out_of_memory)
         self._forget(weights)
-        with together():
-            dist.reduce(flat, 0, group=self._group)
+        add_up(flat, self._group)
+
+    def forget_model(self) -> None:
+        """Give back the memory of the model."""
+        self._model = self._loss = None
+        give_back()
 
     def _receive(self, step: Step) -> list[Tensor]:
         """Receive a whole model, or what learns of the one that is there; return what learns."""
@@ -154,12 +173,13 @@ class Helper:
         every = zip(self._model.parameters(), step.learns, strict=True)
         weights = [weight.requires_grad_(learns) for weight, learns in every]
         weights = [weight for weight in weights if weight.requires_grad]
-        with torch.no_grad(), together():
-            for tensor in tensors:
-                dist.broadcast(tensor.detach(), 0, group=self._group)
-            if step.model is None:
-                flat = flat_values(weights)
-                dist.broadcast(flat, 0, group=self._group)
+        tensors = [tensor.detach() for tensor in tensors]
+        flat = flat_values(weights) if step.model is None else None
+        with together():
+            for tensor in tensors if flat is None else [flat]:
+                dist.broadcast(tensor, 0, group=self._group)
+        if flat is not None:
+            with torch.no_grad():
                 for weight, values in zip(weights, _divided(flat, weights), strict=True):
                     weight.copy_(values)
         return weights
@@ -180,8 +200,13 @@ def use_gradients(weights: Sequence[Tensor], flat: Tensor) -> tuple[Tensor, bool
 
     What no process has a gradient of keeps none: the optimizer must not let it decay.
     """
-    values, (loss, out_of_memory) = flat[:-2], flat[-2:]
-    for weight, summed in zip(weights, _divided(values, weights), strict=True):
+    values, known, (loss, out_of_memory) = torch.split(
+        flat, [sum(of.numel() for of in weights), len(weights), 2]
+    )
+    every = zip(weights, _divided(values, weights), known.tolist(), strict=True)
+    for weight, summed, processes in every:
         if weight.grad is not None:
             weight.grad.copy_(summed)
+        elif processes > 0:  # only others have one
+            weight.grad = summed.to(weight.dtype, copy=True)
     return loss, bool(out_of_memory > 0)

@@ -64,7 +64,7 @@ class Launched:
         return torch.device(kind, self.local_rank)
 
 
-def refuse_several() -> None:
+def refuse_launchers() -> None:
     """Raise a RecipeError in one of several processes that do not train together."""
     if Launched.here() is not None:
         raise RecipeError(

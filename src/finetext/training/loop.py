@@ -85,23 +85,28 @@ def run_plan(
     keeper = Timekeeper(training, task, deadline)
     if task.divided_loss is None and ranks_here() is not None:
         training.record.event("its batches cannot be divided: the first process trains alone")
-    while True:
-        try:
-            _train(training, task, settings, keeper)
-            if keeper.cut:
-                training.warn(keeper.cut)
-            return
-        except Diverged as reason:
-            training.restart(str(reason))
-        except KeyboardInterrupt:
-            training.stopped()
-            raise
-        except LostProcessError:
-            if threading.current_thread() is threading.main_thread():
-                # A launcher stops all processes now, and this one ends by itself.
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            training.stopped()
-            raise
+    try:
+        while True:
+            try:
+                _train(training, task, settings, keeper)
+                if keeper.cut:
+                    training.warn(keeper.cut)
+                return
+            except Diverged as reason:
+                training.restart(str(reason))
+            except KeyboardInterrupt:
+                training.stopped()
+                raise
+            except LostProcessError:
+                if threading.current_thread() is threading.main_thread():
+                    # A launcher stops all processes now, and this one ends by itself.
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                training.stopped()
+                raise
+    finally:
+        if (ranks := ranks_here()) is not None:
+            with uninterrupted():
+                ranks.forget_model()
 
 
 def _train(training: Training, task: Task, settings: Hyperparameters, keeper: Timekeeper) -> None:

@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from threading import Timer
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from threadpoolctl import threadpool_limits
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -28,9 +30,10 @@ from finetext.core.threads import THREADS
 from finetext.core.wording import counted
 from finetext.storage.resume import HOW_TO_RESUME
 from finetext.training.gradients import (
-    Helper,
+    GradientWorker,
     LostProcessError,
     Step,
+    add_up,
     flat_gradients,
     flat_values,
     together,
@@ -45,12 +48,16 @@ if TYPE_CHECKING:
 
 CONNECTING: Final = timedelta(minutes=30)
 """For all processes to start."""
+SILENT: Final = timedelta(seconds=15)
+"""Of that, before it is said what is waited for."""
+PLACE: Final = ("MASTER_ADDR", "MASTER_PORT")
+"""Where the processes find each other."""
 WAITING: Final = timedelta(days=365)
 """For work: the first process reads and evaluates as long as it needs to. If it ends, the others
 notice at once."""
 A_STEP: Final = timedelta(minutes=30)
 """For the gradients of a step: a machine that went away without a word is given up then."""
-A_WORD: Final = timedelta(seconds=5)
+NOTICE_TIMEOUT: Final = timedelta(seconds=5)
 """For the first process to note that it says what happened."""
 NOTICED: Final = "noticed"
 """Key of the store that the first process sets before it says that another one ended."""
@@ -61,6 +68,11 @@ Parts = Sequence[Sequence[Integers]]
 
 
 @final
+class Forget:
+    """What the other processes are sent when a training ends."""
+
+
+@final
 class Ranks:
     """The processes that train together, as one of them sees them."""
 
@@ -68,17 +80,20 @@ class Ranks:
         """Connect with the others, over gloo, and over NCCL for tensors of GPUs."""
         is_chosen = chosen_threads() is not None
         self.here, (alone, self.threads) = here, here.threads()
-        store, _, _ = next(rendezvous("env://", timeout=CONNECTING))
-        self._store = PrefixStore("finetext", store)
-        dist.init_process_group(
-            "gloo", store=store, timeout=WAITING, rank=here.rank, world_size=here.size
-        )
-        has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
-        backend = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
-        self._group = dist.new_group(backend=backend, timeout=A_STEP)
+        with _connecting(here):
+            store, _, _ = next(rendezvous("env://", timeout=CONNECTING))
+            self._store = PrefixStore("finetext", store)
+            dist.init_process_group(
+                "gloo", store=store, timeout=WAITING, rank=here.rank, world_size=here.size
+            )
+            has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+            backend = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
+            self._group = dist.new_group(backend=backend, timeout=A_STEP)
         # Libraries that read these would take this process for one of several that do the same.
         for name in (*VARIABLES, *([] if is_chosen else [THREADS])):
             os.environ.pop(name, None)
+        # The launcher's 1 was read by all libraries that are loaded, not by torch alone.
+        threadpool_limits(self.threads if here.rank else alone)
         torch.set_num_threads(self.threads if here.rank else alone)
         self._sent: tuple[Any, list[bool], int] | None = None
 
@@ -110,9 +125,9 @@ class Ranks:
                     failure = error
                     training.optimizer.forget_gradients()
             flat = flat_gradients(weights, loss, out_of_memory=False)
-            with together():
-                dist.reduce(flat, 0, group=self._group)
+            add_up(flat, self._group)
         except LostProcessError as error:
+            self._sent = None
             raise self._explained(error) from error.__cause__
         if failure is not None:
             raise failure
@@ -127,13 +142,14 @@ class Ranks:
         every = list(training.bare.parameters())
         learns = [weight.requires_grad for weight in every]
         sent, tensors = None, [flat_values([of for of in every if of.requires_grad])]
+        # All memory is taken before anything is sent: nobody waits in vain if there is too little.
         if self._sent != (optimizer, learns, step - 1):
             self._check_device(training.device)
             assert task.divided_loss is not None
             sent, tensors = without_values(training.bare, task.divided_loss, training.device.type)
             shared = f"{self.here.size} processes, with {counted(self.threads, 'thread')} each"
             training.record.log(f"steps are divided among {shared}")
-        self._sent = (optimizer, learns, step)
+        tensors = [tensor.detach().contiguous() for tensor in tensors]
         whole = task.weight(np.concatenate([rows for of in parts for rows in of]))
         factor = 1.0 if optimizer.loss_scale is None else optimizer.loss_scale.factor
         seeds = np.random.SeedSequence([training.seed, step]).generate_state(self.here.size)
@@ -144,7 +160,8 @@ class Ranks:
         with together():
             dist.scatter_object_list([None], steps, 0)
             for tensor in tensors:
-                dist.broadcast(tensor.detach().contiguous(), 0, group=self._group)
+                dist.broadcast(tensor, 0, group=self._group)
+        self._sent = (optimizer, learns, step)
 
     def _check_device(self, device: Any) -> None:
         """Raise a RecipeError for a device that processes cannot have one each of."""
@@ -173,6 +190,14 @@ class Ranks:
                 return LostProcessError(self._store.get(FAILED).decode())
         return error
 
+    def forget_model(self) -> None:
+        """Let go of what was trained, here and in the other processes."""
+        if self._sent is None:
+            return
+        self._sent = None
+        with suppress(LostProcessError), together():  # the next step says that one is lost
+            dist.scatter_object_list([None], [Forget()] * self.here.size, 0)
+
     def leave(self) -> None:
         """Let the other processes end."""
         with suppress(RuntimeError):
@@ -186,17 +211,22 @@ class Ranks:
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        helper, received = Helper(self.here, self._group), [None]
+        worker = GradientWorker(self.here, self._group)
+        received: list[Step | Forget | None] = [None]
         try:
             while True:
                 with together():
                     dist.scatter_object_list(received, None, 0)
-                if received[0] is None:
-                    dist.destroy_process_group()
-                    sys.exit()
-                helper.compute(received[0])
+                match received[0]:
+                    case None:
+                        dist.destroy_process_group()
+                        sys.exit()
+                    case Forget():
+                        worker.forget_model()
+                    case step:
+                        worker.compute(step)
         except LostProcessError:
-            self._speak_for_the_first()
+            self._report_lost_leader()
         except Exception as error:
             kind = "" if isinstance(error, FinetextError) else f"{type(error).__name__}: "
             which = f"process {self.here.rank + 1} of {self.here.size}"
@@ -204,10 +234,10 @@ class Ranks:
                 self._store.set(FAILED, f"{which} failed: {kind}{error}")
         sys.exit(1)
 
-    def _speak_for_the_first(self) -> None:
+    def _report_lost_leader(self) -> None:
         """Say that the first process ended, if neither it nor another one says what happened."""
         try:
-            self._store.wait([NOTICED], A_WORD)
+            self._store.wait([NOTICED], NOTICE_TIMEOUT)
         except RuntimeError:
             if self.here.rank == 1:
                 print(
@@ -215,6 +245,31 @@ class Ranks:
                     f"ended; {HOW_TO_RESUME}",
                     file=sys.stderr,
                 )
+
+
+@contextmanager
+def _connecting(here: Launched) -> Iterator[None]:
+    """Say what is waited for if the body, which connects with the others, takes long.
+
+    Raises:
+        RecipeError: there is no way to them.
+    """
+    place = " and ".join(f"{name} {os.environ.get(name, 'is missing')}" for name in PLACE)
+    line = f"finetext: waiting for all of {here.size} processes to start ({place})"
+    notice = Timer(SILENT.total_seconds(), print, [line], {"file": sys.stderr, "flush": True})
+    notice.daemon = True
+    if here.local_rank == 0:
+        notice.start()
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise RecipeError(
+            f"RANK and WORLD_SIZE say that this is one of {here.size} processes, which cannot "
+            f"connect ({place}): start them with torchrun, or unset RANK and WORLD_SIZE to start "
+            f"one alone. {str(error).partition(chr(10))[0]}"
+        ) from error
+    finally:
+        notice.cancel()
 
 
 _HERE: Final[list[Ranks]] = []
