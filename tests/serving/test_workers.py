@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -125,11 +126,11 @@ def test_a_restart_that_fails_leaves_the_old_workers(
     parent: Parent, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def restart(parent: Parent) -> None:
-        for behavior in ("wrong", "dies"):
+        for number, behavior in enumerate(("wrong", "dies", "babbles")):
             parent.becomes(behavior)
             os.kill(os.getpid(), signal.SIGHUP)
             await parent.until(f"{behavior} starts")
-            while caplog.text.count("no new worker") < {"wrong": 1, "dies": 2}[behavior]:
+            while caplog.text.count("no new worker") <= number:
                 await asyncio.sleep(0.01)
         assert "stops" not in " ".join(parent.events)
         parent.becomes("good")
@@ -141,7 +142,27 @@ def test_a_restart_that_fails_leaves_the_old_workers(
         parent.run(restart)
     assert "no new worker, so the others go on: the model is damaged" in caplog.text
     assert "a worker was ended by SIGKILL before it was ready" in caplog.text
+    assert "a worker cannot start: what it says is not JSON" in caplog.text
     assert "replaced: 2 workers" in caplog.text
+
+
+def test_a_restart_without_memory_for_a_process_leaves_the_old_workers(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def full(*words: str, **more: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    async def restart(parent: Parent) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(workers.asyncio, "create_subprocess_exec", full)
+            os.kill(os.getpid(), signal.SIGHUP)
+            while "cannot start: Cannot allocate memory" not in caplog.text:
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await parent.until("starts", 4)
+
+    parent.run(restart)
+    assert max(int(event.split()[-1]) for event in parent.events) == 3  # its number is free again
 
 
 def test_a_worker_that_dies_is_replaced(parent: Parent, caplog: pytest.LogCaptureFixture) -> None:

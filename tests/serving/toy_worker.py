@@ -1,7 +1,8 @@
 """A program that speaks to the parent as a worker does, and does what its model says.
 
-The model is a file: "good", "wrong", "dies" (before it is ready), "crashes" (soon after), or
-"stuck" (does not stop). What happens is written, a line each, into EVENTS beside it.
+The model is a file: "good", "wrong", "dies" (before it is ready), "babbles", "crashes" (soon after
+it is ready), or "stuck" (does not stop). What happens is written, a line each, into EVENTS beside
+it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def main() -> None:
     if behavior == "wrong":
         print(json.dumps({"error": "the model is damaged"}), flush=True)
         raise SystemExit(1)
+    if behavior == "babbles":
+        print('{"address": "http', flush=True)
     print(json.dumps({"address": "http://toy", "columns": ["title"]}), flush=True)
     if behavior == "crashes":
         time.sleep(0.05)

@@ -144,19 +144,26 @@ class Workers:
         """Return a new worker that is ready; raises a ModelError with what it says otherwise."""
         number, handle = metrics.free_number(self._numbers), self._listening.fileno()
         self._numbers.add(number)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", PROGRAM, str(handle), str(number)),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            pass_fds=(handle,), process_group=0, env=self._environment(),
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", PROGRAM, str(handle), str(number)),
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                pass_fds=(handle,), process_group=0, env=self._environment(),
+            )  # fmt: skip
+        except OSError as error:  # no memory, or no more processes or files
+            self._numbers.discard(number)
+            raise ModelError(f"a worker cannot start: {error.strerror}") from None
         self._processes[number] = process
         assert process.stdin is not None
         assert process.stdout is not None
         ended = asyncio.create_task(self._forget(number))
         try:
             process.stdin.write(json.dumps(to_json(self._task)).encode() + b"\n")
-            line = await process.stdout.readline()
-            told = json.loads(line) if line else {}
+            try:
+                line = await process.stdout.readline()
+                told = json.loads(line) if line else {}
+            except ValueError:
+                raise ModelError("a worker cannot start: what it says is not JSON") from None
             if not told:
                 raise ModelError(f"a worker {_end_of(await process.wait())} before it was ready")
             if "error" in told:
