@@ -180,6 +180,22 @@ def test_a_worker_that_dies_is_replaced(parent: Parent, caplog: pytest.LogCaptur
     assert sum("stops" in event for event in parent.events) == 2
 
 
+def test_a_worker_that_dies_is_replaced_while_another_one_loads(parent: Parent) -> None:
+    async def kill(parent: Parent) -> None:
+        parent.becomes("slow")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await parent.until("slow starts")
+        parent.becomes("good")
+        [second] = [pid for pid in children() if psutil.Process(pid).cmdline()[-1] == "2"]
+        os.kill(second, signal.SIGKILL)
+        await parent.until("good starts", 3)
+        assert "stops" not in " ".join(parent.events)
+        (parent.folder / "free").touch()
+        await parent.until("good stops")
+
+    parent.run(kill)
+
+
 @pytest.mark.parametrize(
     ("behavior", "message"),
     [("wrong", "the model is damaged"), ("dies", "ended by SIGKILL before it was ready")],
@@ -219,6 +235,9 @@ def test_a_worker_that_does_not_stop_is_killed(
     parent.run(nothing, stop_seconds=1)
     assert caplog.text.count("did not end in time and is killed") == 2
     assert not children()
+    started = [int(event.split()[2]) for event in parent.events if "child" in event]
+    assert len(started) == 2
+    assert not any(map(lives, started))
 
 
 def test_a_second_signal_kills_what_still_stops(parent: Parent) -> None:
@@ -276,3 +295,11 @@ def children() -> list[int]:
     """The processes of this one that have not ended."""
     found = psutil.Process().children()
     return [child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def lives(pid: int) -> bool:
+    """Whether a process, of whomever, has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -100,7 +100,8 @@ class Workers:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         """All that have not ended, by number."""
         self._numbers: set[int] = set()
-        self._changing = asyncio.Lock()
+        self._changing = [asyncio.Lock() for _ in range(task.settings.workers)]
+        """By place: a model that loads for long keeps no other place empty."""
         self._stop, self._renew = asyncio.Event(), asyncio.Event()
 
     async def run(self, ready: Ready) -> None:
@@ -169,8 +170,7 @@ class Workers:
             if "error" in told:
                 raise ModelError(told["error"])
         except BaseException:
-            with suppress(ProcessLookupError):
-                process.kill()
+            _kill(process)
             await ended
             raise
         return Worker(process, told, monotonic())
@@ -195,7 +195,7 @@ class Workers:
         while True:
             worker = self._workers[place]
             status = await worker.process.wait()
-            async with self._changing:
+            async with self._changing[place]:
                 if self._workers[place] is not worker:
                     continue  # it was replaced
                 failures = failures + 1 if monotonic() - worker.since < YOUNG else 1
@@ -217,7 +217,7 @@ class Workers:
             self._renew.clear()
             try:
                 for place in self._workers:
-                    async with self._changing:
+                    async with self._changing[place]:
                         old = self._workers[place]
                         await self._fill(place)
                     await self._retire(old.process)
@@ -245,8 +245,15 @@ class Workers:
         for process in processes:
             if process.returncode is None:
                 LOG.warning("process %d did not end in time and is killed", process.pid)
-                process.kill()
+                _kill(process)
                 await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a worker with what it has started, such as the reader of a table."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _ends(processes: Iterable[asyncio.subprocess.Process]) -> None:
