@@ -21,7 +21,7 @@ import pytest
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import ServeSettings
 from finetext.serving import workers
-from finetext.serving.workers import Task, Workers, cores, supervise
+from finetext.serving.workers import Task, Workers, supervise
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers need signals")
 Step = Callable[["Parent"], Awaitable[None]]
@@ -101,6 +101,26 @@ def test_it_is_ready_when_all_are_and_ends_them_all(parent: Parent) -> None:
     assert sorted(parent.events[3:]) == [f"good stops as {number}" for number in (1, 2, 3)]
     with pytest.raises(OSError, match="Bad file descriptor"):
         parent.listening.getsockname()
+
+
+def test_workers_have_a_moment_to_accept_who_is_connected(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = asyncio.sleep, list[str]()
+
+    async def sleep(seconds: float) -> None:
+        await real(seconds)
+        if seconds == workers.LAST_CALL:
+            seen.extend(parent.events)
+
+    monkeypatch.setattr(workers, "LAST_CALL", 0.3)
+    monkeypatch.setattr(workers.asyncio, "sleep", sleep)
+    parent.run(nothing)
+    assert [event.split()[1] for event in seen] == ["starts", "starts"]
+
+
+def test_a_task_does_not_show_its_token() -> None:
+    assert "s3cret" not in repr(Task("model", ServeSettings(), token="s3cret"))
 
 
 def test_threads_that_are_set_stay(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,10 +305,6 @@ def test_workers_need_a_folder_and_posix(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(workers.os, "name", "nt")
     with socket.socket() as listening, pytest.raises(RecipeError, match="Linux or macOS"):
         supervise(listening, Task("model", ServeSettings(workers=2)), print)
-
-
-def test_there_is_a_core() -> None:
-    assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
 def children() -> list[int]:

@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Final, final
@@ -34,6 +34,8 @@ MOST_FAILURES: Final = 3
 """Starts in a row that a worker may fail before the server ends."""
 YOUNG: Final = 10.0
 """Seconds for which a worker must have answered, or else its start has failed."""
+LAST_CALL: Final = 0.05
+"""Seconds in which a server that stops accepts connections that are there already."""
 SPARE: Final = 5.0
 """Seconds beyond `stop_seconds` after which a worker that stops is killed."""
 _THREADS: Final = (
@@ -58,7 +60,7 @@ class Task:
 
     model: str
     settings: ServeSettings
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     device: str | None = None
     precision: str | None = None
 
@@ -121,6 +123,7 @@ class Workers:
             with suppress(OSError):
                 self._listening.listen(0)  # who is connected already is accepted, nobody else
             self._listening.close()
+            await asyncio.sleep(LAST_CALL)
             await self._retire(*self._processes.values())
 
     async def _unless_stopped(self, *works: Coroutine[Any, Any, None]) -> None:
