@@ -1,9 +1,11 @@
 # `finetext serve` without a network at run time, for x86-64.
 #
 #   docker build -t finetext .
-#   docker run -p 8000:8000 -e FINETEXT_TOKEN -v "$PWD/runs/reviews:/model:ro" finetext
+#   docker run --init -p 8000:8000 -e FINETEXT_TOKEN -v "$PWD/runs/reviews:/model:ro" finetext
 #
-# With the model inside: FROM finetext, and COPY runs/reviews /model.
+# --init clears away processes whose parent was killed, as with --workers.
+# With the model inside; .dockerignore keeps it out of a build in this folder:
+#   printf 'FROM finetext\nCOPY . /model\n' | docker build -t reviews -f - runs/reviews
 FROM python:3.11-slim-bookworm AS build
 
 # Of pyproject.toml; add "export" for ONNX models, "sentencepiece" or "gliclass" where a model needs it.
@@ -26,6 +28,7 @@ ENV PATH=/opt/finetext/bin:$PATH HOME=/tmp HF_HUB_OFFLINE=1 PYTHONDONTWRITEBYTEC
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# Of the default port: with another --port, give docker run --health-cmd or --no-healthcheck, too.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 ENTRYPOINT ["finetext", "serve"]

@@ -25,6 +25,7 @@ yaml = pytest.importorskip("yaml")
 
 from serving_toys import Client, Toy  # noqa: E402
 
+import finetext  # noqa: E402
 from finetext.core.settings import ServeSettings  # noqa: E402
 from finetext.serving.app import make_app  # noqa: E402
 from finetext.serving.metrics import Metrics  # noqa: E402
@@ -125,6 +126,8 @@ def test_the_autoscaler_goes_by_a_metric_that_is_exported() -> None:
     assert 0 < float(metric["pods"]["target"]["averageValue"]) < most
     commented = (ROOT / "deploy" / "kubernetes.yaml").read_text()
     assert f"seriesQuery: {name}{{" in commented
+    [query] = re.findall("metricsQuery: (.*)", commented)
+    assert re.fullmatch(r"sum\(.*\) by \(<<\.GroupBy>>\)", query)
 
 
 def test_the_objects_are_about_the_same_pods() -> None:
@@ -155,6 +158,13 @@ def test_a_pod_has_the_time_to_finish_and_few_rights() -> None:
     assert mounts == {serve_words(told["args"])["model"], "/tmp"}
     threads = {one["name"]: one.get("value") for one in told["env"]}["OMP_NUM_THREADS"]
     assert threads == told["resources"]["limits"]["cpu"]
+
+
+def test_the_image_of_a_pod_has_a_version() -> None:
+    """A node that has a name, such as `latest`, does not pull it again."""
+    told = container()
+    assert told["imagePullPolicy"] == "IfNotPresent"
+    assert told["image"] == f"finetext:{finetext.__version__}"
 
 
 def test_the_image_runs_the_service_as_nobody_without_a_network() -> None:
@@ -193,6 +203,19 @@ def test_what_the_image_needs_exists_and_is_let_in() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     [(_, named)] = [line.rest.split("=") for line in build if line.name == "ARG"]
     assert {*named.split(",")} <= {*extras["optional-dependencies"]}
+
+
+def test_a_model_gets_into_an_image_from_its_own_folder() -> None:
+    """`.dockerignore` keeps it out of a build in this one."""
+    told = (ROOT / "docs" / "using.md").read_text()
+    [command] = re.findall(r"^    (printf .*docker build .*)$", told, re.M)
+    assert f"#   {command}\n" in DOCKERFILE.read_text()
+    made, _, build = command.partition(" | ")
+    text = subprocess.run(["bash", "-c", made], capture_output=True, text=True, check=True).stdout
+    target = serve_words(only("CMD").words)["model"]
+    assert text.splitlines() == ["FROM finetext", f"COPY . {target}"]
+    assert build.split()[-3:-1] == ["-f", "-"]
+    assert not (ROOT / build.split()[-1] / ".dockerignore").exists()
 
 
 @pytest.fixture

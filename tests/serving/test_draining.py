@@ -14,6 +14,15 @@ from serving_toys import Toy, connected, read_answer, received, request
 Serving = Callable[..., str]
 
 
+def accepted(serving: Serving, number: int) -> None:
+    """Wait until the server has accepted so many connections."""
+    [(server, *_)] = serving.running  # type: ignore[attr-defined]
+    until = time.monotonic() + 20
+    while len(server.server_state.connections) < number:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def stop(serving: Serving) -> None:
     """Tell the server to stop, and wait until nobody can connect."""
     server, _, listening = serving.running[0]  # type: ignore[attr-defined]
@@ -37,7 +46,7 @@ def test_a_connection_that_was_there_still_gets_one_answer(serving: Serving, is_
         if not is_new:
             made.sendall(request({"inputs": "before"}))
             assert read_answer(made)[0] == 200
-        time.sleep(0.1)  # the server has accepted it
+        accepted(serving, 1)
         stop(serving)
         made.sendall(request({"inputs": "after"}))
         head, body = whole_answer(made)
@@ -64,7 +73,7 @@ def test_connections_without_a_request_end_with_the_idle_time(serving: Serving) 
     address = serving(idle_seconds=1)
     with closing(connected(address)) as silent, closing(connected(address)) as partial:
         partial.sendall(b"POST /predict HTTP/1.1\r\n")
-        time.sleep(0.1)
+        accepted(serving, 2)
         stop(serving)
         started = time.monotonic()
         assert (received(silent), received(partial)) == (b"", b"")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from serving_toys import Client
 
-from finetext.serving.logs import LOG, REQUESTS, log_to_stderr
+from finetext.serving.logs import FIELDS, LOG, REQUESTS, log_to_stderr
 
 Make = Callable[..., Client]
 Lines = Callable[[], list[dict[str, Any]]]
@@ -90,6 +90,12 @@ def test_lines_cannot_be_forged(logged: Lines) -> None:
     LOG.warning("one\n{}\r%s\u2028\ud800", '"two"')
     [line] = logged()
     assert line["message"].startswith('one\n{}\r"two"')
+
+
+def test_what_libraries_add_to_a_record_is_no_field(logged: Lines) -> None:
+    logging.getLogger("other").warning("said", extra={"fields": "x", FIELDS: "y"})
+    [line] = logged()
+    assert line.keys() == {"time", "level", "logger", "process", "message"}
 
 
 def test_as_text_there_is_no_line_for_a_request() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -103,6 +104,26 @@ def test_it_is_ready_when_all_are_and_ends_them_all(parent: Parent) -> None:
         parent.listening.getsockname()
 
 
+def test_workers_have_a_moment_to_accept_who_is_connected(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = asyncio.sleep, list[str]()
+
+    async def sleep(seconds: float) -> None:
+        await real(seconds)
+        if seconds == workers.LAST_CALL:
+            seen.extend(parent.events)
+
+    monkeypatch.setattr(workers, "LAST_CALL", 0.3)
+    monkeypatch.setattr(workers.asyncio, "sleep", sleep)
+    parent.run(nothing)
+    assert [event.split()[1] for event in seen] == ["starts", "starts"]
+
+
+def test_a_task_does_not_show_its_token() -> None:
+    assert "s3cret" not in repr(Task("model", ServeSettings(), token="s3cret"))
+
+
 def test_threads_that_are_set_stay(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     parent.run(nothing)
@@ -137,11 +158,11 @@ def test_a_restart_that_fails_leaves_the_old_workers(
     parent: Parent, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def restart(parent: Parent) -> None:
-        for behavior in ("wrong", "dies"):
+        for number, behavior in enumerate(("wrong", "dies", "babbles")):
             parent.becomes(behavior)
             os.kill(os.getpid(), signal.SIGHUP)
             await parent.until(f"{behavior} starts")
-            while caplog.text.count("no new worker") < {"wrong": 1, "dies": 2}[behavior]:
+            while caplog.text.count("no new worker") <= number:
                 await asyncio.sleep(0.01)
         assert "stops" not in " ".join(parent.events)
         parent.becomes("good")
@@ -153,7 +174,27 @@ def test_a_restart_that_fails_leaves_the_old_workers(
         parent.run(restart)
     assert "no new worker, so the others go on: the model is damaged" in caplog.text
     assert "a worker was ended by SIGKILL before it was ready" in caplog.text
+    assert "a worker cannot start: what it says is not JSON" in caplog.text
     assert "replaced: 2 workers" in caplog.text
+
+
+def test_a_restart_without_memory_for_a_process_leaves_the_old_workers(
+    parent: Parent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def full(*words: str, **more: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    async def restart(parent: Parent) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(workers.asyncio, "create_subprocess_exec", full)
+            os.kill(os.getpid(), signal.SIGHUP)
+            while "cannot start: Cannot allocate memory" not in caplog.text:
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await parent.until("starts", 4)
+
+    parent.run(restart)
+    assert max(int(event.split()[-1]) for event in parent.events) == 3  # its number is free again
 
 
 def test_a_worker_that_dies_is_replaced(parent: Parent, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,6 +210,22 @@ def test_a_worker_that_dies_is_replaced(parent: Parent, caplog: pytest.LogCaptur
         parent.run(kill)
     assert "a worker was ended by SIGKILL; another one starts" in caplog.text
     assert sum("stops" in event for event in parent.events) == 2
+
+
+def test_a_worker_that_dies_is_replaced_while_another_one_loads(parent: Parent) -> None:
+    async def kill(parent: Parent) -> None:
+        parent.becomes("slow")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await parent.until("slow starts")
+        parent.becomes("good")
+        [second] = [pid for pid in children() if psutil.Process(pid).cmdline()[-1] == "2"]
+        os.kill(second, signal.SIGKILL)
+        await parent.until("good starts", 3)
+        assert "stops" not in " ".join(parent.events)
+        (parent.folder / "free").touch()
+        await parent.until("good stops")
+
+    parent.run(kill)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +267,9 @@ def test_a_worker_that_does_not_stop_is_killed(
     parent.run(nothing, stop_seconds=1)
     assert caplog.text.count("did not end in time and is killed") == 2
     assert not children()
+    started = [int(event.split()[2]) for event in parent.events if "child" in event]
+    assert len(started) == 2
+    assert not any(map(lives, started))
 
 
 def test_a_second_signal_kills_what_still_stops(parent: Parent) -> None:
@@ -263,3 +323,11 @@ def children() -> list[int]:
     """The processes of this one that have not ended."""
     found = psutil.Process().children()
     return [child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def lives(pid: int) -> bool:
+    """Whether a process, of whomever, has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,7 +1,8 @@
 """A program that speaks to the parent as a worker does, and does what its model says.
 
-The model is a file: "good", "wrong", "dies" (before it is ready), "crashes" (soon after), or
-"stuck" (does not stop). What happens is written, a line each, into EVENTS beside it.
+The model is a file: "good", "wrong", "dies" (before it is ready), "babbles", "slow" (until there is
+a file FREE), "crashes" (soon after it is ready), or "stuck" (does not stop, nor does its child).
+What happens is written, a line each, into EVENTS beside it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -31,6 +33,13 @@ def main() -> None:
     if behavior == "wrong":
         print(json.dumps({"error": "the model is damaged"}), flush=True)
         raise SystemExit(1)
+    if behavior == "babbles":
+        print('{"address": "http', flush=True)
+    while behavior == "slow" and not (model.parent / "free").exists():
+        time.sleep(0.01)
+    if behavior == "stuck":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        note(f"stuck has {child.pid} as child of")
     print(json.dumps({"address": "http://toy", "columns": ["title"]}), flush=True)
     if behavior == "crashes":
         time.sleep(0.05)

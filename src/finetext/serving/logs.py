@@ -18,8 +18,8 @@ REQUESTS: Final = logging.getLogger("finetext.serving.requests")
 """One record for each request, which only the JSON log has."""
 OF_REQUEST: Final[ContextVar[Mapping[str, Any]]] = ContextVar("finetext_request")
 """What every line about the request of this task has, such as its id."""
-FIELDS: Final = "fields"
-"""The attribute of a record with further fields of its line."""
+FIELDS: Final = "finetext_fields"
+"""The attribute of a record with further fields of its line; libraries have other ones."""
 Form = Literal["text", "json"]
 
 
@@ -39,7 +39,8 @@ class _Json(logging.Formatter):
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": time, "level": record.levelname.lower()}
         line |= {"logger": record.name, "process": record.process, "message": record.getMessage()}
-        line |= {**OF_REQUEST.get({}), **getattr(record, FIELDS, {})}
+        own = getattr(record, FIELDS, {})
+        line |= {**OF_REQUEST.get({}), **(own if isinstance(own, Mapping) else {})}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

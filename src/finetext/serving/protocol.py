@@ -20,12 +20,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from finetext.core.settings import ServeSettings
 from finetext.serving.requests import error_body
+from finetext.serving.workers import LAST_CALL
 
 LARGEST_HEAD: Final = 32 * 2**10
 LARGEST_EXTRA: Final = 16 * 2**10
 """Bytes that the form of chunks may take beyond as many as their content has."""
-LAST_CALL: Final = 0.05
-"""Seconds in which a server that stops accepts connections that are there already."""
 _NETWORK: Final = 64
 """Bits of an IPv6 address that are those of its network, which one client has for itself."""
 

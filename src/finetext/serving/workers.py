@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, Final, final
@@ -35,6 +35,8 @@ MOST_FAILURES: Final = 3
 """Starts in a row that a worker may fail before the server ends."""
 YOUNG: Final = 10.0
 """Seconds for which a worker must have answered, or else its start has failed."""
+LAST_CALL: Final = 0.05
+"""Seconds in which a server that stops accepts connections that are there already."""
 SPARE: Final = 5.0
 """Seconds beyond `stop_seconds` after which a worker that stops is killed."""
 Ready = Callable[[str, Sequence[str]], None]
@@ -56,7 +58,7 @@ class Task:
 
     model: str
     settings: ServeSettings
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     device: str | None = None
     precision: str | None = None
 
@@ -98,7 +100,8 @@ class Workers:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         """All that have not ended, by number."""
         self._numbers: set[int] = set()
-        self._changing = asyncio.Lock()
+        self._changing = [asyncio.Lock() for _ in range(task.settings.workers)]
+        """By place: a model that loads for long keeps no other place empty."""
         self._stop, self._renew = asyncio.Event(), asyncio.Event()
 
     async def run(self, ready: Ready) -> None:
@@ -118,6 +121,7 @@ class Workers:
             with suppress(OSError):
                 self._listening.listen(0)  # who is connected already is accepted, nobody else
             self._listening.close()
+            await asyncio.sleep(LAST_CALL)
             await self._retire(*self._processes.values())
 
     async def _unless_stopped(self, *works: Coroutine[Any, Any, None]) -> None:
@@ -142,26 +146,32 @@ class Workers:
         """Return a new worker that is ready; raises a ModelError with what it says otherwise."""
         number, handle = metrics.free_number(self._numbers), self._listening.fileno()
         self._numbers.add(number)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", PROGRAM, str(handle), str(number)),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            pass_fds=(handle,), process_group=0, env=self._environment(),
-        )  # fmt: skip
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", PROGRAM, str(handle), str(number)),
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                pass_fds=(handle,), process_group=0, env=self._environment(),
+            )  # fmt: skip
+        except OSError as error:  # no memory, or no more processes or files
+            self._numbers.discard(number)
+            raise ModelError(f"a worker cannot start: {error.strerror}") from None
         self._processes[number] = process
         assert process.stdin is not None
         assert process.stdout is not None
         ended = asyncio.create_task(self._forget(number))
         try:
             process.stdin.write(json.dumps(to_json(self._task)).encode() + b"\n")
-            line = await process.stdout.readline()
-            told = json.loads(line) if line else {}
+            try:
+                line = await process.stdout.readline()
+                told = json.loads(line) if line else {}
+            except ValueError:
+                raise ModelError("a worker cannot start: what it says is not JSON") from None
             if not told:
                 raise ModelError(f"a worker {_end_of(await process.wait())} before it was ready")
             if "error" in told:
                 raise ModelError(told["error"])
         except BaseException:
-            with suppress(ProcessLookupError):
-                process.kill()
+            _kill(process)
             await ended
             raise
         return Worker(process, told, monotonic())
@@ -186,7 +196,7 @@ class Workers:
         while True:
             worker = self._workers[place]
             status = await worker.process.wait()
-            async with self._changing:
+            async with self._changing[place]:
                 if self._workers[place] is not worker:
                     continue  # it was replaced
                 failures = failures + 1 if monotonic() - worker.since < YOUNG else 1
@@ -208,7 +218,7 @@ class Workers:
             self._renew.clear()
             try:
                 for place in self._workers:
-                    async with self._changing:
+                    async with self._changing[place]:
                         old = self._workers[place]
                         await self._fill(place)
                     await self._retire(old.process)
@@ -236,8 +246,15 @@ class Workers:
         for process in processes:
             if process.returncode is None:
                 LOG.warning("process %d did not end in time and is killed", process.pid)
-                process.kill()
+                _kill(process)
                 await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a worker with what it has started, such as the reader of a table."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _ends(processes: Iterable[asyncio.subprocess.Process]) -> None:
