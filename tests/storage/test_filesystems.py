@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFile
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from finetext.core.errors import DataError
+from finetext.storage import filesystems
 from finetext.storage.filesystems import Place, is_address, place_of
 
 
@@ -67,6 +72,60 @@ def test_what_fsspec_knows_is_written_and_read() -> None:
         assert file.read(2) == b"hr"
     assert place_of("memory://one/").files() == {"folder/a.txt": 5}
     assert fsspec.filesystem("memory").cat("/one/folder/a.txt") == b"three"
+
+
+class Interrupted:
+    """A stream whose second chunk is interrupted, as by Ctrl+C."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.chunks, self.close = stream, 0, stream.close
+
+    def write(self, data: bytes) -> int:
+        self.chunks += 1
+        if self.chunks == 2:
+            raise KeyboardInterrupt
+        return int(self.stream.write(data))
+
+    def __enter__(self) -> Interrupted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class InterruptedSystem(SubTreeFileSystem):  # type: ignore[misc]
+    def open_output_stream(self, path: str) -> Interrupted:
+        return Interrupted(super().open_output_stream(path))
+
+
+def test_an_interrupted_upload_leaves_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filesystems, "_CHUNK", 4)
+    system = InterruptedSystem(str(tmp_path), LocalFileSystem())
+    with pytest.raises(KeyboardInterrupt):
+        Place("s3://b/part", system, "part", False).write(b"three chunks")
+    assert not list(tmp_path.iterdir())
+    Place("s3://b/part", system, "part", False).write(b"one")  # of one chunk
+    assert (tmp_path / "part").read_bytes() == b"one"
+
+
+def test_an_interrupted_upload_by_fsspec_leaves_no_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    place, memory = place_of("memory://interrupted") / "part", fsspec.filesystem("memory")
+    place.write(b"before")
+    written, chunks = MemoryFile.write, itertools.count(1)
+
+    def write(file: MemoryFile, data: bytes) -> int:
+        if next(chunks) == 2:
+            raise KeyboardInterrupt
+        return int(written(file, data))
+
+    monkeypatch.setattr(type(memory), "blocksize", 4)
+    monkeypatch.setattr(MemoryFile, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        place.write(b"three chunks")
+    assert place.read() == b"before"
+    assert place_of("memory://interrupted").files() == {"part": 6}
 
 
 def test_errors_say_what_and_where() -> None:

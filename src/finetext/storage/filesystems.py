@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -36,6 +37,7 @@ _ANSWERED: Final = 30.0
 """Seconds after which a server counts as gone: without a connection, without a byte."""
 _ATTEMPTS: Final = 3
 _CHUNK: Final = 1 << 23
+_NOT_WHOLE: Final = "it was not written whole"
 _ADVICE: Final = {
     "s3": "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or "
     "the files in ~/.aws",
@@ -156,15 +158,23 @@ class Place:
     def _upload(self, local: Path) -> None:
         handler = getattr(self.system, "handler", None)
         if handler is not None:
-            handler.fs.put_file(str(local), self.path)
+            _put(handler.fs, local, self.path)
             return
-        with local.open("rb") as file, self.system.open_output_stream(self.path) as out:
-            while data := file.read(_CHUNK):
-                out.write(data)
-        # An object appears when its stream is closed, also after an error.
-        if self.system.get_file_info(self.path).size != local.stat().st_size:
-            self.system.delete_file(self.path)
-            raise OSError("it was not written whole")
+        out = self.system.open_output_stream(self.path)
+        try:
+            with local.open("rb") as file:
+                while data := file.read(_CHUNK):
+                    out.write(data)
+            out.close()
+            if self.system.get_file_info(self.path).size != local.stat().st_size:
+                raise OSError(_NOT_WHOLE)
+        except BaseException:
+            # A stream cannot be dropped: closing it makes the object appear, also after an error.
+            with suppress(Exception):
+                out.close()
+            with suppress(Exception):
+                self.system.delete_file(self.path)
+            raise
 
     @contextmanager
     def _told(self, verb: str) -> Iterator[None]:
@@ -181,6 +191,21 @@ class Place:
                 scheme = ""
             said = short(said, 200) + _ADVICE.get(scheme, "")
             raise DataError(f"cannot {verb} {self.shown}: {said}") from None
+
+
+def _put(system: Any, local: Path, path: str) -> None:
+    """Write a file by fsspec, beside its place first, as some systems show what is half written."""
+    folder, slash, name = path.rpartition("/")
+    beside = f"{folder}{slash}_{name}-{secrets.token_hex(4)}"
+    try:
+        system.put_file(str(local), beside)
+        if system.size(beside) != local.stat().st_size:
+            raise OSError(_NOT_WHOLE)
+        system.mv(beside, path)
+    except BaseException:
+        with suppress(Exception):
+            system.rm_file(beside)
+        raise
 
 
 def place_of(source: str | Path) -> Place:
