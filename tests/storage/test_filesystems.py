@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def test_a_local_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail_after(place, b"two")
     assert place.read() == b"one"
-    assert place.end(2) == b"ne"
+    assert place.sha256() == hashlib.sha256(b"one").hexdigest()
+    assert place.sha256(1) == hashlib.sha256(b"oe").hexdigest()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.txt").write_text("four")
     assert place_of(str(tmp_path)).files() == {"a.txt": 3, "b/c.txt": 4}
@@ -66,7 +68,9 @@ def test_what_fsspec_knows_is_written_and_read() -> None:
         fail_after(place, b"two")
     assert place.size() is None
     place.write(b"three")
-    assert (place.size(), place.read(), place.end(2)) == (5, b"three", b"ee")
+    assert (place.size(), place.read()) == (5, b"three")
+    assert place.sha256() == hashlib.sha256(b"three").hexdigest()
+    assert place.sha256(2) == hashlib.sha256(b"thee").hexdigest()
     with place.open() as file:
         file.seek(1)
         assert file.read(2) == b"hr"
@@ -126,6 +130,24 @@ def test_an_interrupted_upload_by_fsspec_leaves_no_object(monkeypatch: pytest.Mo
         place.write(b"three chunks")
     assert place.read() == b"before"
     assert place_of("memory://interrupted").files() == {"part": 6}
+
+
+def test_a_place_holds_what_is_below_it_in_the_same_file_system(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    real, link = (place_of(str(tmp_path / name)) for name in ("real", "link"))
+    assert real.holds(real)
+    assert real.holds(link / "a")
+    assert not real.holds(place_of(str(tmp_path)))
+    memory = place_of(f"memory:/{tmp_path}/real/a")
+    assert memory.path == (real / "a").path
+    assert not real.holds(memory)
+    assert place_of(f"memory:/{tmp_path}").holds(memory)
+
+
+def test_a_file_that_is_gone_needs_no_removal(tmp_path: Path) -> None:
+    (place_of(str(tmp_path)) / "a").remove()
+    (place_of("memory://gone") / "a").remove()
 
 
 def test_errors_say_what_and_where() -> None:

@@ -6,6 +6,7 @@ from where these libraries look for them: environment, configuration files, the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -37,6 +38,7 @@ _ANSWERED: Final = 30.0
 """Seconds after which a server counts as gone: without a connection, without a byte."""
 _ATTEMPTS: Final = 3
 _CHUNK: Final = 1 << 23
+_HASHED: Final = 1 << 20
 _NOT_WHOLE: Final = "it was not written whole"
 _ADVICE: Final = {
     "s3": "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or "
@@ -115,11 +117,33 @@ class Place:
         with self._told("read"), self.system.open_input_stream(self.path) as file:
             return read_all(file, self.shown, _CHUNK)
 
-    def end(self, most: int) -> bytes:
-        """Return the last bytes of the file, at most so many."""
+    def changed(self) -> int | None:
+        """Return when the file was last written, in nanoseconds; None if that is unknown."""
+        with self._told("read"):
+            return self.system.get_file_info(self.path).mtime_ns
+
+    def sha256(self, ends: int | None = None) -> str:
+        """Return the SHA-256 of the file, or of so many bytes at its start and at its end."""
+        digest = hashlib.sha256()
         with self._told("read"), self.system.open_input_file(self.path) as file:
-            file.seek(max(0, file.size() - most))
-            return bytes(file.read(most))
+            if ends is None:
+                while data := file.read(_HASHED):
+                    digest.update(data)
+                return digest.hexdigest()
+            digest.update(file.read(ends))
+            file.seek(max(0, file.size() - ends))
+            digest.update(file.read(ends))
+        return digest.hexdigest()
+
+    def holds(self, other: Place) -> bool:
+        """Return whether another place is here or below, in the same file system."""
+        kinds = self.system.type_name, other.system.type_name
+        is_other = kinds[0] != kinds[1] or (
+            kinds[0].startswith("py") and not self.system.equals(other.system)
+        )
+        paths = (os.path.realpath(of.path) if of.is_local else of.path for of in (self, other))
+        here, there = (f"{path.rstrip('/')}/" for path in paths)
+        return not is_other and there.startswith(here)
 
     def check_writable(self) -> None:
         """Raise a DataError, before any work, if the bucket or the like does not exist."""
@@ -151,8 +175,8 @@ class Place:
             local.write_bytes(data)
 
     def remove(self) -> None:
-        """Remove the file."""
-        with self._told("remove"):
+        """Remove the file, if another process has not."""
+        with self._told("remove"), suppress(FileNotFoundError):
             self.system.delete_file(self.path)
 
     def _upload(self, local: Path) -> None:
