@@ -162,5 +162,10 @@ def test_credentials_do_not_belong_into_an_address(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DataError, match="set them in the environment") as caught:
         place_of("s3://key:secret@bucket/a.csv")
     assert "secret" not in str(caught.value)
+    with pytest.raises(
+        DataError, match=r"sftp://h/a.csv was given with a user or a pass"
+    ) as caught:
+        place_of("sftp://u:secret@h/a.csv")
+    assert "secret" not in str(caught.value)
     place = place_of("s3://anonymous@bucket/a.csv")
     assert (place.shown, place.path) == ("s3://bucket/a.csv", "bucket/a.csv")

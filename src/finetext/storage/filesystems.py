@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.core.addresses import public_address
+from finetext.core.addresses import has_password, public_address, without_secrets
 from finetext.core.budget import read_all
 from finetext.core.errors import DataError, FinetextError
 from finetext.core.wording import short
@@ -120,7 +120,8 @@ class Place:
     def changed(self) -> int | None:
         """Return when the file was last written, in nanoseconds; None if that is unknown."""
         with self._told("read"):
-            return self.system.get_file_info(self.path).mtime_ns
+            written: int | None = self.system.get_file_info(self.path).mtime_ns
+        return written
 
     def sha256(self, ends: int | None = None) -> str:
         """Return the SHA-256 of the file, or of so many bytes at its start and at its end."""
@@ -213,7 +214,7 @@ class Place:
             if isinstance(error, FileNotFoundError):
                 said = "there is no such file or bucket" if not self.is_local else said
                 scheme = ""
-            said = short(said, 200) + _ADVICE.get(scheme, "")
+            said = short(without_secrets(said), 200) + _ADVICE.get(scheme, "")
             raise DataError(f"cannot {verb} {self.shown}: {said}") from None
 
 
@@ -244,13 +245,14 @@ def place_of(source: str | Path) -> Place:
     scheme, _, rest = address.partition("://")
     is_anonymous = rest.startswith(_ANONYMOUS)
     rest = rest.removeprefix(_ANONYMOUS)
-    if scheme not in _OF_PYARROW:
-        return _of_fsspec(address, shown)
-    if "@" in rest.partition("/")[0]:
+    is_user = scheme in _OF_PYARROW and "@" in rest.partition("/")[0]
+    if is_user or has_password(address):
         raise DataError(
             f"{shown} was given with a user or a password, which others could read in the list of "
             "processes; set them in the environment"
         )
+    if scheme not in _OF_PYARROW:
+        return _of_fsspec(address, shown)
     try:
         if _OF_PYARROW[scheme] == "s3":
             endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -300,5 +302,5 @@ def _of_fsspec(address: str, shown: str) -> Place:
     except ImportError as error:  # it says what to install
         raise DataError(f"cannot read {shown}: {error}") from None
     except Exception as error:  # of any library
-        raise DataError(f"cannot read {shown}: {short(str(error), 300)}") from None
+        raise DataError(f"cannot read {shown}: {short(without_secrets(str(error)), 300)}") from None
     return Place(shown, PyFileSystem(FSSpecHandler(system)), path.rstrip("/"), False)
