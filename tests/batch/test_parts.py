@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 
 import finetext
 from finetext import Listener, predict_file, predict_parts
-from finetext.batch.parts import PartWriter, plan_parts
+from finetext.batch.parts import PartsPlan, PartWriter, plan_parts
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.settings import ReadSettings
 from finetext.data import pieces
@@ -94,10 +95,8 @@ def test_shards_in_any_order_give_the_rows_of_one_process(
 def test_probabilities_are_those_of_a_file_to_the_bit(finished: Path, data: Path) -> None:
     quiet(finished, data, "out")
     predict_file(finished, "data/f3.parquet", "file.parquet", listener=Listener())
-    found, file = (
-        pq.read_table("out/part-00003-000000000000.parquet"),
-        pq.read_table("file.parquet"),
-    )
+    (part,) = Path("out").glob("part-0000003-000000000000-*.parquet")
+    found, file = pq.read_table(part), pq.read_table("file.parquet")
     has_text = found["rejected"].is_null()
     for name in OWN[:-1]:
         assert found[name].filter(has_text).equals(file[name].filter(has_text))
@@ -123,14 +122,11 @@ def test_what_is_there_is_not_done_again(
 
 
 def test_two_processes_on_one_shard_do_no_harm(finished: Path, data: Path, small: None) -> None:
-    first, second = (plan_parts(finished, str(data), "out") for _ in range(2))
-    writers = [PartWriter(plan, finetext.load(finished)) for plan in (first, second)]
-    first.claim()
-    second.claim()
-    for piece in first.pieces:
-        for writer in writers:
-            writer.write(piece)
-    assert first.finish().is_complete
+    program = [sys.executable, "-c", kill_while_writing(0)]  # a number that no part has
+    command = [*program, str(finished), str(data), "out", "1/1"]
+    both = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert Path("out/_SUCCESS").exists()
     quiet(finished, data, "one")
     assert predicted("out").equals(predicted("one"))
 
@@ -169,6 +165,33 @@ def test_a_folder_that_is_taken_over_gets_no_further_part(
     assert {path.name for path in Path("out").iterdir()} == {"_finetext.json"}
 
 
+def test_a_claim_that_came_too_late_completes_no_folder(
+    finished: Path, data: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder changes hands while the first prediction uploads its first part."""
+    first = plan_parts(finished, str(data), "out")
+    other = plan_parts(finished, str(data), "out", precision="fp32")
+    writers = [PartWriter(plan, finetext.load(finished)) for plan in (first, other)]
+    first.claim()
+    checked = type(first).check_identity
+
+    def check_then_claim(plan: PartsPlan) -> None:
+        checked(plan)
+        if plan is first:
+            other.claim()
+
+    monkeypatch.setattr(PartsPlan, "check_identity", check_then_claim)
+    writers[0].write(first.pieces[0])
+    assert other.progress().done == 0
+    for piece in other.pieces:
+        writers[1].write(piece)
+    with pytest.raises(DataError, match=r"out has parts of another prediction, .*: part-0000000-"):
+        other.finish()
+    with pytest.raises(DataError, match=r"out has parts of another prediction, .*: part-0000000-"):
+        other.claim()
+    assert not Path("out/_SUCCESS").exists()
+
+
 def test_a_folder_with_something_else_is_refused(finished: Path, data: Path) -> None:
     Path("out").mkdir()
     Path("out/notes.txt").write_text("mine")
@@ -194,9 +217,73 @@ def test_text_files_and_a_later_one_with_other_columns(finished: Path, workplace
     assert (done.rows, done.parts) == (6, 3)
     assert predicted("out")["n"].to_pylist() == list("001012")
     Path("2.csv").write_text("text,m\na fine film,1\n")
-    with pytest.raises(DataError, match=r"2.csv has other columns than 0.csv: it lacks .* 'n'"):
+    with pytest.raises(DataError, match=r"2.csv has other columns than .*0.csv: it lacks .* 'n'"):
         quiet(finished, ["0.csv", "1.csv", "2.csv"], "other")
     assert not Path("other").exists()
+
+
+def test_a_text_file_of_a_header_alone_is_an_empty_part(finished: Path, workplace: Path) -> None:
+    for number, rows in enumerate(["", "a fine film,1\n", ""]):
+        Path(f"{number}.csv").write_text(f"text,n\n{rows}")
+    done = quiet(finished, ["0.csv", "1.csv", "2.csv"], "out")
+    assert (done.rows, done.parts, done.is_complete) == (1, 3, True)
+    assert predicted("out")["n"].to_pylist() == ["1"]
+    with pytest.raises(DataError, match=r"0.csv: there are no rows"):
+        quiet(finished, ["0.csv", "2.csv"], "none")
+    assert not Path("none").exists()
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+@pytest.mark.parametrize("rows", [30, 50])
+def test_an_input_that_is_replaced_meanwhile_is_an_error(
+    finished: Path, workplace: Path, name: str, rows: int
+) -> None:
+    def write(rows: int) -> None:
+        if name == "a.csv":
+            Path(name).write_text("text\n" + "a fine film\n" * rows)
+        else:
+            pq.write_table(pa.table({"text": ["a fine film"] * rows}), name)
+
+    write(40)
+    plan = plan_parts(finished, name, "out")
+    plan.claim()
+    writer = PartWriter(plan, finetext.load(finished))
+    write(rows)
+    with pytest.raises(DataError, match=f"{name} changed while it was read"):
+        writer.write(plan.pieces[0])
+    assert plan.progress().done == 0
+
+
+def test_a_plan_works_in_another_folder(
+    finished: Path, data: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = os.path.relpath(finished)
+    plan = plan_parts(model, "data", "out")
+    plan.claim()
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+    writer = PartWriter(plan, finetext.load(plan.model))
+    assert writer.write(plan.pieces[0]) == 20
+    monkeypatch.chdir("..")
+    assert plan.progress().done == 1
+    assert (plan.place.shown, list(Path("other").iterdir())) == ("out", [])
+
+
+def test_success_is_withdrawn_from_a_table_that_lacks_a_part(
+    finished: Path, data: Path, small: None
+) -> None:
+    quiet(finished, data, "out")
+    plan = plan_parts(finished, str(data), "out")
+    plan.part_of(plan.pieces[-1]).remove()
+    assert not quiet(finished, data, "out", shard="1/4").is_complete  # which has all its parts
+    assert not Path("out/_SUCCESS").exists()
+
+
+def test_a_folder_of_another_format_is_named_as_such(finished: Path, data: Path) -> None:
+    quiet(finished, data, "out")
+    Path("out/_finetext.json").write_text('{"format": 2, "else": 1}')
+    with pytest.raises(DataError, match="out is of another version of finetext"):
+        quiet(finished, data, "out")
 
 
 def test_the_column_of_the_texts_can_be_named(finished: Path, workplace: Path) -> None:

@@ -56,6 +56,10 @@ def test_a_folder_that_exists_needs_no_slash(
     [
         (["--out", "x.csv"], "several inputs are predicted into a folder, and its name ends with"),
         (["--shard", "1/3"], "--shard 1/3 needs a folder; name it with --out FOLDER/"),
+        (
+            ["--out", "x.csv", "--shard", "1/3"],
+            "x.csv is the name of a file, and --shard 1/3 needs",
+        ),
         (["--out", "x/", "--shard", "4/3"], "--shard 4/3: write which of how many, from 1"),
         (["--out", "x/", "--id", "n"], "--id is not for a folder of parts, as x/ is"),
         (["--out", "x/", "--set-aside", "b.csv"], "--set-aside is not for a folder of parts"),

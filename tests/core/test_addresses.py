@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from finetext.core.addresses import public_address, recorded, was_shortened, without_secrets
+from finetext.core.addresses import (
+    has_password,
+    public_address,
+    recorded,
+    was_shortened,
+    without_secrets,
+)
 from finetext.core.errors import DataError
 
 
@@ -20,6 +26,9 @@ from finetext.core.errors import DataError
         ("https://h/a@b/x.csv", "https://h/a@b/x.csv"),
         ("s3://key:secret@b/x", "s3://b/x"),
         ("reviews.csv?x", "reviews.csv?x"),
+        ("sftp://u:p/q@h/x", "sftp://h/x"),
+        ("abfs://container@account/x?sig=1", "abfs://container@account/x"),
+        ("github://owner:name@main/x.csv", "github://owner:name@main/x.csv"),
     ],
 )
 def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
@@ -40,4 +49,24 @@ def test_a_recorded_address_says_that_it_is_not_whole() -> None:
     assert recorded(("http://u@h/x", "y")) == ("http://h/x?...", "y")
     assert recorded(recorded("https://h/x?s")) == "https://h/x?..."
     assert was_shortened("https://h/x?...")
+    assert recorded("sftp://u:secret@h/x") == "sftp://h/x?..."
+    assert recorded("ftp://u@h/x") == "ftp://h/x?..."
+    for same in ("s3://anonymous@b/x", "abfs://container@account/x", "s3://b/x", "a?b.csv", "a@b"):
+        assert recorded(same) == same
     assert not was_shortened("https://h/x")
+
+
+@pytest.mark.parametrize(
+    ("url", "has"),
+    [
+        ("sftp://u:p@h/x", True),
+        ("sftp://u:p/q@h/x", True),
+        ("sftp://u@h:22/x", False),
+        ("sftp://h:22/a@b", False),
+        ("abfs://container@account/x", False),
+        ("github://owner:name@main/x.csv", False),
+        ("x.csv", False),
+    ],
+)
+def test_a_password_is_told_from_a_container(url: str, has: bool) -> None:
+    assert has_password(url) is has

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,42 @@ def test_a_file_is_known_by_name_size_and_end(tmp_path: Path) -> None:
     assert input_files([one])[0].facts == input_files([same])[0].facts
     written(tmp_path / "a.parquet", {"text": ["a", "c"]})
     assert input_files([one])[0].facts != input_files([same])[0].facts
+
+
+def test_a_change_in_the_middle_of_a_text_file_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large one by its time, and else by every byte, so that copies have the same facts."""
+    path, copy = tmp_path / "a.csv", tmp_path / "copy" / "a.csv"
+    copy.parent.mkdir()
+    rows = ["text,n", *(f"a text,{number:09}" for number in range(200_000))]
+    for place, time in ((path, 1), (copy, 2)):
+        place.write_text("\n".join(rows))
+        os.utime(place, ns=(time, time))
+    (file,), (other,) = input_files([str(path)]), input_files([str(copy)])
+    assert file.facts == other.facts
+    rows[100_000] = "a film,000000000"
+    path.write_text("\n".join(rows))
+    os.utime(path, ns=(1, 1))
+    assert path.stat().st_size == file.size
+    with pytest.raises(DataError, match=r"a.csv changed while it was read"):
+        file.check_unchanged()
+    monkeypatch.setattr(module, "_HASHED_WHOLE", 1 << 10)
+    (file,) = input_files([str(path)])
+    os.utime(path, ns=(3, 3))
+    assert input_files([str(path)])[0].facts != file.facts
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_one(tmp_path: Path) -> None:
+    (tmp_path / "data [v2]").mkdir()
+    written(tmp_path / "data [v2]" / "a.parquet", {"text": ["a"]})
+    assert [file.rows for file in input_files([str(tmp_path / "data [v2]")])] == [1]
+
+
+def test_a_text_file_of_a_header_alone_has_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,n\n")
+    (piece,) = pieces_of(input_files([str(tmp_path / "a.csv")]))
+    assert not list(tables_of(piece, UNLABELED, 10))
 
 
 def test_batches_begin_where_those_of_a_file_do() -> None:

@@ -1,17 +1,20 @@
 """A large table of predictions as a folder of Parquet files, one for each piece of the input.
 
 Any number of processes on any machines fill one folder. A part appears whole or not at all, under a
-name that its piece alone decides, so that whoever is killed loses the part at hand, and whoever
-does a part twice writes the same rows to the same place.
+name that its piece and the prediction alone decide, so that whoever is killed loses the part at
+hand, and whoever does a part twice writes the same rows to the same place.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -19,13 +22,16 @@ from finetext.batch.arrow_tables import TablePredictor
 from finetext.batch.output import Identity, model_hash
 from finetext.batch.tables import ROWS, Shown
 from finetext.core import __version__
+from finetext.core.addresses import public_address
 from finetext.core.contracts import Classifier
-from finetext.core.errors import DataError, FinetextError
+from finetext.core.errors import DataError, FinetextError, NoRowsError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
+from finetext.core.wording import listed
 from finetext.data.pieces import (
     InputFile,
     Piece,
+    changed_error,
     check_columns,
     input_files,
     pieces_of,
@@ -34,7 +40,7 @@ from finetext.data.pieces import (
     text_columns_of,
 )
 from finetext.storage.codec import from_json, to_json
-from finetext.storage.filesystems import Place, place_of
+from finetext.storage.filesystems import Place, is_address, place_of
 from finetext.storage.locks import check_writable
 from finetext.storage.resume import differences
 from finetext.storage.unfinished import settle
@@ -45,7 +51,7 @@ COMPLETE: Final = "_SUCCESS"
 FORMAT: Final = 1
 ROWS_A_GROUP: Final = 20_000
 _BYTES_A_GROUP: Final = 1 << 26
-_PART: Final = re.compile(r"part-\d{5,}-\d{12,}\.parquet")
+_PART: Final = re.compile(r"part-\d{7,}-\d{12,}-([0-9a-f]{8})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -74,15 +80,17 @@ class PartsPlan:
     """What is predicted, into which folder, and in which pieces; it can be sent to other processes.
 
     Attributes:
-        model: model folder, run folder or "hub:owner/name".
-        out: path or address of the folder.
-        files: the files of the input.
+        model: absolute path of a model or run folder, or "hub:owner/name".
+        out: absolute path, or address, of the folder.
+        named: the folder as it was given.
+        files: the files of the input, by absolute paths or addresses.
         identity: what must be the same in all processes that fill the folder.
         read: how to read the input.
     """
 
     model: str
     out: str
+    named: str
     files: tuple[InputFile, ...]
     identity: Identity
     read: ReadSettings
@@ -93,12 +101,25 @@ class PartsPlan:
     @property
     def place(self) -> Place:
         """The folder."""
-        return place_of(self.out)
+        return replace(place_of(self.out), shown=public_address(self.named))
 
     @property
     def pieces(self) -> list[Piece]:
         """All pieces in the order of the rows."""
         return pieces_of(self.files)
+
+    @cached_property
+    def mark(self) -> str:
+        """Eight hexadecimal digits that stand for the prediction in the names of its parts."""
+        values = json.dumps(self.identity.values(), sort_keys=True, default=str)
+        return hashlib.sha256(values.encode()).hexdigest()[:8]
+
+    def part_of(self, piece: Piece) -> Place:
+        """Return where the part of a piece is, or is to be."""
+        return self.place / self._name_of(piece)
+
+    def _name_of(self, piece: Piece) -> str:
+        return f"{piece.name}-{self.mark}.parquet"
 
     def share(self, number: int, count: int) -> Sequence[Piece]:
         """Return the pieces of one of `count` shares, done or not."""
@@ -107,12 +128,12 @@ class PartsPlan:
     def progress(self) -> Progress:
         """Return which parts are there, by their names; raises a DataError."""
         names, pieces = self.place.files(), self.pieces
-        missing = tuple(piece for piece in pieces if piece.name not in names)
+        missing = tuple(piece for piece in pieces if self._name_of(piece) not in names)
         return Progress(len(pieces) - len(missing), len(pieces), missing)
 
     def is_done(self, piece: Piece) -> bool:
         """Return whether a part is there."""
-        return (self.place / piece.name).size() is not None
+        return self.part_of(piece).size() is not None
 
     def check(self) -> None:
         """Raise a DataError if the folder cannot be written, or has something else in it."""
@@ -121,7 +142,7 @@ class PartsPlan:
             check_writable(Path(place.path))
         else:
             place.check_writable()
-        found = [name for name in place.files() if not name.startswith(".")]
+        found = [name for name in place.files() if not name.startswith((".", f"_{IDENTITY}-"))]
         if found and IDENTITY not in found:
             raise DataError(
                 f"{place.shown} is not empty, and what it holds is no table in parts; name another "
@@ -129,17 +150,28 @@ class PartsPlan:
             )
         if any(map(_PART.fullmatch, found)):
             self.check_identity()
+        self._refuse_others(found)
+
+    def _refuse_others(self, names: Iterable[str]) -> None:
+        """Refuse parts of a prediction that began at the same moment: a claim came too late."""
+        marks = ((name, _PART.fullmatch(name)) for name in names)
+        others = [name for name, found in marks if found and found[1] != self.mark]
+        if others:
+            raise DataError(
+                f"{self.place.shown} has parts of another prediction, which was begun at the same "
+                f"moment: {listed(others, 3)}. Delete them, or name another folder"
+            )
 
     def check_identity(self) -> None:
         """Raise a DataError if the folder is that of another prediction, or is gone."""
         place, now = self.place, self.identity.values()
         try:
             values = json.loads((place / IDENTITY).read())
-            was = from_json(Identity, values, "the parts").values()
-            version = values["format"]
+            is_other = values["format"] != FORMAT
+            was = {} if is_other else from_json(Identity, values, "the parts").values()
         except (ValueError, KeyError, TypeError, FinetextError) as error:
             raise DataError(f"{place.shown}: {IDENTITY} cannot be read: {error}") from None
-        if version != FORMAT:
+        if is_other:
             raise DataError(f"{place.shown} is of another version of finetext; name another folder")
         if changed := differences(was, now):
             raise DataError(
@@ -153,22 +185,31 @@ class PartsPlan:
         if place.is_local:
             Path(place.path).mkdir(parents=True, exist_ok=True)
         self.check()
-        names = place.files()
-        if COMPLETE in names:  # a part was deleted since
-            (place / COMPLETE).remove()
-        if not any(map(_PART.fullmatch, names)):
+        self._withdraw()
+        if not any(map(_PART.fullmatch, place.files())):
             text = json.dumps(to_json(self.identity) | {"format": FORMAT}, indent=2)
             (place / IDENTITY).write(f"{text}\n".encode())
 
     def finish(self) -> Progress:
-        """Return which parts are there; if all are, say so in the file `_SUCCESS`."""
+        """Return which parts are there; `_SUCCESS` says whether all are."""
         place, progress = self.place, self.progress()
         if progress.is_complete:
             self.check_identity()
+            self._refuse_others(place.files())
             if place.is_local:
                 settle(Path(place.path))
             (place / COMPLETE).write(f'{{"parts": {progress.parts}}}\n'.encode())
+        else:
+            self._withdraw()
         return progress
+
+    def _withdraw(self) -> None:
+        """Remove `_SUCCESS` if a part was deleted since."""
+        complete = self.place / COMPLETE
+        # In this order: what is listed once the file was seen has all parts that it stands for.
+        if complete.size() is not None and not self.progress().is_complete:
+            self.check_identity()
+            complete.remove()
 
 
 def plan_parts(
@@ -210,19 +251,36 @@ def plan_parts(
     source = {"files": len(files), "sha256": hashlib.sha256(facts).hexdigest()}
     options = json.loads(json.dumps(options, default=str))
     identity = Identity(__version__, model_hash(model), source, options)
-    plan = PartsPlan(
-        str(model), folder, files, identity, read, shown, precision=precision, device=device
-    )
+    # Other processes, such as actors, work in other folders.
+    files = tuple(replace(file, source=_absolute(file.source)) for file in files)
+    where = _absolute(str(model)), _absolute(folder), folder
+    plan = PartsPlan(*where, files, identity, read, shown, precision=precision, device=device)
     plan.check()
     return plan
 
 
+def _absolute(source: str) -> str:
+    """Return a path of this machine as an absolute one, an address or a name of the hub as is."""
+    is_path = not (is_address(source) or source.startswith("hub:"))
+    return os.path.abspath(os.path.expanduser(source)) if is_path else source
+
+
 def _refuse_inside(sources: Sequence[str], files: Sequence[InputFile], out: str) -> None:
-    folder = f"{place_of(out).path}/"
+    folder = place_of(out)
     for source in [*sources, *(file.source for file in files)]:
-        path = f"{place_of(source).path}/"
-        if folder.startswith(path) or path.startswith(folder):
-            raise DataError(f"{out} would be among the data in {source}; name another folder")
+        place = place_of(source)
+        if place.holds(folder) or folder.holds(place):
+            raise DataError(
+                f"{folder.shown} would be among the data in {place.shown}; name another folder"
+            )
+
+
+def _columns_of(plan: PartsPlan, read: ReadSettings) -> tuple[Any, tuple[str, ...]]:
+    """Return the schema and the text columns of the first piece that has rows."""
+    for piece in plan.pieces:
+        with suppress(NoRowsError):
+            return text_columns_of(piece, read)
+    raise NoRowsError(f"{public_address(plan.files[0].source)}: there are no rows")
 
 
 @final
@@ -235,11 +293,10 @@ class PartWriter:
     """
 
     def __init__(self, plan: PartsPlan, classifier: Classifier) -> None:
-        """Find the columns of the texts, as in the first piece; raises a DataError."""
+        """Find the columns of the texts, as in the first rows; raises a DataError."""
         self.plan = plan
-        first = plan.pieces[0]
         read = plan.read.with_texts_of(classifier.scheme)
-        self._input, self.texts = text_columns_of(first, read)
+        self._input, self.texts = _columns_of(plan, read)
         self._read = replace(read, text=self.texts)
         self._predictor = TablePredictor(classifier, self._input, self.texts, plan.shown)
         self.schema = self._predictor.schema
@@ -249,7 +306,8 @@ class PartWriter:
         """Raise a DataError if one of the files that say so only when read has other columns."""
         for piece in pieces:
             if piece.stop is None:
-                self._check_columns(text_columns_of(piece, self._read)[0], piece)
+                with suppress(NoRowsError):
+                    self._check_columns(text_columns_of(piece, self._read)[0], piece)
 
     def _check_columns(self, found: Any, piece: Piece) -> None:
         check_columns(found, piece.source, self._input, self.plan.files[0].source)
@@ -262,8 +320,8 @@ class PartWriter:
             progress: called with the number of rows after each batch.
 
         Raises:
-            DataError: the piece cannot be read or the part not be written, or the folder now is
-                that of another prediction.
+            DataError: the piece cannot be read or the part not be written, the file is another
+                one by now, or the folder is that of another prediction.
         """
         import pyarrow.parquet
 
@@ -273,11 +331,14 @@ class PartWriter:
             progress(len(table))
             return table
 
-        with (self.plan.place / piece.name).filled() as local:
+        with self.plan.part_of(piece).filled() as local:
             with pyarrow.parquet.ParquetWriter(local, self.schema) as writer:
                 for table in _grouped(map(noted, self.tables(piece))):
                     writer.write_table(table, ROWS_A_GROUP)
                     rows += len(table)
+            if piece.stop is not None and rows != piece.stop - piece.start:
+                raise changed_error(piece.source)
+            self.plan.files[piece.number].check_unchanged()
             self.plan.check_identity()
         return rows
 

@@ -23,7 +23,6 @@ from finetext.core.wording import counted
 from finetext.data.pieces import Piece
 from finetext.runs.asked import answers_watched
 from finetext.runs.load import load
-from finetext.storage.filesystems import place_of
 
 _SHARD: Final = re.compile(r"(\d+)/(\d+)")
 _MOST_SHARDS_SHOWN: Final = 10
@@ -116,7 +115,7 @@ def predict_parts(
         progress = plan.finish()
         hears.say(_shown(plan, progress, count))
         of_all = progress.done, progress.parts
-        return PredictedParts(plan.out, done.rows, done.rejected, done.written, *of_all)
+        return PredictedParts(plan.named, done.rows, done.rejected, done.written, *of_all)
 
 
 def _shard_of(shard: str) -> tuple[int, int]:
@@ -231,7 +230,7 @@ class _Share:
 
 def _shown(plan: PartsPlan, progress: Progress, count: int) -> str:
     """Say how far the whole table has come, and which shards are to run again."""
-    place = place_of(plan.out).shown
+    place = plan.place.shown
     if progress.is_complete:
         return f"{place}: complete, {counted(progress.parts, 'part')}"
     missing = set(progress.missing)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 from finetext.cli import options
@@ -77,11 +77,18 @@ class Parts:
         from finetext.batch.predict_parts import predict_parts
         from finetext.cli import arguments
         from finetext.core.settings import ReadSettings, made
+        from finetext.data.formats import TABLE_SUFFIXES
+        from finetext.data.write import form_of
 
         own = {"--shard": self.shard, "--engine": self.engine, "--actors": self.actors}
+        asked = next((f"{name} {of}" for name, of in own.items() if of is not None), "")
         if rows.out is None:
-            name, value = next((name, of) for name, of in own.items() if of is not None)
-            raise DataError(f"{name} {value} needs a folder; name it with --out FOLDER/")
+            raise DataError(f"{asked} needs a folder; name it with --out FOLDER/")
+        if not _is_folder(rows.out) and form_of(PurePath(rows.out)) in TABLE_SUFFIXES:
+            raise DataError(
+                f"{rows.out} is the name of a file, and {asked} needs a folder; name it with "
+                f"--out FOLDER/, or write {rows.out}/ if the folder is to have this name"
+            )
         refused |= {
             "--id": rows.id, "--sheet": rows.sheet, "--locale": rows.locale, "--force": rows.force,
             "--keep-formulas": rows.keep_formulas, "--json": output.as_json,

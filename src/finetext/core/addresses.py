@@ -11,22 +11,39 @@ from typing import Any, Final
 
 REMOVED: Final = "?..."
 """The end of a recorded address of which something was left out."""
-_ADDRESS: Final = re.compile(r"://[^\s'\"<>`]+")
-"""An address from the end of its scheme on."""
+_NO_USER: Final = ("abfs", "abfss", "az", "wasb", "wasbs", "git", "github")
+"""Schemes in which a container or a repository, and no user, stands before the @."""
+_ANONYMOUS: Final = "anonymous@"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ADDRESS: Final = re.compile(rf"(?:\b(?:{'|'.join(_NO_USER)}))?://[^\s'\"<>`]+")
+"""An address from the end of its scheme on, and with the scheme where that decides."""
 
 
 def public_address(url: str) -> str:
     """Return an address without user, password, query and fragment."""
-    scheme, mark, rest = url.partition("://")
+    scheme, mark, _ = url.partition("://")
     if not mark:
         return url
+    user, rest = _user_and_rest(url)
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    is_no_user = scheme.lower() in _NO_USER and user is not None
+    return f"{scheme}://{f'{user}@' if is_no_user else ''}{rest}"
+
+
+def has_password(url: str) -> bool:
+    """Return whether an address names a user with a password, or a token in place of one."""
+    user, _ = _user_and_rest(url)
+    return user is not None and ":" in user and url.partition("://")[0].lower() not in _NO_USER
+
+
+def _user_and_rest(url: str) -> tuple[str | None, str]:
+    """Return what precedes the host of an address, None without it, and the host with the rest."""
+    rest = url.partition("://")[2]
     authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
     if "@" not in authority and "@" in rest and re.search(r":(?![0-9]*\Z)", authority):
-        authority = rest.rpartition("@")[0]  # a password with characters that should be escaped
-        rest = rest[len(authority) + 1 :]
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+        authority = rest  # a password with characters that should be escaped
+    user, mark, _ = authority.rpartition("@")
+    return (user, rest[len(user) + 1 :]) if mark else (None, rest)
 
 
 def without_secrets(text: str) -> str:
@@ -40,9 +57,11 @@ def recorded(source: Any) -> Any:
         return {name: recorded(of) for name, of in source.items()}
     if isinstance(source, list | tuple):
         return type(source)(map(recorded, source))
-    if not isinstance(source, str) or not source.lower().startswith(("http://", "https://")):
+    if not isinstance(source, str) or not (scheme := _SCHEME.match(source)):
         return source
-    public = public_address(source)
+    public, start = public_address(source), f"{scheme[0]}{_ANONYMOUS}"
+    if source.startswith(start):  # how a public bucket is read, and no secret
+        public = public.replace(scheme[0], start, 1)
     return public if public == source else public + REMOVED
 
 

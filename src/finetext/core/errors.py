@@ -60,6 +60,10 @@ class UnclearError(DataError):
         return UnclearError(f"{self.problem}; {more}", self._advice, self.setting, self.readings)
 
 
+class NoRowsError(DataError):
+    """A table has no rows."""
+
+
 class UnlabeledError(DataError):
     """The data lack labels, or all have the same one."""
 

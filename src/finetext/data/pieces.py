@@ -8,7 +8,6 @@ CSV, the file is one piece.
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 from collections import Counter
@@ -18,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from finetext.core.errors import DataError
+from finetext.core.addresses import public_address
+from finetext.core.errors import DataError, NoRowsError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import listed
@@ -32,8 +32,10 @@ from finetext.storage.filesystems import Place, place_of
 
 ROWS_A_PIECE: Final = 100_000
 """A multiple of the rows that are read, and predicted, at a time: batches begin as in a file."""
-_END: Final = 1 << 16
-"""Bytes at the end of a file that show that it has not changed; of Parquet it is the footer."""
+_ENDS: Final = 1 << 20
+"""Bytes at both ends of a file that show that it has not changed; of Parquet one is the footer."""
+_HASHED_WHOLE: Final = 1 << 26
+"""Bytes of a text file up to which all of it shows that."""
 _AT_ONCE: Final = 16
 _OF_A_FILE: Final = {"odd-ids", "missing-texts"}
 """What is noticed of a file and does not hold for its pieces, whose rows have no ids."""
@@ -48,21 +50,35 @@ class InputFile:
     Attributes:
         source: its path or address.
         size: in bytes.
-        ends: SHA-256 of its last bytes.
+        sha256: of all of it, or of its first and last MiB: see `facts`.
         rows: how many it has; None if only reading it tells.
         columns: its Arrow schema; None if only reading it tells.
+        changed: when it was written, of a text file of more than 64 MiB: nanoseconds.
     """
 
     source: str
     size: int
-    ends: str
+    sha256: str
     rows: int | None = None
     columns: Any = None
+    changed: int | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What must be the same when work on it is resumed, also on another machine."""
-        return {"name": _name_of(self.source), "size": self.size, "ends": self.ends}
+        """What must be the same when work on it is resumed, also on another machine.
+
+        Of Parquet it is the size, the first MiB and the last one, which has the places, sizes and
+        ranges of all values: what changes neither is not seen. Of a text file it is every byte, but
+        of more than 64 MiB both ends and the time when it was written: copies on several machines
+        must keep that time, as `cp -p` and `rsync -t` do.
+        """
+        facts = {"name": _name_of(self.source), "size": self.size, "sha256": self.sha256}
+        return facts if self.changed is None else facts | {"changed": self.changed}
+
+    def check_unchanged(self) -> None:
+        """Raise a DataError if the file is another one by now."""
+        if _known(self.source).facts != self.facts:
+            raise changed_error(self.source)
 
 
 @dataclass(frozen=True)
@@ -80,8 +96,8 @@ class Piece:
 
     @property
     def name(self) -> str:
-        """The name of the file that is made of it; names are in the order of the rows."""
-        return f"part-{self.number:05}-{self.start:012}.parquet"
+        """The beginning of the name of its part; names are in the order of the rows."""
+        return f"part-{self.number:07}-{self.start:012}"
 
 
 def pieces_of(files: Sequence[InputFile], most: int | None = None) -> list[Piece]:
@@ -110,11 +126,11 @@ def input_files(sources: Sequence[str]) -> tuple[InputFile, ...]:
     found = [one for source in sources for one in _files_at(source)]
     repeated = [one for one, times in Counter(map(_path_of, found)).items() if times > 1]
     if repeated:
-        raise DataError(f"{repeated[0]} is given twice; name each file once")
+        raise DataError(f"{public_address(repeated[0])} is given twice; name each file once")
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         files = tuple(threads.map(_file_of, found))
     if all(file.rows == 0 for file in files):
-        raise DataError(f"{listed(found, 3)}: there are no rows")
+        raise DataError(f"{listed(list(map(public_address, found)), 3)}: there are no rows")
     shaped = [file for file in files if file.columns is not None]
     for file in shaped[1:]:
         check_columns(file.columns, file.source, shaped[0].columns, shaped[0].source)
@@ -123,7 +139,7 @@ def input_files(sources: Sequence[str]) -> tuple[InputFile, ...]:
 
 def _files_at(source: str) -> list[str]:
     place = place_of(source)
-    if place.is_local and (Path(place.path).is_file() or not _WILD.search(source)):
+    if place.is_local and (Path(place.path).exists() or not _WILD.search(source)):
         path = Path(place.path)
         if not path.exists():
             raise DataError(f"there is no file or folder {source}")
@@ -163,7 +179,7 @@ def _tables_in(source: str, place: Place) -> list[str]:
         other = sorted({*names} - {*tables})
         raise DataError(
             f"{place.shown} has files that are no tables of {_shown_suffixes()}: "
-            f"{listed(other, 3)}; name the files, as in '{source.rstrip('/')}/*.parquet'"
+            f"{listed(other, 3)}; name the files, as in '{place.shown.rstrip('/')}/*.parquet'"
         )
     if not tables:
         raise DataError(f"{place.shown} has no file of {_shown_suffixes()}")
@@ -191,12 +207,29 @@ def _name_of(source: str) -> str:
     return source.rstrip("/").rpartition("/")[2] or source
 
 
-def _file_of(source: str) -> InputFile:
+def changed_error(source: str) -> DataError:
+    """Return the error of a file that became another one while it was predicted."""
+    return DataError(
+        f"{public_address(source)} changed while it was read; predict into another folder once it "
+        "is complete"
+    )
+
+
+def _known(source: str) -> InputFile:
+    """Return a file with what shows that it has not changed."""
     place = place_of(source)
     size = place.size()
     if size is None:
         raise DataError(f"there is no file {place.shown}")
-    file = InputFile(source, size, hashlib.sha256(place.end(_END)).hexdigest())
+    is_parquet = form_of(PurePosixPath(place.name)) == ".parquet"
+    if not is_parquet and size <= _HASHED_WHOLE:
+        return InputFile(source, size, place.sha256())
+    changed = None if is_parquet else place.changed()
+    return InputFile(source, size, place.sha256(_ENDS), changed=changed)
+
+
+def _file_of(source: str) -> InputFile:
+    file, place = _known(source), place_of(source)
     if form_of(PurePosixPath(place.name)) != ".parquet":
         return file
     with place.open() as opened:
@@ -220,8 +253,9 @@ def check_columns(columns: Any, source: str, first: Any, first_source: str) -> N
         odd = ["its columns are in another order"]
     if odd:
         raise DataError(
-            f"{source} has other columns than {first_source}: {'; '.join(odd[:3])}. All files of "
-            "a table need the same ones: predict them apart, or convert them"
+            f"{public_address(source)} has other columns than {public_address(first_source)}: "
+            f"{'; '.join(odd[:3])}. All files of a table need the same ones: predict them apart, "
+            "or convert them"
         )
 
 
@@ -230,7 +264,7 @@ def tables_of(
 ) -> Iterator[Any]:
     """Yield the rows of a piece as Arrow tables of `rows` rows, but for the last one.
 
-    What was noticed is added to `findings` at the end.
+    A text file of a header alone has none.     What was noticed is added to `findings` at the end.
     """
     import pyarrow
 
@@ -252,7 +286,10 @@ def _tables(piece: Piece, settings: ReadSettings, findings: list[Finding]) -> It
             how = place.shown, settings.most_bytes, piece.start, piece.stop
             yield from parquet_rows(file, *how)
         return
-    texts = open_stream(piece.source, settings, Wanted(columns=True))
+    try:
+        texts = open_stream(piece.source, settings, Wanted(columns=True))
+    except NoRowsError:
+        return
     for rows in texts.batches:
         yield arrow_table({name: list(of) for name, of in rows.columns.items()}, texts.columns)
     findings += [of for of in texts.findings if of.code not in _OF_A_FILE]
@@ -262,7 +299,7 @@ def text_columns_of(piece: Piece, settings: ReadSettings) -> tuple[Any, tuple[st
     """Return the Arrow schema of a piece, and the columns of its texts; raises as reading does."""
     table = next(tables_of(piece, settings, ROWS), None)
     if table is None:
-        raise DataError(f"{piece.source} has no rows")
+        raise NoRowsError(f"{public_address(piece.source)} has no rows")
     batch = as_batch(table, piece.source)
     chosen = choose_columns(batch, settings)
     refuse_odd_text(batch, chosen.text, row_texts(batch, chosen.texts))

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from finetext.core import registry
 from finetext.core.budget import explained, reading, take_rows, within_memory
-from finetext.core.errors import DataError, near
+from finetext.core.errors import DataError, NoRowsError, near
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, SplitName
 from finetext.core.wording import counted
@@ -362,7 +362,7 @@ def _ready_made(
 def _refuse_empty(*batches: Batch) -> None:
     for batch in (one for one in batches if not len(one)):
         header = f" but a header ({', '.join(batch.columns)})" if batch.columns else ""
-        raise DataError(f"{batch.name} has no rows{header}")
+        raise NoRowsError(f"{batch.name} has no rows{header}")
 
 
 def _row_ids(batches: Sequence[Batch], name: str | None) -> list[str]:

@@ -6,18 +6,20 @@ from where these libraries look for them: environment, configuration files, the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.core.addresses import public_address
+from finetext.core.addresses import has_password, public_address, without_secrets
 from finetext.core.budget import read_all
 from finetext.core.errors import DataError, FinetextError
 from finetext.core.wording import short
@@ -36,6 +38,8 @@ _ANSWERED: Final = 30.0
 """Seconds after which a server counts as gone: without a connection, without a byte."""
 _ATTEMPTS: Final = 3
 _CHUNK: Final = 1 << 23
+_HASHED: Final = 1 << 20
+_NOT_WHOLE: Final = "it was not written whole"
 _ADVICE: Final = {
     "s3": "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, or "
     "the files in ~/.aws",
@@ -113,11 +117,34 @@ class Place:
         with self._told("read"), self.system.open_input_stream(self.path) as file:
             return read_all(file, self.shown, _CHUNK)
 
-    def end(self, most: int) -> bytes:
-        """Return the last bytes of the file, at most so many."""
+    def changed(self) -> int | None:
+        """Return when the file was last written, in nanoseconds; None if that is unknown."""
+        with self._told("read"):
+            written: int | None = self.system.get_file_info(self.path).mtime_ns
+        return written
+
+    def sha256(self, ends: int | None = None) -> str:
+        """Return the SHA-256 of the file, or of so many bytes at its start and at its end."""
+        digest = hashlib.sha256()
         with self._told("read"), self.system.open_input_file(self.path) as file:
-            file.seek(max(0, file.size() - most))
-            return bytes(file.read(most))
+            if ends is None:
+                while data := file.read(_HASHED):
+                    digest.update(data)
+                return digest.hexdigest()
+            digest.update(file.read(ends))
+            file.seek(max(0, file.size() - ends))
+            digest.update(file.read(ends))
+        return digest.hexdigest()
+
+    def holds(self, other: Place) -> bool:
+        """Return whether another place is here or below, in the same file system."""
+        kinds = self.system.type_name, other.system.type_name
+        is_other = kinds[0] != kinds[1] or (
+            kinds[0].startswith("py") and not self.system.equals(other.system)
+        )
+        paths = (os.path.realpath(of.path) if of.is_local else of.path for of in (self, other))
+        here, there = (f"{path.rstrip('/')}/" for path in paths)
+        return not is_other and there.startswith(here)
 
     def check_writable(self) -> None:
         """Raise a DataError, before any work, if the bucket or the like does not exist."""
@@ -149,22 +176,30 @@ class Place:
             local.write_bytes(data)
 
     def remove(self) -> None:
-        """Remove the file."""
-        with self._told("remove"):
+        """Remove the file, if another process has not."""
+        with self._told("remove"), suppress(FileNotFoundError):
             self.system.delete_file(self.path)
 
     def _upload(self, local: Path) -> None:
         handler = getattr(self.system, "handler", None)
         if handler is not None:
-            handler.fs.put_file(str(local), self.path)
+            _put(handler.fs, local, self.path)
             return
-        with local.open("rb") as file, self.system.open_output_stream(self.path) as out:
-            while data := file.read(_CHUNK):
-                out.write(data)
-        # An object appears when its stream is closed, also after an error.
-        if self.system.get_file_info(self.path).size != local.stat().st_size:
-            self.system.delete_file(self.path)
-            raise OSError("it was not written whole")
+        out = self.system.open_output_stream(self.path)
+        try:
+            with local.open("rb") as file:
+                while data := file.read(_CHUNK):
+                    out.write(data)
+            out.close()
+            if self.system.get_file_info(self.path).size != local.stat().st_size:
+                raise OSError(_NOT_WHOLE)
+        except BaseException:
+            # A stream cannot be dropped: closing it makes the object appear, also after an error.
+            with suppress(Exception):
+                out.close()
+            with suppress(Exception):
+                self.system.delete_file(self.path)
+            raise
 
     @contextmanager
     def _told(self, verb: str) -> Iterator[None]:
@@ -179,8 +214,23 @@ class Place:
             if isinstance(error, FileNotFoundError):
                 said = "there is no such file or bucket" if not self.is_local else said
                 scheme = ""
-            said = short(said, 200) + _ADVICE.get(scheme, "")
+            said = short(without_secrets(said), 200) + _ADVICE.get(scheme, "")
             raise DataError(f"cannot {verb} {self.shown}: {said}") from None
+
+
+def _put(system: Any, local: Path, path: str) -> None:
+    """Write a file by fsspec, beside its place first, as some systems show what is half written."""
+    folder, slash, name = path.rpartition("/")
+    beside = f"{folder}{slash}_{name}-{secrets.token_hex(4)}"
+    try:
+        system.put_file(str(local), beside)
+        if system.size(beside) != local.stat().st_size:
+            raise OSError(_NOT_WHOLE)
+        system.mv(beside, path)
+    except BaseException:
+        with suppress(Exception):
+            system.rm_file(beside)
+        raise
 
 
 def place_of(source: str | Path) -> Place:
@@ -195,13 +245,14 @@ def place_of(source: str | Path) -> Place:
     scheme, _, rest = address.partition("://")
     is_anonymous = rest.startswith(_ANONYMOUS)
     rest = rest.removeprefix(_ANONYMOUS)
-    if scheme not in _OF_PYARROW:
-        return _of_fsspec(address, shown)
-    if "@" in rest.partition("/")[0]:
+    is_user = scheme in _OF_PYARROW and "@" in rest.partition("/")[0]
+    if is_user or has_password(address):
         raise DataError(
             f"{shown} was given with a user or a password, which others could read in the list of "
             "processes; set them in the environment"
         )
+    if scheme not in _OF_PYARROW:
+        return _of_fsspec(address, shown)
     try:
         if _OF_PYARROW[scheme] == "s3":
             endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -251,5 +302,5 @@ def _of_fsspec(address: str, shown: str) -> Place:
     except ImportError as error:  # it says what to install
         raise DataError(f"cannot read {shown}: {error}") from None
     except Exception as error:  # of any library
-        raise DataError(f"cannot read {shown}: {short(str(error), 300)}") from None
+        raise DataError(f"cannot read {shown}: {short(without_secrets(str(error)), 300)}") from None
     return Place(shown, PyFileSystem(FSSpecHandler(system)), path.rstrip("/"), False)
