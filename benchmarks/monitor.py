@@ -26,8 +26,9 @@ from finetext.core.arrays import Floats, Integers, logits_of, probabilities_of
 from finetext.core.contracts import Classifier
 from finetext.core.types import Predictions
 from finetext.data.units import one_of_each
-from finetext.diagnosis.monitoring import Given, Monitoring, NewRows, compare, rows_to_test
+from finetext.diagnosis.monitoring import Monitoring, compare
 from finetext.diagnosis.text_map import states_of, with_states
+from finetext.diagnosis.watched_rows import Given, NewRows, rows_to_test
 from finetext.evaluation.accuracy_estimate import estimated_accuracy
 from finetext.evaluation.sequential import worse_test
 from finetext.models.reference import Reference, States, drawn
@@ -96,7 +97,7 @@ class Subject:
         """Compare new rows, with the states that were computed before."""
         ids = tuple(map(str, range(len(rows.texts))))
         new = NewRows(ids, rows.texts, rows.likely)
-        states = None if rows.states is None else rows.states[rows_to_test(new, seed)]
+        states = None if rows.states is None else rows.states[rows_to_test(reference, new, seed)[1]]
         return compare((self.name, "new"), reference, new, states, seed)
 
 
