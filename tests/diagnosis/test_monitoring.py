@@ -217,6 +217,19 @@ def test_repeated_texts_are_no_drift_at_unequal_sizes(before: int, now: int) -> 
     assert alarms <= 3
 
 
+def test_a_text_of_many_groups_counts_once_on_both_sides() -> None:
+    sides = [
+        [f"word{n}" for n in range(start, start + 50)] + ["the same text"] * 50 for start in (0, 50)
+    ]
+    of = Predictions(
+        tuple(map(str, range(100))), np.zeros(100, int), probabilities(100, 1), TWO,
+        groups=tuple(f"film {n}" for n in range(100)),
+    )  # fmt: skip
+    new = new_rows(100, texts=sides[1], groups=[f"film {n}" for n in range(100)])
+    known, tested = rows_to_test(Reference.of(of, sides[0], "test"), new, 0)
+    assert len(known) == len(tested) == 51
+
+
 def test_hashes_are_compared_where_too_few_rows_have_states() -> None:
     random = np.random.default_rng(0)
     of = replace(reference(), states=States.of(random.normal(size=(20, 5))))

@@ -60,7 +60,8 @@ def monitor(
             those whose numbers the model folder keeps.
         read: how to read both: `ReadSettings`, or some of them by name. Rows of a group count as
             one.
-        time: column by which the rows are ordered: numbers, or dates as in ISO 8601.
+        time: column by which the rows are ordered: numbers, or dates as in ISO 8601, all of them
+            with a time zone or none.
         tolerance: drop of accuracy that is accepted, 0 to 1; 0 by default.
         seed: seed of permutations and samples, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".

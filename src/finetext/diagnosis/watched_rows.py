@@ -88,16 +88,17 @@ class Given:
 
 
 def rows_to_test(reference: Reference, new: NewRows, seed: int) -> tuple[Integers, Integers]:
-    """Return the reference and the new rows that are compared: one of each text or group.
+    """Return the reference and the new rows that are compared: one of each text and of each group.
 
-    The more rows are drawn, the rarer are their texts once copies are removed. So where
-    they `repeat`, as many rows of both kinds are drawn before.
+    The more rows are drawn, the rarer are their texts once copies are removed. So where they
+    `repeat`, as many rows of both kinds are drawn before.
     """
     known, some = np.arange(len(reference)), np.arange(len(new))
     if repeat(reference, new):
         most = min(reference.rows, len(new), MOST_NEW)
         known = np.flatnonzero(reference.places < most)
         some = np.random.default_rng(seed).permutation(len(new))[:most]
+    some = some[one_of_each([new.texts[row] for row in some], seed)]
     known, some = (
         rows[one_of_each([of.units[row] for row in rows], seed)]
         for of, rows in ((reference, known), (new, some))
@@ -107,5 +108,5 @@ def rows_to_test(reference: Reference, new: NewRows, seed: int) -> tuple[Integer
 
 def repeat(reference: Reference, new: NewRows) -> bool:
     """Return whether more than 1% of the rows of either kind repeat the text or group of others."""
-    sides = ((reference.units, reference.rows), (new.units, len(new)))
-    return any(1 - len(set(units)) / rows > _COPIES for units, rows in sides)
+    known, some = len(set(reference.units)), min(len(set(new.units)), len(set(new.texts)))
+    return min(known / reference.rows, some / len(new)) < 1 - _COPIES

@@ -61,7 +61,7 @@ def compared(found: Monitoring) -> str:
     said = f"{counted(found.tested, 'new row')} against {one_line(found.reference)}"
     said += f" of {one_line(found.model)}"
     if found.tested < found.rows:
-        said += f"; of {found.rows:,} rows, one of each text or group and at most 2,000 are tested"
+        said += f"; of {found.rows:,} rows some are drawn, and one of each text or group is tested"
     if found.copies:
         said += f"; {counted(found.copies, 'copy').replace('copys', 'copies')} of other new texts"
     return said
