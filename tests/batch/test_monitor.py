@@ -122,7 +122,7 @@ def test_states_of_another_width_are_refused(
     of = Predictions(tuple(map(str, range(60))), targets, likely, probe.scheme)
     kept = Reference.of(of, texts, "test")
     replace(kept, states=States.of(np.random.default_rng(0).normal(size=(60, 3)))).save(place)
-    with pytest.raises(ModelError, match="keeps states of 3 numbers"):
+    with pytest.raises(ModelError, match="the folder keeps states of 3 numbers"):
         monitor(place, write(draw_reviews(60, 2)), listener=quiet())
 
 

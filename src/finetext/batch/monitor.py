@@ -87,16 +87,7 @@ def monitor(
         for finding in _notices(kept, rows.dataset):
             hears.finding(finding)
         new = _predicted(classifier, rows, seed, hears)
-        states = None
-        if kept.states is not None and (dense := with_states(classifier)) is not None:
-            texts = [new.texts[row] for row in rows_to_test(kept, new, seed)[1]]
-            states = np.asarray(states_of(dense, texts, progress=hears.progress).vectors)
-            if states.shape[1:] != kept.states.mean.shape:
-                raise ModelError(
-                    f"{model} keeps states of {len(kept.states.mean)} numbers, and gives states of "
-                    f"{states.shape[1]}: its {FILE} is that of another model; name rows to compare "
-                    "with: --reference DATA"
-                )
+        states = _states(classifier, kept, new, seed, hears)
         named = not isinstance(model, Classifier)
         called = one_line(public_address(str(model)).rstrip("/")) if named else "the classifier"
         return compare((called, _name(data)), kept, new, states, seed, tolerance)
@@ -244,6 +235,23 @@ def _predicted(classifier: Classifier, rows: _NewData, seed: int, hears: Listene
         truths = classifier.scheme.encode([labels[row] for row in labeled])
     groups = dataset.groups
     return NewRows(dataset.ids, texts, np.concatenate(likely), groups, truths, labeled)
+
+
+def _states(
+    classifier: Classifier, kept: Reference, new: NewRows, seed: int, hears: Listener
+) -> Floats | None:
+    """Return states of the new rows that are tested; None if none are kept to compare with."""
+    if kept.states is None or (dense := with_states(classifier)) is None:
+        return None
+    texts = [new.texts[row] for row in rows_to_test(kept, new, seed)[1]]
+    found = np.asarray(states_of(dense, texts, progress=hears.progress).vectors)
+    if found.shape[1:] != kept.states.mean.shape:
+        raise ModelError(
+            f"the folder keeps states of {len(kept.states.mean)} numbers, and the model gives "
+            f"states of {found.shape[1]}: its {FILE} is that of another model; name rows to "
+            "compare with: --reference DATA"
+        )
+    return found
 
 
 def _name(source: Any) -> str:
