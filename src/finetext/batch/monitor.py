@@ -27,9 +27,10 @@ from finetext.data.read import source_columns
 from finetext.diagnosis.monitoring import Monitoring, compare
 from finetext.diagnosis.text_map import states_of, with_states
 from finetext.diagnosis.watched_rows import NewRows, rows_to_test
+from finetext.models.files import KEPT_ROWS
 from finetext.models.folder import best_model
 from finetext.models.hub import model_folder
-from finetext.models.reference import FILE, Reference, States, drawn, letters_kept
+from finetext.models.reference import Reference, States, drawn, letters_kept
 from finetext.runs.load import load
 
 MOST_ROWS: Final = 10_000
@@ -248,7 +249,7 @@ def _states(
     if found.shape[1:] != kept.states.mean.shape:
         raise ModelError(
             f"the folder keeps states of {len(kept.states.mean)} numbers, and the model gives "
-            f"states of {found.shape[1]}: its {FILE} is that of another model; name rows to "
+            f"states of {found.shape[1]}: its {KEPT_ROWS} is that of another model; name rows to "
             "compare with: --reference DATA"
         )
     return found

@@ -93,16 +93,15 @@ def rows_to_test(reference: Reference, new: NewRows, seed: int) -> tuple[Integer
     The more rows are drawn, the rarer are their texts once copies are removed. So where they
     `repeat`, as many rows of both kinds are drawn before.
     """
-    known, some = np.arange(len(reference)), np.arange(len(new))
+    known: Integers = np.arange(len(reference))
+    some: Integers = np.arange(len(new))
     if repeat(reference, new):
         most = min(reference.rows, len(new), MOST_NEW)
         known = np.flatnonzero(reference.places < most)
         some = np.random.default_rng(seed).permutation(len(new))[:most]
     some = some[one_of_each([new.texts[row] for row in some], seed)]
-    known, some = (
-        rows[one_of_each([of.units[row] for row in rows], seed)]
-        for of, rows in ((reference, known), (new, some))
-    )
+    known = known[one_of_each([reference.units[row] for row in known], seed)]
+    some = some[one_of_each([new.units[row] for row in some], seed)]
     return known, some[:MOST_NEW]
 
 
