@@ -15,7 +15,7 @@ import argparse
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -25,9 +25,11 @@ import finetext
 from finetext.core.arrays import Floats, Integers, logits_of, probabilities_of
 from finetext.core.contracts import Classifier
 from finetext.core.types import Predictions
+from finetext.core.wording import CROSSED
 from finetext.data.units import one_of_each
-from finetext.diagnosis.monitoring import Given, Monitoring, NewRows, compare, rows_to_test
+from finetext.diagnosis.monitoring import Monitoring, compare
 from finetext.diagnosis.text_map import states_of, with_states
+from finetext.diagnosis.watched_rows import Given, NewRows, rows_to_test
 from finetext.evaluation.accuracy_estimate import estimated_accuracy
 from finetext.evaluation.sequential import worse_test
 from finetext.models.reference import Reference, States, drawn
@@ -38,6 +40,7 @@ OTHERS: Final = 1_000
 TYPOS: Final = 0.1
 """Share of the letters that change places with the next one."""
 SIZES: Final = ((300, 50), (300, 300), (1_000, 500))
+REPEATED: Final = ((1_000, 10_000), (1_000, 200))
 _GERMAN: Final = (
     ("Der Hund", "Die Nachbarin", "Mein Bruder", "Das Kind", "Ein alter Mann", "Die Lehrerin",
      "Unser Chef", "Niemand", "Meine Tante", "Der Zug", "Die ganze Stadt", "Ein Freund"),
@@ -96,7 +99,7 @@ class Subject:
         """Compare new rows, with the states that were computed before."""
         ids = tuple(map(str, range(len(rows.texts))))
         new = NewRows(ids, rows.texts, rows.likely)
-        states = None if rows.states is None else rows.states[rows_to_test(new, seed)]
+        states = None if rows.states is None else rows.states[rows_to_test(reference, new, seed)[1]]
         return compare((self.name, "new"), reference, new, states, seed)
 
 
@@ -167,29 +170,80 @@ MODELS: Final = ("emotion", "films", "goemotions")
 def alarms(options: argparse.Namespace) -> None:
     """How often drift is said of rows that were drawn like the reference rows."""
     rows = []
+
+    def count(name: str, draw: Callable[[int], Monitoring]) -> None:
+        found: dict[str, list[bool]] = {"any": [], "texts": [], "labels": [], "confidence": []}
+        for number in range(options.simulations):
+            seen = draw(number)
+            found["any"].append(bool(seen.drifted))
+            for test in seen.tests:
+                found[test.what].append(test.is_shown)
+        rows.append([name, *(share(of) if of else "-" for of in found.values())])
+        say(" | ".join(rows[-1]))
+
     for of in subjects(tuple(options.models), options.seed):
         for known, new in SIZES:
-            found: dict[str, list[bool]] = {"any": [], "texts": [], "labels": [], "confidence": []}
-            for number in range(options.simulations):
-                order = np.random.default_rng([options.seed, known, new, number]).permutation(
-                    len(of.pool.texts)
-                )
-                kept = of.reference(of.pool.select(order[:known]))
-                seen = of.watched(kept, of.pool.select(order[known : known + new]), number)
-                found["any"].append(bool(seen.drifted))
-                for test in seen.tests:
-                    found[test.what].append(test.is_shown)
-            rows.append(
-                [f"{of.name}, {known:,} reference, {new:,} new", *map(share, found.values())]
-            )
-            say(" | ".join(rows[-1]))
+            name = f"{of.name}, {known:,} reference, {new:,} new"
+            count(name, partial(alike, of, known, new, options.seed))
+        for known, new in REPEATED:
+            name = f"{of.name}, texts that repeat, {known:,} reference, {new:,} new"
+            count(name, partial(repeated, of, known, new, options.seed))
+    if "emotion" in options.models:
+        method, data = (
+            finetext.Tfidf(inverse_regularisation=10.0, by_ratios=False),
+            FILES["emotion"],
+        )
+        dataset = finetext.read(data_folder() / data)
+        name = f"emotion, {method.name}, 300 cross-validated reference, 300 new"
+        count(name, partial(crossed, dataset, method, options.seed))
     what = (
-        f"Reference and new rows are drawn from the same rows, {options.simulations} times. Any: "
-        "the verdict of the command, over its three tests (Holm). In brackets: 95% interval of the "
+        f"Reference and new rows are drawn from the same rows, {options.simulations} times; texts "
+        "that repeat with replacement, the k-th text k times as rarely as the first one; "
+        "cross-validated rows with a model for each draw, of five folds. Any: "
+        "the verdict of the command, over its tests (Holm). In brackets: 95% interval of the "
         "simulation."
     )
     heads = ["model, rows", "any", "texts", "labels", "confidence"]
     finish(options, "Does monitor raise false alarms?", what, [table(heads, rows)])
+
+
+def alike(of: Subject, known: int, new: int, seed: int, number: int) -> Monitoring:
+    """Compare different rows of the pool."""
+    order = np.random.default_rng([seed, known, new, number]).permutation(len(of.pool.texts))
+    kept = of.reference(of.pool.select(order[:known]))
+    return of.watched(kept, of.pool.select(order[known : known + new]), number)
+
+
+def repeated(of: Subject, known: int, new: int, seed: int, number: int) -> Monitoring:
+    """Compare rows that are drawn with replacement, few of them often."""
+    chances = 1 / np.arange(1, len(of.pool.texts) + 1)
+    random = np.random.default_rng([seed, known, new, number, 5])
+    drawn = random.choice(len(chances), known + new, p=chances / chances.sum())
+    return of.watched(
+        of.reference(of.pool.select(drawn[:known])), of.pool.select(drawn[known:]), number
+    )
+
+
+def crossed(data: finetext.Dataset, method: finetext.Method, seed: int, number: int) -> Monitoring:
+    """Compare out-of-fold rows of models of five folds with new ones of the model of all rows."""
+    order = np.random.default_rng([seed, number, 9]).permutation(len(data))[:600]
+    learned, new = data.select(order[:300]), data.select(order[300:])
+    final = finetext.fit(learned.texts, learned.labels, method, seed=seed)
+    likely = np.zeros((300, len(final.scheme)))
+    for fold in range(5):
+        out = np.arange(300) % 5 == fold
+        rows = learned.select(np.flatnonzero(~out))
+        model = finetext.fit(rows.texts, rows.labels, method, seed=seed)
+        places = [final.scheme.names.index(name) for name in model.scheme.names]
+        held = [text for text, is_out in zip(learned.texts, out, strict=True) if is_out]
+        likely[np.ix_(out, places)] = model.predict_proba(held)
+    ids = tuple(map(str, range(300)))
+    targets = final.scheme.encode(learned.labels)
+    of = Predictions(ids, targets, likely, final.scheme, final.decision)
+    rows_now = NewRows(ids, new.texts, final.predict_proba(new.texts))
+    return compare(
+        (method.name, "new"), Reference.of(of, learned.texts, CROSSED), rows_now, None, number
+    )
 
 
 def planted(of: Subject, what: str, rows: Rows, more: Rows, seed: int) -> Rows:

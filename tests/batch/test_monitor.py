@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import finetext
 from finetext import Finding, Listener, monitor
 from finetext.batch import monitor as module
 from finetext.core.errors import DataError, ModelError, RecipeError
-from finetext.models.reference import FILE, Reference
+from finetext.core.types import Predictions
+from finetext.models.reference import FILE, Reference, States
 
 Draw = Callable[..., list[Any]]
 
@@ -91,6 +94,36 @@ def test_rows_are_ordered_by_time(model: Path, draw_reviews: Draw) -> None:
     write([("a text", "good", "soon")], header="text,label,day")
     with pytest.raises(DataError, match="row 1 has 'soon', which is no number and no date"):
         monitor(model, "new.csv", time="day", listener=quiet())
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("nan", "row 2 has 'nan', which is no number"),
+        ("inf", "row 2 has 'inf', which is no number"),
+        ("5", "row 2 has '5', which is a number, and row 1 has a date without a time zone"),
+        ("2026-11-01T10:00:00+02:00", "row 2 .* a date with a time zone, and row 1 has a date wit"),
+    ],
+)
+def test_times_are_of_one_kind(model: Path, second: str, said: str) -> None:
+    write([("fine", "good", "2026-11-01"), ("dull", "bad", second)], header="text,label,day")
+    with pytest.raises(DataError, match=said):
+        monitor(model, "new.csv", time="day", listener=quiet())
+
+
+def test_states_of_another_width_are_refused(
+    tiny_encoder: Path, draw_reviews: Draw, workplace: Path
+) -> None:
+    texts, labels = zip(*draw_reviews(60, 1), strict=True)
+    probe = finetext.fit(texts, labels, finetext.Probe(encoder=str(tiny_encoder)))
+    place = probe.save("probe")
+    likely = probe.predict_proba(texts)
+    targets = probe.scheme.encode(labels)
+    of = Predictions(tuple(map(str, range(60))), targets, likely, probe.scheme)
+    kept = Reference.of(of, texts, "test")
+    replace(kept, states=States.of(np.random.default_rng(0).normal(size=(60, 3)))).save(place)
+    with pytest.raises(ModelError, match="the folder keeps states of 3 numbers"):
+        monitor(place, write(draw_reviews(60, 2)), listener=quiet())
 
 
 def test_a_model_that_keeps_nothing_needs_reference_rows(model: Path, draw_reviews: Draw) -> None:

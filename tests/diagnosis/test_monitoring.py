@@ -10,16 +10,17 @@ import pytest
 
 from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme, Predictions
-from finetext.diagnosis import monitoring
+from finetext.data.hashed_texts import texts_with
+from finetext.diagnosis import watched_rows
 from finetext.diagnosis.monitoring import (
+    HASHES,
     NO_LABEL,
     STATES,
-    Given,
     Monitoring,
-    NewRows,
+    _word_changes,
     compare,
-    rows_to_test,
 )
+from finetext.diagnosis.watched_rows import Given, NewRows, rows_to_test
 from finetext.models.reference import Reference, States
 
 TWO = LabelScheme(("no", "yes"))
@@ -98,13 +99,14 @@ def test_copies_and_groups_count_once() -> None:
     assert (found.tested, found.copies) == (40, 40)
     in_groups = new_rows(groups=[f"author {n % 35}" for n in range(80)])
     assert compared(in_groups).tested == 35
-    assert len({in_groups.groups[row] for row in rows_to_test(in_groups, 0)}) == 35  # type: ignore[index]
+    assert len({in_groups.groups[row] for row in rows_to_test(reference(), in_groups, 0)[1]}) == 35  # type: ignore[index]
 
 
 def test_a_flood_of_one_text_is_no_drift() -> None:
     flooded = [*texts(70, 4), *["word1 word2"] * 300]
     likely = np.concatenate([probabilities(70, 5), np.tile([0.01, 0.99], (300, 1))])
-    found = compared(NewRows(list(map(str, range(370))), flooded, likely))
+    found = compared(NewRows(list(map(str, range(370))), flooded, likely), reference(300))
+    assert len(found.tests) == 3
     assert found.drifted == ()
     assert found.copies == 299
 
@@ -123,7 +125,7 @@ def test_reference_rows_of_a_group_count_once_and_few_cannot_tell() -> None:
 
 
 def test_only_so_many_rows_are_tested(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitoring, "MOST_NEW", 50)
+    monkeypatch.setattr(watched_rows, "MOST_NEW", 50)
     found = compared(new_rows())
     assert (found.rows, found.tested) == (80, 50)
 
@@ -183,3 +185,72 @@ def test_rows_of_several_labels_are_right_if_all_are() -> None:
     found = compare(NAMES, of, NewRows(ids, texts(60, 8), random.random((60, 2))), None)
     assert found.multilabel
     assert len(found.tests) == 3
+
+
+def test_labels_and_confidence_of_cross_validated_rows_are_not_compared() -> None:
+    """The final model is surer than those of the folds; its texts are like theirs."""
+    surer = new_rows(probabilities=probabilities(80, 5, sure=40.0))
+    assert "confidence" in compared(surer).drifted
+    found = compared(surer, replace(reference(), part="cross-validated"))
+    assert [test.what for test in found.tests] == ["texts"]
+    assert (found.drifted, found.estimated, found.cross_validated) == ((), None, True)
+    assert found.to_json()["cross_validated"]
+
+
+@pytest.mark.parametrize(("before", "now"), [(300, 3_000), (600, 100)])
+def test_repeated_texts_are_no_drift_at_unequal_sizes(before: int, now: int) -> None:
+    """Frequent texts have other words than rare ones; both sides are drawn alike."""
+    random, alarms = np.random.default_rng(7), 0
+    chances = 1 / np.arange(1, 3_001)
+    for _ in range(20):
+        sides = []
+        for rows in (before, now):
+            drawn = random.choice(3_000, size=rows, p=chances / chances.sum())
+            words = [f"text {n} " + " ".join(f"w{of}" for of in range(n // 30)) for n in drawn]
+            high = 0.95 - 0.4 * drawn / 3_000
+            sides.append((words, np.stack([high, 1 - high], axis=1)))
+        (old, likely), (new, likely_now) = sides
+        ids = tuple(map(str, range(before)))
+        of = Reference.of(Predictions(ids, np.zeros(before, int), likely, TWO), old, "test")
+        rows_now = NewRows(list(map(str, range(now))), new, likely_now)
+        alarms += bool(compare(NAMES, of, rows_now, None).drifted)
+    assert alarms <= 3
+
+
+def test_a_text_of_many_groups_counts_once_on_both_sides() -> None:
+    sides = [
+        [f"word{n}" for n in range(start, start + 50)] + ["the same text"] * 50 for start in (0, 50)
+    ]
+    of = Predictions(
+        tuple(map(str, range(100))), np.zeros(100, int), probabilities(100, 1), TWO,
+        groups=tuple(f"film {n}" for n in range(100)),
+    )  # fmt: skip
+    new = new_rows(100, texts=sides[1], groups=[f"film {n}" for n in range(100)])
+    known, tested = rows_to_test(Reference.of(of, sides[0], "test"), new, 0)
+    assert len(known) == len(tested) == 51
+
+
+def test_hashes_are_compared_where_too_few_rows_have_states() -> None:
+    random = np.random.default_rng(0)
+    of = replace(reference(), states=States.of(random.normal(size=(20, 5))))
+    found = compare(NAMES, of, new_rows(), random.normal(size=(80, 5)))
+    assert found.features == HASHES
+    copied = replace(reference(), states=States.of(random.normal(size=(60, 5))))
+    assert compare(NAMES, copied, new_rows(), random.normal(size=(80, 5))).features == STATES
+    twice = new_rows(200, texts=texts(100, 4) * 2)
+    assert compare(NAMES, copied, twice, random.normal(size=(99, 5))).features == HASHES
+
+
+def test_words_are_rarely_called_more_frequent_without_a_change() -> None:
+    """Words in a twentieth of the texts each, with many reference and few new texts."""
+    random, found = np.random.default_rng(0), 0
+    of, known = reference(1_000), np.arange(1_000)
+    for _ in range(200):
+        old, new = (
+            [f"w{random.integers(6)}" if random.random() < 0.3 else "" for _ in range(rows)]
+            for rows in (1_000, 60)
+        )
+        found += bool(_word_changes(replace(of, documents=texts_with(old)), known, new))
+    assert found <= 15
+    more = _word_changes(of, known, ["w1"] * 20 + [""] * 40)
+    assert [change.word for change in more] == ["w1"]

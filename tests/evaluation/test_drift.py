@@ -10,7 +10,6 @@ from finetext.evaluation.drift import (
     confidence_drift,
     corrected,
     label_drift,
-    rows_to_show,
     text_drift,
 )
 
@@ -90,13 +89,3 @@ def test_p_values_are_corrected_for_their_number() -> None:
     tests = corrected([("texts", 0.7, 0.02), ("labels", 0.1, 0.03), ("confidence", 0.1, 0.5)])
     assert [test.corrected for test in tests] == pytest.approx([0.06, 0.06, 0.5])
     assert not any(test.is_shown for test in tests)
-
-
-def test_the_rows_to_show_a_change_have_the_stated_power() -> None:
-    rows = rows_to_show(0.1, 0.5, 2_000, tests=1)
-    assert rows is not None
-    random = np.random.default_rng(0)
-    before, now = (random.binomial(n, p, 4_000) / n for n, p in ((2_000, 0.5), (rows, 0.6)))
-    error = np.sqrt(0.25 * (1 / 2_000 + 1 / rows))
-    assert (np.abs(now - before) > 1.96 * error).mean() == pytest.approx(0.8, abs=0.03)
-    assert rows_to_show(0.01, 0.5, 300) is None

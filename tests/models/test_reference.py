@@ -61,6 +61,7 @@ def test_what_is_written_is_read(folder: Path, multilabel: bool) -> None:
     )
     assert found.predictions.groups == kept.predictions.groups
     assert np.array_equal(found.hashes, kept.hashes)
+    assert (found.places.tolist(), found.rows) == (kept.places.tolist(), 8)
     assert found.states is not None
     assert kept.states is not None
     assert np.array_equal(found.states.codes, kept.states.codes)
@@ -122,6 +123,56 @@ def test_probabilities_that_are_none_are_refused(folder: Path) -> None:
     Reference.of(of, list("abcdefgh"), "test").save(folder)
     with pytest.raises(ModelError, match="its probabilities or labels are none"):
         Reference.read(folder, THREE, Decision())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"states": np.zeros(5, np.int8)}, "its states have another shape"),
+        ({"states": np.zeros((9, 4), np.int8)}, "its states have another shape"),
+        ({"states": np.zeros((5, 4), np.float32)}, "its states are of another type"),
+        ({"mean": np.zeros(3, np.float32)}, "its states have another shape"),
+        ({"mean": np.full(4, np.nan, np.float32)}, "no finite mean and scale"),
+        ({"scale": np.zeros(4, np.float32)}, "no finite mean and scale"),
+        ({"groups": np.zeros(3, np.int32)}, "groups has the shape"),
+        ({"groups": np.zeros(8, np.float32)}, "no whole numbers"),
+        ({"places": np.arange(1, 9, dtype=np.int32)}, "its places are none"),
+    ],
+)
+def test_damaged_arrays_are_refused(
+    folder: Path, changed: dict[str, np.ndarray], said: str
+) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    kept = Reference.of(predictions(), list("abcdefgh"), "test")
+    replace(kept, states=States.of(np.random.default_rng(1).normal(size=(5, 4)))).save(folder)
+    with safe_open(folder / FILE, "numpy") as opened:
+        about = opened.metadata()
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    save_file(arrays | changed, folder / FILE, about)
+    with pytest.raises(ModelError, match=f"is damaged: .*{said}"):
+        Reference.read(folder, THREE, Decision())
+
+
+def test_rows_of_an_unknown_part_are_refused(folder: Path) -> None:
+    Reference.of(predictions(), list("abcdefgh"), "\x1b[31mtest").save(folder)
+    with pytest.raises(ModelError, match="of no part that is known"):
+        Reference.read(folder, THREE, Decision())
+
+
+def test_rows_are_drawn_before_copies_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "MOST_ROWS", 40)
+    kept = Reference.of(predictions(200), ["same"] * 180 + list("abcdefghijklmnopqrst"), "test")
+    assert kept.rows == 40
+    assert len(kept) < 12
+    assert kept.places[0] == 0
+    assert (np.diff(kept.places) > 0).all()
+
+
+def test_words_are_counted_in_one_text_of_each_group() -> None:
+    kept = Reference.of(predictions(9), [f"alike {n}" for n in range(9)], "test")
+    assert kept.documents.max() == 3
 
 
 def test_another_model_with_the_same_probabilities_keeps_it_without_states(

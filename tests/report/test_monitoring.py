@@ -37,7 +37,7 @@ FOUND = Monitoring(
         DriftTest("labels", 0.27, 0.01, 0.02),
         DriftTest("confidence", 0.04, 0.7, 0.7),
     ),
-    900,
+    False,
     (
         LabelChange("good", Score(0.4, 0.35, 0.45, 300), Score(0.6, 0.55, 0.65, 480)),
         LabelChange('<b>"bad"</b>', Score(0.6, 0.55, 0.65, 300), Score(0.4, 0.35, 0.45, 480)),
@@ -84,13 +84,29 @@ def test_the_lines_say_what_was_found_and_on_what_it_rests() -> None:
 def test_no_drift_is_no_proof_and_few_rows_say_what_it_takes() -> None:
     said = " ".join(monitoring_lines(NOTHING))
     assert "no proof of none" in said
-    assert "about 900 new rows" in said
     assert "may not hold" not in said
     assert "is 2.5, and 40 is needed" in said
     few = " ".join(" ".join(monitoring_lines(FEW)).split())
     assert "12 different new rows and 300 test rows; it takes 30 of either kind" in few
     assert "The 3 labels cannot be compared" in few
-    assert "whatever number" in " ".join(monitoring_lines(replace(NOTHING, rows_needed=None)))
+
+
+def test_what_cross_validated_rows_do_not_tell_is_said(tmp_path: Path) -> None:
+    crossed = replace(NOTHING, tests=NOTHING.tests[:1], cross_validated=True, estimated=None)
+    page = write_monitoring_page(crossed, tmp_path / "page.html").read_text()
+    lines = " ".join(" ".join(monitoring_lines(crossed)).split())
+    for said in (page, lines):
+        assert "drift of labels and of confidence is not tested" in said
+        assert "--reference DATA" in said
+    assert "cross-validated" not in " ".join(monitoring_lines(NOTHING))
+
+
+def test_names_do_not_control_the_terminal() -> None:
+    evil = "\x1b[31mred"
+    named = replace(FOUND, model=evil, data=evil, reference=evil)
+    named = replace(named, foreign=(replace(FOUND.foreign[0], id=evil),))
+    for found in (named, replace(named, tests=())):
+        assert "\x1b" not in "".join(monitoring_lines(found))
 
 
 @pytest.mark.parametrize("found", [FOUND, NOTHING, FEW])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +19,15 @@ from finetext.core.console import heard
 from finetext.core.contracts import Classifier, Listener, ProgressEvent, batches_of, predict
 from finetext.core.errors import DataError, ModelError, RecipeError, UnlabeledError
 from finetext.core.settings import ReadSettings, made
+from finetext.core.terminal import one_line
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.core.wording import counted
 from finetext.data.read import read as read_data
 from finetext.data.read import source_columns
-from finetext.diagnosis.monitoring import Monitoring, NewRows, compare, rows_to_test
+from finetext.diagnosis.monitoring import Monitoring, compare
 from finetext.diagnosis.text_map import states_of, with_states
+from finetext.diagnosis.watched_rows import NewRows, rows_to_test
+from finetext.models.files import KEPT_ROWS
 from finetext.models.folder import best_model
 from finetext.models.hub import model_folder
 from finetext.models.reference import Reference, States, drawn, letters_kept
@@ -57,7 +61,8 @@ def monitor(
             those whose numbers the model folder keeps.
         read: how to read both: `ReadSettings`, or some of them by name. Rows of a group count as
             one.
-        time: column by which the rows are ordered: numbers, or dates as in ISO 8601.
+        time: column by which the rows are ordered: numbers, or dates as in ISO 8601, all of them
+            with a time zone or none.
         tolerance: drop of accuracy that is accepted, 0 to 1; 0 by default.
         seed: seed of permutations and samples, 0 by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".
@@ -83,13 +88,10 @@ def monitor(
         for finding in _notices(kept, rows.dataset):
             hears.finding(finding)
         new = _predicted(classifier, rows, seed, hears)
-        states = None
-        if kept.states is not None and (dense := with_states(classifier)) is not None:
-            texts = [new.texts[row] for row in rows_to_test(new, seed)]
-            states = np.asarray(states_of(dense, texts, progress=hears.progress).vectors)
+        states = _states(classifier, kept, new, seed, hears)
         named = not isinstance(model, Classifier)
-        names = public_address(str(model)).rstrip("/") if named else "the classifier", _name(data)
-        return compare(names, kept, new, states, seed, tolerance)
+        called = one_line(public_address(str(model)).rstrip("/")) if named else "the classifier"
+        return compare((called, _name(data)), kept, new, states, seed, tolerance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,22 +170,42 @@ def _read(source: Any, how: ReadSettings, time: str | None) -> _NewData:
 
 
 def _moments(values: Sequence[Any], column: str, source: Any) -> Floats:
-    """Return numbers or dates as numbers; raise a DataError that names one that is neither."""
-    found = []
+    """Return numbers or dates, of one kind, as numbers; raise a DataError that names another."""
+    found, kinds = list[float](), list[str]()
     for row, value in enumerate(values):
         text = "" if value is None else str(value).strip()
-        try:
-            found.append(float(text))
-        except ValueError:
-            try:
-                found.append(datetime.fromisoformat(text).timestamp())
-            except ValueError:
-                raise DataError(
-                    f"{_name(source)}, column {column!r}: row {row + 1} has {text!r}, which is no "
-                    "number and no date such as 2026-11-30 or 2026-11-30T14:05:00; mend it, or "
-                    "order the rows by another column"
-                ) from None
+        where = f"{_name(source)}, column {column!r}: row {row + 1} has {text!r}, "
+        if (moment := _moment(text)) is None:
+            raise DataError(
+                f"{where}which is no number and no date such as 2026-11-30 or 2026-11-30T14:05:00; "
+                "mend it, or order the rows by another column"
+            )
+        found.append(moment[0])
+        kinds.append(moment[1])
+        if kinds[-1] != kinds[0]:
+            raise DataError(
+                f"{where}which is {kinds[-1]}, and row 1 has {kinds[0]}: they have no common "
+                "order; mend it, or order the rows by another column"
+            )
     return np.array(found)
+
+
+def _moment(text: str) -> tuple[float, str] | None:
+    """Return a finite number or a date as a number, and its kind in words; None of others.
+
+    Dates without time zone are taken as in UTC, so that no hour is there twice.
+    """
+    try:
+        return (value, "a number") if math.isfinite(value := float(text)) else None
+    except ValueError:
+        pass
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        return date.replace(tzinfo=UTC).timestamp(), "a date without a time zone"
+    return date.timestamp(), "a date with a time zone"
 
 
 def _notices(kept: Reference, dataset: Dataset) -> list[Finding]:
@@ -216,9 +238,26 @@ def _predicted(classifier: Classifier, rows: _NewData, seed: int, hears: Listene
     return NewRows(dataset.ids, texts, np.concatenate(likely), groups, truths, labeled)
 
 
+def _states(
+    classifier: Classifier, kept: Reference, new: NewRows, seed: int, hears: Listener
+) -> Floats | None:
+    """Return states of the new rows that are tested; None if none are kept to compare with."""
+    if kept.states is None or (dense := with_states(classifier)) is None:
+        return None
+    texts = [new.texts[row] for row in rows_to_test(kept, new, seed)[1]]
+    found = np.asarray(states_of(dense, texts, progress=hears.progress).vectors)
+    if found.shape[1:] != kept.states.mean.shape:
+        raise ModelError(
+            f"the folder keeps states of {len(kept.states.mean)} numbers, and the model gives "
+            f"states of {found.shape[1]}: its {KEPT_ROWS} is that of another model; name rows to "
+            "compare with: --reference DATA"
+        )
+    return found
+
+
 def _name(source: Any) -> str:
     """Return what to call data: the name of their file, if they are one."""
     if isinstance(source, str | Path):
         name = public_address(str(source))
-        return name if name.startswith("hub:") else Path(name).name or name
+        return one_line(name if name.startswith("hub:") else Path(name).name or name)
     return "the data"

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, Integers
-from finetext.core.decision import Decision
 from finetext.core.types import LabelScheme, Score
 from finetext.core.wording import counted
-from finetext.data.hashed_texts import bucket_of, hashed, words_of
-from finetext.data.units import one_of_each
+from finetext.data.hashed_texts import Codes, bucket_of, hashed, words_of
+from finetext.diagnosis.watched_rows import Given, NewRows, repeat, rows_to_test
 from finetext.evaluation.accuracy_estimate import estimated_accuracy
 from finetext.evaluation.drift import (
     FEWEST,
-    MOST_NEW,
     DriftTest,
     Renamings,
     confidence_drift,
     corrected,
     label_drift,
-    rows_to_show,
     text_drift,
 )
 from finetext.evaluation.estimates import SIGNIFICANT, Estimate
@@ -40,8 +38,6 @@ _FOREIGN: Final = 10
 _WORDS: Final = 15
 _FEWEST_WITH_WORD: Final = 5
 _BINS: Final = 10
-_CHANGE: Final = 0.1
-"""Change of a share for which the rows are said that would show it."""
 _LONGEST: Final = 500
 
 
@@ -91,14 +87,15 @@ class Monitoring(Jsonable):
         model: the model as it was named; `data` likewise.
         reference: the rows compared with, in words, such as "450 test rows".
         rows: number of new rows; `tested` of them are compared: of each text, or of each group,
-            one, and at most 2,000.
+            one, and at most 2,000. Where some repeat, as many rows of both kinds are drawn before.
         copies: new rows whose text occurred before.
         features: what of the texts is compared.
         tests: of texts, labels and confidence; empty with fewer than 30 rows of either kind.
-        rows_needed: rows that show a change of 10 points in the share of half of the texts; None
-            if the reference rows are too few for any number.
+        cross_validated: whether the reference rows are, so that their labels and confidence are
+            those of other models: only texts are tested then, and no accuracy is estimated.
         labels: predicted labels, largest change first.
-        words: words that became more frequent (p below 5% over all words), most telling first.
+        words: words that became more frequent (p below 5% over all words), most telling first, if
+            drift of texts is shown.
         foreign: new texts that look most foreign, if drift of texts is shown.
         estimated: accuracy on the new rows without their labels; None if it cannot be told.
         worse: the sequential test; None without labels or with fewer than 30 reference rows.
@@ -113,7 +110,7 @@ class Monitoring(Jsonable):
     copies: int
     features: str
     tests: tuple[DriftTest, ...]
-    rows_needed: int | None
+    cross_validated: bool
     labels: tuple[LabelChange, ...] = ()
     words: tuple[WordChange, ...] = ()
     foreign: tuple[ForeignText, ...] = ()
@@ -141,79 +138,6 @@ class Monitoring(Jsonable):
         return super().to_json() | verdict
 
 
-@dataclass(frozen=True, eq=False)
-class NewRows:
-    """New rows in their order, n of them.
-
-    Attributes:
-        probabilities: (n, k), of the model.
-        truths: labels of the rows `labeled`, encoded; None without any.
-        labeled: positions of the rows with labels, in the order of time.
-        groups: n names, or None.
-    """
-
-    ids: Sequence[str]
-    texts: Sequence[str]
-    probabilities: Floats
-    groups: Sequence[str] | None = None
-    truths: Integers | None = None
-    labeled: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def units(self) -> Sequence[str]:
-        """The group of each row, or without groups its text: rows of one unit count as one."""
-        return self.texts if self.groups is None else self.groups
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What a model gave for n rows.
-
-    Attributes:
-        labels: (n, k + 1) of 0 and 1; the last column is of rows without a label.
-        confidence: (n,) probability of the label given; of several labels that all are right.
-        answered: (n,) whether it does not abstain.
-    """
-
-    labels: Integers
-    confidence: Floats
-    answered: Booleans
-
-    @classmethod
-    def of(cls, likely: Floats, scheme: LabelScheme, decision: Decision) -> Given:
-        """Return what the decision rule of a model makes of (n, k) probabilities."""
-        given = decision.labels(likely, scheme.multilabel)
-        if scheme.multilabel:
-            sure = np.where(given == 1, likely, 1 - likely).prod(axis=1)
-            none = given.sum(axis=1) == 0
-            labels, answered = given, np.ones(len(likely), dtype=bool)
-        else:
-            sure = likely[np.arange(len(likely)), given]
-            none = decision.abstains(likely)
-            labels = np.eye(len(scheme), dtype=np.int64)[given] * ~none[:, None]
-            answered = ~none
-        return cls(np.column_stack([labels, none.astype(np.int64)]), sure, answered)
-
-    def select(self, rows: Integers) -> Given:
-        """Return what was given for some rows."""
-        return Given(self.labels[rows], self.confidence[rows], self.answered[rows])
-
-    def right(self, targets: Integers) -> Booleans:
-        """Return (n,) whether the label given is the true one, or all of several are."""
-        found = self.labels[:, :-1]
-        if targets.ndim == 2:
-            return np.asarray((found == targets).all(axis=1))
-        return np.asarray(found[np.arange(len(found)), targets] == 1)
-
-
-def rows_to_test(new: NewRows, seed: int) -> Integers:
-    """Return the new rows that are compared: one of each text or group, at most 2,000."""
-    return one_of_each(new.units, seed)[:MOST_NEW]
-
-
 def compare(
     names: tuple[str, str],
     reference: Reference,
@@ -228,22 +152,25 @@ def compare(
         names: of the model and of the data.
         reference: with the scheme and decision rule of the model.
         new: the rows.
-        states: (t, d) of the `rows_to_test`; None compares hashed words and characters.
+        states: (t, d) of the new `rows_to_test`; None compares hashed words and characters.
         seed: seed of the permutations and of the choice of rows.
         tolerance: drop of accuracy that is accepted.
     """
-    of, tested = reference.predictions, rows_to_test(new, seed)
-    known = np.arange(len(of)) if of.groups is None else one_of_each(of.groups, seed)
+    of, (known, tested) = reference.predictions, rows_to_test(reference, new, seed)
     scheme, decision = of.scheme, of.decision
     before = Given.of(of.probabilities, scheme, decision)
     now = Given.of(_rounded(new.probabilities), scheme, decision)
     right = before.right(of.targets)
+    if repeat(reference, new) and not _all_have_states(reference, known):
+        states = None
+    features = _features(reference, known, states, [new.texts[row] for row in tested])
     foreign, tests = np.zeros(0), tuple[DriftTest, ...]()
     if min(len(known), len(tested)) >= FEWEST:
-        tests, foreign = _tests(reference, known, states, new, tested, (before, now), seed)
+        sides = None if reference.is_crossed else (before.select(known), now.select(tested))
+        tests, foreign = _tests(features, sides, seed)
     sure, sure_now = known[before.answered[known]], tested[now.answered[tested]]
     estimated = None
-    if min(len(sure), len(sure_now)) >= FEWEST:
+    if min(len(sure), len(sure_now)) >= FEWEST and not reference.is_crossed:
         confidences = before.confidence[sure], now.confidence[sure_now]
         estimated = estimated_accuracy(confidences[0], right[sure], confidences[1])
     shown = any(test.what == "texts" and test.is_shown for test in tests)
@@ -253,11 +180,11 @@ def compare(
         len(new),
         len(tested),
         len(new) - len(set(new.texts)),
-        HASHES if states is None else STATES,
+        features.kind,
         tests,
-        rows_to_show(_CHANGE, 0.5, len(known)),
+        reference.is_crossed,
         _label_changes(before.labels[known], now.labels[tested], scheme),
-        _word_changes(reference, [new.texts[row] for row in tested]) if tests else (),
+        _word_changes(reference, known, [new.texts[row] for row in tested]) if shown else (),
         _most_foreign(new, tested, foreign, now, scheme) if shown else (),
         _confidence(before.confidence[known], now.confidence[tested]),
         estimated,
@@ -272,37 +199,48 @@ def _rounded(likely: Floats) -> Floats:
     return likely.astype(np.float16).astype(np.float64)
 
 
+def _all_have_states(reference: Reference, rows: Integers) -> bool:
+    """Return whether the draws that are compared all have states, so that they are as many."""
+    return reference.states is not None and bool((rows < len(reference.states.codes)).all())
+
+
+@dataclass(frozen=True, eq=False)
+class _Features:
+    """What of the texts is compared: (m, d) of reference rows, and (t, d) of the tested rows."""
+
+    kind: str
+    before: Codes
+    now: Codes
+
+
+def _features(
+    reference: Reference, known: Integers, states: Floats | None, texts: Sequence[str]
+) -> _Features:
+    """Return the states, or hashes where too few of the reference rows have some."""
+    kept = reference.states
+    if kept is not None and states is not None:
+        own = known[known < len(kept.codes)]
+        if len(own) >= FEWEST:
+            return _Features(STATES, kept.codes[own], kept.rounded(states))
+    return _Features(HASHES, reference.hashes[known], hashed(texts))
+
+
 def _tests(
-    reference: Reference,
-    known: Integers,
-    states: Floats | None,
-    new: NewRows,
-    tested: Integers,
-    given: tuple[Given, Given],
-    seed: int,
+    features: _Features, given: tuple[Given, Given] | None, seed: int
 ) -> tuple[tuple[DriftTest, ...], Floats]:
-    """Return the tests, and how foreign the tested rows are."""
-    if states is not None and reference.states is not None:
-        with_states = known[known < len(reference.states.codes)]
-        features = reference.states.codes[with_states], reference.states.rounded(states)
-    else:
-        with_states = known
-        features = reference.hashes[known], hashed([new.texts[row] for row in tested])
-    of_texts = Renamings.of(len(with_states), len(tested), seed)
-    area, p_value, foreign = text_drift(np.concatenate(features).astype(float), of_texts, seed)
-    names = Renamings.of(len(known), len(tested), seed + 1)
-    labels, sure = (
-        np.concatenate(
-            [getattr(of, what)[rows] for of, rows in zip(given, (known, tested), strict=True)]
-        )
-        for what in ("labels", "confidence")
-    )
-    found = (
-        ("texts", area, p_value),
-        ("labels", *label_drift(labels, names)),
-        ("confidence", *confidence_drift(sure, names)),
-    )
-    return corrected(found), foreign[len(with_states) :]
+    """Return the tests, and how foreign the new rows are; without what was given, of texts only."""
+    m, n = len(features.before), len(features.now)
+    rows = np.concatenate([features.before, features.now]).astype(float)
+    area, p_value, foreign = text_drift(rows, Renamings.of(m, n, seed), seed)
+    found = [("texts", area, p_value)]
+    if given is not None:
+        before, now = given
+        names = Renamings.of(len(before.labels), n, seed + 1)
+        labels = np.concatenate([before.labels, now.labels])
+        sure = np.concatenate([before.confidence, now.confidence])
+        found.append(("labels", *label_drift(labels, names)))
+        found.append(("confidence", *confidence_drift(sure, names)))
+    return corrected(found), foreign[m:]
 
 
 def _label_changes(before: Integers, now: Integers, scheme: LabelScheme) -> tuple[LabelChange, ...]:
@@ -314,30 +252,32 @@ def _label_changes(before: Integers, now: Integers, scheme: LabelScheme) -> tupl
     return tuple(sorted(found, key=lambda of: -abs(np.nan_to_num(of.now.value - of.before.value))))
 
 
-def _word_changes(reference: Reference, texts: Sequence[str]) -> tuple[WordChange, ...]:
-    """Return words that more of the new texts have than had, corrected for all words (Bonferroni).
+def _word_changes(
+    reference: Reference, known: Integers, texts: Sequence[str]
+) -> tuple[WordChange, ...]:
+    """Return words that more of the new texts have than had (Fisher), corrected for all words.
 
     Reference texts with another word of the bucket count as well, so that none is found for that.
+    None are if other reference rows are tested than those whose words were counted.
     """
-    from scipy.special import ndtri
+    from scipy.stats import hypergeom
 
-    n, m = len(texts), len(reference)
-    counts = dict[str, int]()
-    for text in texts:
-        for word in words_of(text):
-            counts[word] = counts.get(word, 0) + 1
-    words = [word for word, count in counts.items() if count >= _FEWEST_WITH_WORD]
-    if not words:
+    n, m = len(texts), len(set(reference.units))
+    counts = Counter(word for text in texts for word in words_of(text))
+    if not counts or m != len(known):
         return ()
-    now = np.array([counts[word] for word in words])
-    before = reference.documents[bucket_of(words)]
-    pooled = (now + before) / (n + m)
-    error = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-12) * (1 / n + 1 / m))
-    away = (now / n - before / m) / error
-    least = float(ndtri(1 - SIGNIFICANT / len(words)))
-    order = [at for at in np.argsort(-away, kind="stable")[:_WORDS] if away[at] > least]
+    words, now = list(counts), np.array(list(counts.values()))
+    places = bucket_of(words)
+    before = reference.documents[places]
+    often = now + before >= _FEWEST_WITH_WORD  # of both, which tells nothing of what is tested
+    unseen = np.delete(reference.documents, places) >= _FEWEST_WITH_WORD
+    p_values = np.where(often, hypergeom.sf(now - 1, n + m, now + before, n), 1.0)
+    p_values *= often.sum() + unseen.sum()
+    order = np.argsort(p_values, kind="stable")[:_WORDS]
     return tuple(
-        WordChange(words[at], min(1.0, float(before[at] / m)), float(now[at] / n)) for at in order
+        WordChange(words[at], float(before[at] / m), float(now[at] / n))
+        for at in order
+        if p_values[at] < SIGNIFICANT
     )
 
 

@@ -192,20 +192,3 @@ def corrected(found: Sequence[tuple[str, float, float]]) -> tuple[DriftTest, ...
     """Return tests of name, statistic and p-value with p-values corrected for their number."""
     raised = holm([p_value for _, _, p_value in found])
     return tuple(DriftTest(*of, p_value) for of, p_value in zip(found, raised, strict=True))
-
-
-def rows_to_show(change: float, share: float, reference: int, tests: int = 3) -> int | None:
-    """Return the new rows that show another share with a power of 80%; None if no number does.
-
-    Args:
-        change: how much the share changes.
-        share: share of the reference rows.
-        reference: number of reference rows.
-        tests: tests that are corrected for.
-    """
-    from scipy.special import ndtri
-
-    reach = float(ndtri(1 - SIGNIFICANT / tests / 2) + ndtri(0.8))
-    variance = max(share * (1 - share), 1e-9)
-    left = (change / reach) ** 2 / variance - 1 / reference
-    return None if left <= 0 else int(np.ceil(1 / left))

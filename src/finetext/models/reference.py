@@ -20,6 +20,7 @@ from finetext.core.arrays import Floats, Integers
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme, Predictions
+from finetext.core.wording import CROSSED
 from finetext.data.hashed_texts import BUCKETS, WIDTH, Codes, hashed, texts_with
 from finetext.models.files import KEPT_ROWS as FILE
 from finetext.models.folder import record_of, write_record
@@ -33,6 +34,8 @@ MOST_LETTERS: Final = 300_000
 """Letters of the texts whose states are kept, so that long ones take seconds, too."""
 SAME: Final = 0.01
 """Largest difference of a probability with which an export may be compared with the same rows."""
+PARTS: Final = ("test", CROSSED, "reference")
+"""What the rows can be; the last are of `--reference DATA`."""
 _LARGEST: Final = 64 << 20
 _STEPS: Final = 32  # of a standard deviation; states up to four of them can be told apart
 _FARTHEST: Final = 127
@@ -72,25 +75,45 @@ class Reference:
     Attributes:
         predictions: of the rows, with numbers as ids and groups.
         hashes: (m, 256) hashed words and characters.
-        documents: (16384,) how many of the texts have a word of each bucket.
-        part: the rows in words, such as "test".
+        documents: (16384,) how many of the texts, one of each group, have a word of each bucket.
+        places: (m,) the place of each among the `rows` that were drawn before copies were removed.
+        part: the rows in words, one of `PARTS`.
         states: those of the first rows; None for a model without states of its own.
     """
 
     predictions: Predictions
     hashes: Codes
     documents: Integers
+    places: Integers
+    rows: int
     part: str
     states: States | None = None
 
     def __len__(self) -> int:
         return len(self.predictions)
 
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the predictions are those of models of fewer rows than the one that is kept.
+
+        New rows get other confidence and labels then, without any drift.
+        """
+        return self.part == CROSSED
+
+    @property
+    def units(self) -> Sequence[str]:
+        """The group of each row, or without groups its number: rows of one unit count as one."""
+        return self.predictions.groups or self.predictions.ids
+
     @classmethod
     def of(cls, predictions: Predictions, texts: Sequence[str], part: str) -> Self:
         """Return what is kept of rows with these texts, without states."""
-        kept = [texts[row] for row in drawn(predictions, texts)]
-        return cls(numbered(predictions, texts), hashed(kept), texts_with(kept), part)
+        order, places = _order(predictions, texts)
+        kept, of = [texts[row] for row in order[places]], numbered(predictions, texts)
+        counted = (
+            kept if of.groups is None else list(dict(zip(of.groups, kept, strict=True)).values())
+        )
+        return cls(of, hashed(kept), texts_with(counted), places, len(order), part)
 
     def save(self, folder: Path) -> None:
         """Write it into a model folder, which predicts the same without it; raises an OSError."""
@@ -103,6 +126,7 @@ class Reference:
             "targets": of.targets.astype(np.uint8 if multilabel else np.int32),
             "hashes": self.hashes,
             "documents": self.documents.astype(np.int32),
+            "places": self.places.astype(np.int32),
         }
         if of.groups is not None:
             arrays["groups"] = np.array(of.groups, dtype=np.int32)
@@ -110,7 +134,8 @@ class Reference:
             arrays["states"] = self.states.codes
             arrays["mean"] = self.states.mean.astype(np.float32)
             arrays["scale"] = self.states.scale.astype(np.float32)
-        about = {"finetext": json.dumps({"part": self.part, "labels": list(of.scheme.names)})}
+        said = {"part": self.part, "labels": list(of.scheme.names), "rows": self.rows}
+        about = {"finetext": json.dumps(said)}
         ordered = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with replaced_file(folder / FILE) as beside:
             save_file(ordered, beside, about)
@@ -130,7 +155,10 @@ class Reference:
             about = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["finetext"])
             if about["labels"] != list(scheme.names):
                 raise ValueError("it is of other labels")
-            return cls._of_arrays(arrays, scheme, decision, str(about["part"]))
+            if about["part"] not in PARTS:
+                raise ValueError("its rows are of no part that is known")
+            drawn = about["part"], int(about["rows"])
+            return cls._of_arrays(arrays, scheme, decision, drawn)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(
                 f"{folder / FILE} is damaged: {error}; name rows to compare with: --reference DATA"
@@ -138,7 +166,7 @@ class Reference:
 
     @classmethod
     def _of_arrays(
-        cls, arrays: dict[str, Any], scheme: LabelScheme, decision: Decision, part: str
+        cls, arrays: dict[str, Any], scheme: LabelScheme, decision: Decision, drawn: tuple[str, int]
     ) -> Self:
         likely, targets = arrays["probabilities"].astype(np.float64), arrays["targets"]
         rows, labels = len(likely), len(scheme)
@@ -147,31 +175,54 @@ class Reference:
             "targets": (rows, labels) if scheme.multilabel else (rows,),
             "hashes": (rows, WIDTH),
             "documents": (BUCKETS,),
+            "places": (rows,),
         }
+        if "groups" in arrays:
+            shapes["groups"] = (rows,)
         for name, wanted in shapes.items():
             if arrays[name].shape != wanted:
                 raise ValueError(f"{name} has the shape {arrays[name].shape}, not {wanted}")
         if not np.isfinite(likely).all() or not (targets >= 0).all() or (targets >= labels).any():
             raise ValueError("its probabilities or labels are none")
+        if not all(arrays[name].dtype.kind in "iu" for name in shapes if name != "probabilities"):
+            raise ValueError("its labels, groups or counts are no whole numbers")
+        places = arrays["places"].astype(np.int64)
+        if (np.diff(places) <= 0).any() or not ((places >= 0) & (places < drawn[1])).all():
+            raise ValueError("its places are none")
         groups = tuple(map(str, arrays["groups"].tolist())) if "groups" in arrays else None
         ids = tuple(map(str, range(rows)))
         of = Predictions(ids, targets.astype(np.int64), likely, scheme, decision, groups)
-        states = None
-        if "states" in arrays:
-            mean, scale = arrays["mean"].astype(np.float64), arrays["scale"].astype(np.float64)
-            states = States(arrays["states"], mean, scale)
-            if not len(states.codes) <= rows or not mean.shape == scale.shape == (
-                states.codes.shape[1],
-            ):
-                raise ValueError("its states have another shape")
-        return cls(of, arrays["hashes"], arrays["documents"].astype(np.int64), part, states)
+        documents, states = arrays["documents"].astype(np.int64), _states_in(arrays, rows)
+        return cls(of, arrays["hashes"], documents, places, drawn[1], drawn[0], states)
+
+
+def _states_in(arrays: dict[str, Any], rows: int) -> States | None:
+    """Return the states that a file holds; raise a ValueError if they are none."""
+    if "states" not in arrays:
+        return None
+    codes, (mean, scale) = arrays["states"], (arrays[name] for name in ("mean", "scale"))
+    if codes.ndim != 2 or len(codes) > rows or not mean.shape == scale.shape == codes.shape[1:]:
+        raise ValueError("its states have another shape")
+    if codes.dtype != np.int8 or not mean.dtype.kind == scale.dtype.kind == "f":
+        raise ValueError("its states are of another type")
+    if not (np.isfinite(mean) & np.isfinite(scale) & (scale > 0)).all():
+        raise ValueError("its states have no finite mean and scale")
+    return States(codes, mean.astype(np.float64), scale.astype(np.float64))
 
 
 def drawn(predictions: Predictions, texts: Sequence[str]) -> Integers:
-    """Return the rows that are kept: of each text one, and as many as may be, at random."""
-    first = np.array(list({text: row for row, text in enumerate(texts)}.values()), dtype=np.int64)
+    """Return the rows that are kept: as many as may be, at random, and of each text the first."""
+    order, places = _order(predictions, texts)
+    return order[places]
+
+
+def _order(predictions: Predictions, texts: Sequence[str]) -> tuple[Integers, Integers]:
+    """Return the rows that are drawn, and the places among them at which a text first occurs."""
     most = max(1, min(MOST_ROWS, MOST_VALUES // max(1, len(predictions.scheme))))
-    return np.random.default_rng(0).permutation(first)[:most]
+    order, first = np.random.default_rng(0).permutation(len(texts))[:most], dict[str, int]()
+    for place, row in enumerate(order):
+        first.setdefault(texts[row], place)
+    return order, np.array(list(first.values()), dtype=np.int64)
 
 
 def numbered(predictions: Predictions, texts: Sequence[str]) -> Predictions:

@@ -39,14 +39,15 @@ _POWERS: Final = {-2: "0.01", 0: "1", 2: "100", 4: "10,000", 6: "a million"}
 
 def headline(found: Monitoring) -> str:
     """Return the verdict in one sentence."""
-    worse = f"; {found.model} has become worse" if found.is_worse else ""
+    data = one_line(found.data)
+    worse = f"; {one_line(found.model)} has become worse" if found.is_worse else ""
     if not found.tests:
-        start = f"{found.data}: too few rows to tell whether anything drifted"
+        start = f"{data}: too few rows to tell whether anything drifted"
     elif found.drifted:
         what = _joined(found.drifted)
-        start = f"{found.data}: drift of {what} is shown"
+        start = f"{data}: drift of {what} is shown"
     else:
-        start = f"{found.data}: no drift is shown"
+        start = f"{data}: no drift is shown"
     return start + worse
 
 
@@ -57,9 +58,10 @@ def _joined(names: tuple[str, ...]) -> str:
 
 def compared(found: Monitoring) -> str:
     """Return what was compared with what."""
-    said = f"{counted(found.tested, 'new row')} against {found.reference} of {found.model}"
+    said = f"{counted(found.tested, 'new row')} against {one_line(found.reference)}"
+    said += f" of {one_line(found.model)}"
     if found.tested < found.rows:
-        said += f"; of {found.rows:,} rows, one of each text or group and at most 2,000 are tested"
+        said += f"; of {found.rows:,} rows some are drawn, and one of each text or group is tested"
     if found.copies:
         said += f"; {counted(found.copies, 'copy').replace('copys', 'copies')} of other new texts"
     return said
@@ -77,7 +79,7 @@ def drift_table(found: Monitoring) -> Table:
         )
         for test in found.tests
     ]
-    caption = "Tests of no drift; p-values of permutations, corrected for three tests (Holm)."
+    caption = "Tests of no drift; p-values of permutations, corrected for their number (Holm)."
     return Table(caption, ("drift of", "how far", "p"), rows)
 
 
@@ -149,17 +151,20 @@ def advice(found: Monitoring) -> str:
     if found.drifted:
         return ""
     if not found.tests:
-        rows = f"{counted(found.tested, 'different new row')} and {found.reference}"
+        rows = f"{counted(found.tested, 'different new row')} and {one_line(found.reference)}"
         return f"There are {rows}; it takes {FEWEST} of either kind to test anything."
-    if found.rows_needed is None:
-        return (
-            f"That is no proof of none: {found.reference} are too few to show a change of 10 "
-            "points in the share of half of the texts, whatever number of new rows; train with "
-            "more test rows, or name more with --reference."
-        )
+    return "That is no proof of none: few rows show only large changes."
+
+
+def left_out(found: Monitoring) -> str:
+    """Return what is not told of cross-validated reference rows; "" of others."""
+    if not found.cross_validated:
+        return ""
     return (
-        "That is no proof of none: a change of 10 points in the share of half of the texts is "
-        f"found with a power of 80% from about {found.rows_needed:,} new rows on."
+        "The reference rows are cross-validated: their labels and confidence are those of models "
+        "of fewer rows, so drift of labels and of confidence is not tested, and no accuracy is "
+        "estimated without labels. Labeled rows that the model has not learned from, with "
+        "--reference DATA, give all of it."
     )
 
 
@@ -168,7 +173,7 @@ def monitoring_lines(found: Monitoring) -> list[str]:
     lines = [*wrapped(headline(found)), *wrapped(compared(found))]
     if found.tests:
         lines += ["", *table_lines(drift_table(found))]
-    if said := advice(found):
+    for said in filter(None, (advice(found), left_out(found))):
         lines += ["", *wrapped(said)]
     if found.labels:
         lines += ["", *table_lines(label_shares(found, _LABELS_ON_SCREEN))]
@@ -180,7 +185,7 @@ def monitoring_lines(found: Monitoring) -> list[str]:
     if found.foreign:
         lines += ["", "Most foreign texts:"]
         for text in found.foreign[:5]:
-            lines += wrapped(f"{text.id}: {one_line(text.text)}", "  ", 2)
+            lines += wrapped(f"{one_line(text.id)}: {one_line(text.text)}", "  ", 2)
     for sentence in accuracy_sentences(found):
         lines += ["", *wrapped(sentence)]
     return lines
@@ -193,6 +198,7 @@ def write_monitoring_page(found: Monitoring, path: Path) -> Path:
         "headline": headline(found),
         "compared": compared(found),
         "advice": advice(found),
+        "left_out": left_out(found),
         "drift": drift_table(found),
         "labels": label_shares(found),
         "labels_plot": _labels_plot(found) if found.labels else "",
