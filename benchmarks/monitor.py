@@ -30,7 +30,7 @@ from finetext.data.units import one_of_each
 from finetext.diagnosis.monitoring import Monitoring, compare
 from finetext.diagnosis.text_map import states_of, with_states
 from finetext.diagnosis.watched_rows import Given, NewRows, rows_to_test
-from finetext.evaluation.accuracy_estimate import estimated_accuracy
+from finetext.evaluation.drift import estimated_accuracy
 from finetext.evaluation.sequential import worse_test
 from finetext.models.reference import Reference, States, drawn
 

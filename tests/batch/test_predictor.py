@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import finetext
 from finetext.batch.parts import PartWriter, plan_parts
-from finetext.batch.predictor import Predictor
+from finetext.batch.predictor import Predictor, given_cpus, on_this_node
 from finetext.core.contracts import FitContext
 from finetext.core.errors import DataError, ModelError, RecipeError
 from finetext.core.types import Dataset
@@ -120,3 +120,8 @@ def test_what_it_cannot_predict_is_named(model: Path, batch: Any, said: str) -> 
 def test_a_model_that_is_not_there() -> None:
     with pytest.raises(ModelError, match=r"there is no model or run folder nowhere$"):
         Predictor("nowhere")
+
+
+def test_without_ray_there_is_nothing_to_ask() -> None:
+    assert given_cpus() is None
+    assert on_this_node() == ""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import psutil
 import pytest
 
@@ -14,6 +18,10 @@ from finetext.core.threads import (
     threads_each,
     usable_cores,
 )
+
+FIRST = "import numpy, sys\nfrom finetext.core.threads import use_threads\n"
+LAST = "import torch\nfrom threadpoolctl import threadpool_info\n"
+SHOWN = "print(torch.get_num_threads(), *{of['num_threads'] for of in threadpool_info()})"
 
 
 @pytest.fixture
@@ -62,3 +70,20 @@ def test_what_the_user_set_stays(environment: pytest.MonkeyPatch) -> None:
     assert environment_of(2) == dict.fromkeys(THREAD_VARIABLES, "2")
     environment.setenv("MKL_NUM_THREADS", "5")
     assert environment_of(2) == dict.fromkeys(THREAD_VARIABLES, "2") | {"MKL_NUM_THREADS": "5"}
+
+
+@pytest.mark.parametrize(
+    ("between", "threads"),
+    [
+        ("import torch\nuse_threads(3)", "3"),
+        ("use_threads(1)\nassert 'torch' not in sys.modules", "1"),
+    ],
+    ids=["loaded", "not loaded yet"],
+)
+def test_all_libraries_use_as_many_threads_as_asked(between: str, threads: str) -> None:
+    usual = {name: of for name, of in os.environ.items() if not name.endswith("NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{FIRST}{between}\n{LAST}{SHOWN}"], capture_output=True, text=True,
+        check=True, timeout=120, env=usual,
+    )  # fmt: skip
+    assert done.stdout.split() == [threads, threads]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from finetext.core.contracts import FitContext, Listener
 from finetext.core.errors import RecipeError
 from finetext.core.threads import THREADS
 from finetext.training import launch
-from finetext.training.accelerator import make_accelerator
 from finetext.training.joining import join
 from finetext.training.launch import Launched, chosen_threads
+from finetext.training.record import make_accelerator
 
 Environment = dict[str, str]
 

@@ -72,9 +72,9 @@ def predict_parts(
 ) -> PredictedParts:
     """Predict one share of a large table into a folder of Parquet files, as `finetext predict`.
 
-    Run it once for each shard, in any order and on any machines. Parts that are there are not done
-    again, so the same call continues what was killed. Once all are there, the folder has the file
-    `_SUCCESS`. Rows without a text are kept without a prediction, and `rejected` says why.
+    Run it once for each shard, in any order and on any machines; the same call continues what was
+    killed. Once all parts are there, the folder has the file `_SUCCESS`. Rows without a text are
+    kept without a prediction, and `rejected` says why.
 
     Args:
         model: model folder, run folder or "hub:owner/name".

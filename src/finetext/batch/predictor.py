@@ -1,16 +1,22 @@
-"""Predictions of Arrow tables, batch by batch, for the actors of Ray Data."""
+"""Predictions of Arrow tables, batch by batch, for the actors of Ray Data.
+
+Nothing here imports Ray: in a worker it is imported already, and elsewhere there is none to ask.
+"""
 
 from __future__ import annotations
 
+import math
+import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from finetext.batch.arrow_tables import TablePredictor
-from finetext.batch.ray_worker import on_this_node, use_given_cpus
 from finetext.batch.tables import Shown
 from finetext.core.display import listed
 from finetext.core.errors import DataError, ModelError
+from finetext.core.threads import use_threads
 from finetext.core.types import LabelScheme
 from finetext.core.wording import counted
 
@@ -105,3 +111,31 @@ def _text_columns(scheme: LabelScheme, given: str | Sequence[str] | None) -> tup
         reads = f"the model reads {counted(len(known), 'text')} ({', '.join(known)})"
         raise DataError(f"text names {counted(len(names), 'column')}, but {reads}")
     return names
+
+
+def use_given_cpus() -> None:
+    """Compute in as many threads as Ray gave this worker CPUs; elsewhere leave them as they are."""
+    if (cpus := given_cpus()) is not None:
+        use_threads(cpus)
+
+
+def given_cpus() -> int | None:
+    """Return the CPUs that Ray gave this worker, one at least; None where no worker of Ray runs."""
+    ray: Any = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return None
+    context = ray.get_runtime_context()
+    if context.worker.mode != ray.WORKER_MODE:
+        return None
+    cpus: float = context.get_assigned_resources().get("CPU", 1)
+    return max(1, math.floor(cpus))
+
+
+def on_this_node() -> str:
+    """Return the node of a worker of Ray, for a model that is not there; elsewhere nothing."""
+    if given_cpus() is None:
+        return ""
+    return (
+        f" (on the node {socket.gethostname()}). Every node that has an actor must find the model "
+        "under this name: put it on a file system that all share, or on the Hub"
+    )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from finetext.batch.parts import PartsPlan, PartWriter
-from finetext.batch.ray_worker import on_this_node, use_given_cpus
+from finetext.batch.predictor import on_this_node, use_given_cpus
 from finetext.core.errors import (
     DataError,
     FinetextError,

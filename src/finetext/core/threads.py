@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Final
 
 THREADS: Final = "OMP_NUM_THREADS"
@@ -48,3 +49,13 @@ def environment_of(threads: int) -> dict[str, str]:
     takes MKL_NUM_THREADS, so that every other variable says `threads`.
     """
     return {name: os.environ.get(name) or str(threads) for name in THREAD_VARIABLES}
+
+
+def use_threads(count: int) -> None:
+    """Let what computes in this process use that many threads, whether it is loaded or not yet."""
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    threadpool_limits(count)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(count)

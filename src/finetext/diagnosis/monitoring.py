@@ -15,13 +15,13 @@ from finetext.core.types import LabelScheme, Score
 from finetext.core.wording import counted
 from finetext.data.hashed_texts import Codes, bucket_of, hashed, words_of
 from finetext.diagnosis.watched_rows import Given, NewRows, repeat, rows_to_test
-from finetext.evaluation.accuracy_estimate import estimated_accuracy
 from finetext.evaluation.drift import (
     FEWEST,
     DriftTest,
     Renamings,
     confidence_drift,
     corrected,
+    estimated_accuracy,
     label_drift,
     text_drift,
 )

@@ -1,4 +1,4 @@
-"""Whether new rows are like reference rows: permutation tests of texts, labels and confidence.
+"""Whether new rows are like reference rows, and how accurate a model is on them without labels.
 
 Under the hypothesis of no drift it does not matter which rows are called new, so the p-value of any
 statistic is its place among those with the names "reference" and "new" drawn at random over the
@@ -8,6 +8,7 @@ independent of each other: copies and groups are to be cut to one row before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from finetext.core.arrays import Booleans, Floats, Integers
-from finetext.evaluation.estimates import SIGNIFICANT
+from finetext.core.types import Score
+from finetext.evaluation.estimates import SIGNIFICANT, Estimate
 from finetext.evaluation.several import holm
 
 FEWEST: Final = 30
@@ -34,6 +36,11 @@ _ROUNDING: Final = 1e-6
 """Statistics that differ by less are equal, as they are of single precision."""
 _PRIOR: Final = 0.5
 """Rows added to each class, so that a class without rows has a finite index."""
+ASSUMPTION: Final = (
+    "if as large a share of the texts that the model is sure of is right as on the reference rows"
+)
+_UNSEEN: Final = 2
+"""Rows of either kind that are reckoned with beyond those seen (Agresti and Coull, 1998)."""
 _Singles = npt.NDArray[np.float32]
 
 
@@ -192,3 +199,36 @@ def corrected(found: Sequence[tuple[str, float, float]]) -> tuple[DriftTest, ...
     """Return tests of name, statistic and p-value with p-values corrected for their number."""
     raised = holm([p_value for _, _, p_value in found])
     return tuple(DriftTest(*of, p_value) for of, p_value in zip(found, raised, strict=True))
+
+
+def estimated_accuracy(before: Floats, right: Booleans, now: Floats) -> Score:
+    """Return the accuracy on texts like n new ones, with its 95% interval; nan without two rows.
+
+    The threshold of confidence that as many reference rows reach as are right there; the accuracy
+    on new rows is the share of them that reach it. This assumes that confidence above the threshold
+    is worth as much on new rows, which a model that is wrong with confidence on unknown kinds of
+    texts breaks. Without a shift the mean confidence and the difference of confidences (Guillory et
+    al., ICCV 2021) have smaller errors, but with one their intervals miss far more often:
+    `benchmarks/LOG.md`.
+
+    Source: Garg et al., Leveraging unlabeled data to predict out-of-distribution performance, ICLR
+    2022 (average thresholded confidence).
+
+    Args:
+        before: (m,) confidence on reference rows, independent of each other.
+        right: (m,) whether the model is right there.
+        now: (n,) confidence on the new rows.
+    """
+    m, n = len(before), len(now)
+    if m < 2 or n < 2:
+        return Score(math.nan, math.nan, math.nan, n)
+    threshold = np.quantile(before, 1 - right.mean())
+    away = right.astype(np.float64) - (before >= threshold)  # its mean is not 0 only if many tie
+    share = float((now >= threshold).mean())
+    smoothed = (share * n + _UNSEEN) / (n + 2 * _UNSEEN)
+    known = float(away.var()) + _UNSEEN / m
+    error = math.sqrt(known / m + smoothed * (1 - smoothed) / n)
+    value = share + float(away.mean())
+    ends = Estimate(value, error, min(m, n) - 1.0, n).interval()
+    value, low, high = (min(1.0, max(0.0, of)) for of in (value, *ends))
+    return Score(value, low, high, n)

@@ -13,8 +13,7 @@ from finetext.core.terminal import one_line
 from finetext.core.types import Score
 from finetext.core.wording import counted, ends, number, p_value, short
 from finetext.diagnosis.monitoring import Monitoring
-from finetext.evaluation.accuracy_estimate import ASSUMPTION
-from finetext.evaluation.drift import FEWEST, SHIFTED, STABLE, DriftTest
+from finetext.evaluation.drift import ASSUMPTION, FEWEST, SHIFTED, STABLE, DriftTest
 from finetext.evaluation.sequential import NEEDED, WorseTest
 from finetext.report.plots import INK, SERIES, label_rows, svg
 from finetext.report.rendering import (

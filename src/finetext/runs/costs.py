@@ -208,10 +208,10 @@ def _of_fits(fit: Callable[[Dataset], Classifier], splits: Splits, seed: int) ->
 
 def _of_training(method: Finetune, splits: Splits, context: FitContext) -> Cost:
     """Return the cost by a second of training steps on some of the rows."""
-    from finetext.training.accelerator import make_accelerator
     from finetext.training.batch_size import with_batch_size
     from finetext.training.loop import make_step
     from finetext.training.plan import make_plan, rows_per_step
+    from finetext.training.record import make_accelerator
     from finetext.training.state import Training
     from finetext.training.tokens import vocabulary_in_use
 

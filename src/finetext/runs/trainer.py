@@ -34,7 +34,6 @@ from finetext.runs.subjects import (
     stage_asked,
     tested,
 )
-from finetext.training.accelerator import make_accelerator
 from finetext.training.checkpoint import (
     CheckpointFile,
     Snapshot,
@@ -46,7 +45,7 @@ from finetext.training.loop import run_plan
 from finetext.training.optimizer import layer_groups
 from finetext.training.plan import ScheduleName, Stage, make_plan
 from finetext.training.rate_finder import RateCurve
-from finetext.training.record import check_installed, check_names, tracked
+from finetext.training.record import check_installed, check_names, make_accelerator, tracked
 from finetext.training.state import Training
 
 if TYPE_CHECKING:

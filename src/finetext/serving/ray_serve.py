@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
-from finetext.batch.ray_worker import on_this_node, use_given_cpus
+from finetext.batch.predictor import on_this_node, use_given_cpus
 from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError, ModelError, RecipeError
 from finetext.core.settings import ServeSettings, made

@@ -20,12 +20,12 @@ import torch
 from finetext.core.arrays import Integers
 from finetext.core.contracts import FitContext
 from finetext.core.deadline import Deadline
-from finetext.training.accelerator import make_accelerator
 from finetext.training.batches import give_back, is_out_of_memory
 from finetext.training.gradients import LostProcessError
 from finetext.training.plan import Hyperparameters, Stage, make_plan
 from finetext.training.precision import Choice
 from finetext.training.ranks import Parts, ranks_here
+from finetext.training.record import make_accelerator
 from finetext.training.state import Diverged, Training
 from finetext.training.task import Task
 from finetext.training.timekeeper import Timekeeper

@@ -12,9 +12,9 @@ import numpy as np
 
 from finetext.core.contracts import FitContext
 from finetext.core.errors import ModelError
-from finetext.training.accelerator import make_accelerator
 from finetext.training.loop import make_step
 from finetext.training.plan import Hyperparameters, Plan, Stage, exponential, rows_per_step
+from finetext.training.record import make_accelerator
 from finetext.training.state import Training
 from finetext.training.task import Task
 

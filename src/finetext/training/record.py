@@ -17,7 +17,9 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import MissingExtraError, RecipeError, RunError, UnknownNameError
 from finetext.storage.files import append_text
+from finetext.training.launch import refuse_launchers
 from finetext.training.plan import Stage
+from finetext.training.precision import choose_device
 
 TRACKERS: Final = (
     "tensorboard", "wandb", "trackio", "comet_ml", "aim", "mlflow", "clearml", "dvclive",
@@ -240,3 +242,34 @@ def summary(method: str, encoder: str, model: Any, max_length: int, stages: Sequ
         f"{epochs} epoch{'' if epochs == 1 else 's'}, learning rate {rates}, "
         f"{model.device.type}"
     )
+
+
+def make_accelerator(context: FitContext) -> Any:
+    """Return an `Accelerator` with the device and the trackers of one training.
+
+    Raises:
+        RecipeError: this is one of several processes that do not train together.
+    """
+    import torch
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    refuse_launchers()
+    # The device belongs to one training, not to the whole process.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    device = choose_device(context.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    options: dict[str, Any] = {}
+    if context.log is not None and context.trackers:
+        options = {"log_with": list(context.trackers), "project_dir": context.log.parent}
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no", **options)
+    if options:
+        accelerator.init_trackers("tracked")
+    return accelerator
+
+
+def end_trackers(accelerator: Any) -> None:
+    """Let trackers write the rest; `end_training` would part processes that train together."""
+    for tracker in accelerator.trackers:
+        tracker.finish()

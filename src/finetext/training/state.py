@@ -13,7 +13,6 @@ from finetext.core.arrays import Integers
 from finetext.core.contracts import Evaluated, FitContext
 from finetext.core.errors import ModelError
 from finetext.core.types import Finding
-from finetext.training.accelerator import end_trackers
 from finetext.training.batches import SHARE_TO_USE, activation_bytes, free_bytes, give_back
 from finetext.training.checkpoint import (
     BestWeights,
@@ -37,7 +36,7 @@ from finetext.training.precision import (
     use,
     with_cheap_dropout,
 )
-from finetext.training.record import Record
+from finetext.training.record import Record, end_trackers
 from finetext.training.task import Evaluation, Task
 
 RESTART_FACTOR: Final = 0.1
