@@ -60,7 +60,7 @@ def test_it_adds_what_predict_adds_wherever_the_batches_end(
     PartWriter(plan, finetext.load(model)).write(plan.pieces[0])
     predictor = Predictor(model)
     found = pyarrow.concat_tables(predictor(batch) for batch in cut(rows, ends))
-    expected = pyarrow.parquet.read_table(place / "out" / plan.pieces[0].name)
+    expected = pyarrow.parquet.read_table(str(plan.part_of(plan.pieces[0]).path))
     assert found.cast(expected.schema).equals(expected)  # Parquet has no whole seconds
     assert found.select(rows.column_names).equals(rows)
     assert found["rejected"].null_count == found["text"].length() - found["text"].null_count

@@ -102,8 +102,7 @@ def predict_parts(
         model, sources, out, read=read, shown=Shown(top, every), precision=precision, device=device
     )
     with heard(listener) as hears:
-        own = plan.share(number, count)
-        missing = set(plan.progress().missing)
+        own, missing = plan.share(number, count), set(plan.progress().missing)
         todo = [piece for piece in own if piece in missing]
         if own and not todo:
             hears.say(f"all {counted(len(own), 'part')} of shard {shard} are there")
@@ -112,10 +111,10 @@ def predict_parts(
             done.write_with_ray(todo, actors)
         elif todo:
             done.write(todo)
-        progress = plan.finish()
-        hears.say(_shown(plan, progress, count))
-        of_all = progress.done, progress.parts
-        return PredictedParts(plan.named, done.rows, done.rejected, done.written, *of_all)
+        now = plan.finish()
+        hears.say(_shown(plan, now, count))
+        own_parts = done.rows, done.rejected, done.written
+        return PredictedParts(plan.named, *own_parts, now.done, now.parts)
 
 
 def _shard_of(shard: str) -> tuple[int, int]:
