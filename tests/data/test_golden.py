@@ -70,7 +70,11 @@ def rows_streamed(path: Path, how: ReadSettings, wanted: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_RECORDED = {"UnlabeledError": "UnlabelledError", "UnclearError": "DataError"}
+_RECORDED = {
+    "UnlabeledError": "UnlabelledError",
+    "UnclearError": "DataError",
+    "NoRowsError": "DataError",
+}
 
 
 def or_error(outcome: Callable[[], dict[str, Any]], folder: Path) -> Any:
