@@ -345,14 +345,13 @@ def test_label_errors_are_not_found_with_it(topics: Dataset) -> None:
 
 def chosen_by(monkeypatch: pytest.MonkeyPatch, methods: dict[str, Method]) -> None:
     """Let `fit` combine these methods."""
-    monkeypatch.setattr("finetext.runs.recipe.LADDER", ())
-    monkeypatch.setattr("finetext.runs.recipe.ladder", _with(methods))
+    monkeypatch.setattr("finetext.runs.default_methods.ladder", _with(methods))
 
 
 def _with(methods: dict[str, Method]) -> Callable[..., dict[str, Method]]:
-    from finetext.runs.recipe import ladder
+    from finetext.runs.recipe import LADDER, ladder
 
-    return lambda given, known=None: ladder(given, known) if given else methods
+    return lambda given: methods if given is LADDER else ladder(given)
 
 
 @pytest.mark.parametrize(("methods", "kind"), [(TWO, "blend"), (ALIKE, "owl")])
