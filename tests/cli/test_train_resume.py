@@ -167,7 +167,7 @@ def test_precision_trackers_and_checkpoints_are_in_the_recipe(
 ) -> None:
     contexts: list[Any] = []
     monkeypatch.setattr(
-        "finetext.runs.pipeline.fit_method", lambda *given: contexts.append(given[2].context)
+        "finetext.runs.fit_all.fit_method", lambda *given: contexts.append(given[2].context)
     )
     monkeypatch.setattr("finetext.runs.pipeline.finish", lambda *given: 1 / 0)
     monkeypatch.setattr("finetext.methods.finetune.Finetune.check", lambda *given: None)
