@@ -217,8 +217,8 @@ class Workers:
             await self._renew.wait()
             self._renew.clear()
             try:
-                for place in self._workers:
-                    async with self._changing[place]:
+                for place, changing in enumerate(self._changing):
+                    async with changing:
                         old = self._workers[place]
                         await self._fill(place)
                     await self._retire(old.process)
