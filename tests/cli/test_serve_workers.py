@@ -94,6 +94,8 @@ class Load:
             if not keeps or answer.getheader("connection") == "close":
                 connection.close()
                 connection = None
+        if connection is not None:
+            connection.close()
 
     def run(self, clients: int, work: Callable[[], None]) -> None:
         """Ask while something is done."""
