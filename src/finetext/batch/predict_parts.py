@@ -105,7 +105,7 @@ def predict_parts(
         own, missing = plan.share(number, count), set(plan.progress().missing)
         todo = [piece for piece in own if piece in missing]
         if own and not todo:
-            hears.say(f"all {counted(len(own), 'part')} of shard {shard} are there")
+            hears.say(f"nothing to write: all parts of shard {shard} are there")
         done = _Share(plan, hears)
         if todo and engine == "ray":
             done.write_with_ray(todo, actors)
