@@ -67,9 +67,11 @@ class Parent:
     async def _stepped(self, step: Step, running: asyncio.Task[None]) -> None:
         while self.ready is None and not running.done():
             await asyncio.sleep(0.01)
-        await step(self)
-        if not running.done():
-            os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await step(self)
+        finally:
+            if not running.done():
+                os.kill(os.getpid(), signal.SIGTERM)
 
     async def until(self, event: str, times: int = 1) -> None:
         """Wait until there were so many events of a name."""
@@ -320,9 +322,15 @@ def test_workers_need_a_folder_and_posix(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def children() -> list[int]:
-    """The processes of this one that have not ended."""
-    found = psutil.Process().children()
-    return [child.pid for child in found if child.status() != psutil.STATUS_ZOMBIE]
+    """The workers of this process that have not ended; other tests leave helpers of libraries."""
+    return [child.pid for child in psutil.Process().children() if is_worker(child)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return workers.PROGRAM in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 def lives(pid: int) -> bool:
