@@ -23,7 +23,8 @@ from finetext.encoders.awd_lstm import (
     variational_dropout,
 )
 from finetext.encoders.load import load_encoder, load_for_classification
-from finetext.encoders.word_tokenizer import MARKERS, WordTokenizer
+from finetext.encoders.word_rules import MARKERS
+from finetext.encoders.word_tokenizer import WordTokenizer
 from finetext.training.optimizer import cast_weights, layer_groups
 
 WORDS = 40

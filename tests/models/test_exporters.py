@@ -13,13 +13,14 @@ import pytest
 
 import finetext
 from finetext.core import registry
-from finetext.core.contracts import Classifier, FitContext
+from finetext.core.contracts import FitContext
 from finetext.core.errors import DataError, ModelError, RecipeError, RunError, UnknownNameError
 from finetext.core.types import Score
 from finetext.methods.majority import MajorityClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.models.exporters import Exporter, Made, Original
 from finetext.models.onnx_export import OnnxExporter
+from finetext.models.static import StaticExporter
 from finetext.runs.export import ExportTerms, open_origin, place_in_run
 
 Command = Callable[..., Any]
@@ -222,12 +223,16 @@ def test_python_tokenizers_cannot_be_exported(finished: Path) -> None:
     from finetext.encoders.word_tokenizer import WordTokenizer
     from finetext.methods.transformer import TransformerClassifier
 
-    tokenizer = WordTokenizer.of_words(["xxunk", "xxpad", "xxbos", "film"])
+    class InPython:
+        is_fast = False
+
+    words = WordTokenizer.of_words(["xxunk", "xxpad", "xxbos", "film"])
     scheme = finetext.load(finished).scheme
     decision = finetext.load(finished).decision
-    classifier: Classifier = TransformerClassifier(scheme, decision, None, tokenizer, 64)
-    with pytest.raises(ModelError, match="rules written in Python"):
-        OnnxExporter().check(Original(classifier))
+    for tokenizer, exporter in ((InPython(), OnnxExporter()), (words, StaticExporter())):
+        classifier = TransformerClassifier(scheme, decision, None, tokenizer, 64)
+        with pytest.raises(ModelError, match="rules written in Python"):
+            exporter.check(Original(classifier))
 
 
 def test_abstaining_in_only_one_model_is_disagreement(finished: Path) -> None:

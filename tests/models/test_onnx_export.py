@@ -15,6 +15,7 @@ import finetext
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
+from finetext.core.text_columns import SEPARATOR
 from finetext.core.types import LabelScheme
 from finetext.evaluation.calibration import tempered
 from finetext.methods.transformer import TransformerClassifier
@@ -324,6 +325,50 @@ def test_labels_and_probabilities_are_those_of_torch(
     np.testing.assert_allclose(alone, wanted, atol=1e-4)
     assert exported.predict(texts) == original.predict(texts)
     assert (exportable.empty_as == "<end>") == (build is gpt2)
+
+
+@pytest.fixture(scope="module")
+def recurrent(topic_rows: tuple[list[str], list[str]]) -> Classifier:
+    """An AWD-LSTM with random weights, whose markers are words of its vocabulary."""
+    import torch
+
+    from finetext.encoders.awd_lstm import AwdLstmConfig, AwdLstmForSequenceClassification
+    from finetext.encoders.word_tokenizer import train_word_tokenizer
+
+    tokenizer = train_word_tokenizer([*topic_rows[0], "NOOO xxbos !!!"] * 3)
+    config = AwdLstmConfig(
+        vocab_size=len(tokenizer), embedding_size=16, inner_size=24, num_hidden_layers=3,
+        num_labels=3,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AwdLstmForSequenceClassification(config).eval()
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.normal_(std=0.4)
+    scheme = LabelScheme(("a", "b", "c"))
+    return TransformerClassifier(scheme, Decision(), model, tokenizer, 40, "fp32")
+
+
+def test_an_awd_lstm_predicts_as_torch_does_without_it(
+    recurrent: Classifier, texts: list[str], tmp_path: Path, without: Without
+) -> None:
+    texts = [*texts, "xxbos xxunkish NOOO, the Match!!!! &amp; xxmaj", f"bread{SEPARATOR}a match"]
+    terms = finetext.ExportTerms(force=True)
+    folder = finetext.export(recurrent, "onnx", tmp_path / "onnx", terms=terms).folder
+    wanted = recurrent.logits(texts)
+    assert np.ptp(wanted[:, 0]) > 0.1
+    exported = finetext.load(folder)
+    np.testing.assert_allclose(exported.logits(texts), wanted, atol=1e-4)
+    alone = np.concatenate([exported.logits([text]) for text in texts])
+    np.testing.assert_allclose(alone, wanted, atol=1e-4)
+    program = (
+        "import json\nfrom finetext.core.contracts import Classifier\n"
+        f"print(json.dumps(Classifier.load({str(folder)!r}).logits(['NOOO, bread!!!']).tolist()))"
+    )
+    said = json.loads(without(HEAVY, program, tmp_path).splitlines()[-1])
+    np.testing.assert_allclose(said, recurrent.logits(["NOOO, bread!!!"]), atol=1e-4)
+    assert "rules by which its tokenizer divides" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("vocabulary", [10**4, 2**32 - 1, None])

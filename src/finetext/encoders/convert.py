@@ -39,7 +39,8 @@ from finetext.encoders.load import drop_unused_token_types, quiet
 from finetext.encoders.name_mapping import NameMapping, read_mapping
 from finetext.encoders.transformer import Activation, Positions, TransformerForMaskedLM
 from finetext.encoders.vocabulary import record_vocabulary, unused_rows
-from finetext.encoders.word_tokenizer import SPECIAL, WordTokenizer
+from finetext.encoders.word_rules import SPECIAL
+from finetext.encoders.word_tokenizer import WordTokenizer
 from finetext.storage.files import replaced_folder
 
 _LAYER: Final = re.compile(

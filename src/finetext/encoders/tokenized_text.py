@@ -257,7 +257,8 @@ def _words(
     text: str, tokenizer: Any, encoded: Any
 ) -> tuple[list[str], Literal["tokenizer", "spaces"], list[int | None]]:
     """The words of a text, who divided it, and for each token the position of its word."""
-    from finetext.encoders.word_tokenizer import WordTokenizer, marked
+    from finetext.encoders.word_rules import marked
+    from finetext.encoders.word_tokenizer import WordTokenizer
 
     if isinstance(tokenizer, WordTokenizer):
         return marked(encodable(text)).split(), "tokenizer", encoded.word_ids()

@@ -128,12 +128,19 @@ def check_exportable(classifier: Any, form: str) -> None:
             "where finetext is installed, and a fine-tuned model (--methods finetune) can be"
         )
     tokenizer = tokenizer_of(classifier)
-    if not tokenizer.is_fast:
+    if not tokenizer.is_fast and not (form == "ONNX" and has_word_rules(tokenizer)):
         raise ModelError(
             f"this model cannot be exported to {form}: its tokenizer ({type(tokenizer).__name__}) "
             "splits texts by rules written in Python, which the export cannot run; export a model "
             "of another encoder"
         )
+
+
+def has_word_rules(tokenizer: Any) -> bool:
+    """Return whether a tokenizer divides texts by `finetext.encoders.word_rules`."""
+    from finetext.encoders.word_tokenizer import WordTokenizer
+
+    return isinstance(tokenizer, WordTokenizer)
 
 
 def tokenizer_of(classifier: Any) -> Any:

@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from finetext.core.arrays import Floats, probabilities_of
+from finetext.core.arrays import Booleans, Floats, Integers, probabilities_of
 from finetext.core.budget import native
 from finetext.core.contracts import Classifier, batches_of
 from finetext.core.decision import Decision
 from finetext.core.errors import MissingExtraError, ModelError
 from finetext.core.threads import chosen_threads
 from finetext.core.types import LabelScheme
+from finetext.encoders.word_rules import marked
 from finetext.models.onnx_locations import external_files
 from finetext.storage.received import (
     copy_received,
@@ -38,6 +39,7 @@ from finetext.training.tokens import (
     TokenTable,
     Windows,
     arrays_of,
+    encodable,
     given_texts,
     open_tokenizer,
     windows_of,
@@ -47,7 +49,9 @@ from finetext.training.truncation import cut
 GRAPH: Final = "model.onnx"
 ABOUT: Final = "onnx.json"
 DATA: Final = f"{GRAPH}.data"
-FILES: Final = (GRAPH, DATA, TOKENIZER, "config.json", "export.json")
+EXACT: Final = f"exact.{GRAPH}"
+"""The graph of an int8 export for rows that it decides by little."""
+FILES: Final = (GRAPH, DATA, EXACT, TOKENIZER, "config.json", "export.json")
 """Files to copy; not every folder has all of them."""
 LOGITS: Final = "logits"
 MOST_POSITIONS: Final = 1_024
@@ -100,7 +104,11 @@ def _row(encoding: Any) -> Row:
 
 @dataclass(frozen=True, eq=False)
 class OnnxClassifier(Classifier):
-    """A classifier that runs an ONNX graph; `padding` is id, token type and side."""
+    """A classifier that runs an ONNX graph; `padding` is id, token type and side.
+
+    Rows for which the graph of `session`, in 8 bits, decides by little are computed again with
+    `exact`, if there is one.
+    """
 
     kind: ClassVar[str] = "onnx"
     scheme: LabelScheme
@@ -111,19 +119,61 @@ class OnnxClassifier(Classifier):
     padding: tuple[int, int, str]
     about: Mapping[str, Any]
     temperature: float = 1.0
+    exact: Any = None
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.logits`."""
         with native(TOKENIZER):
             read = self._tokenize(texts)
-        table, names = read.table, [of.name for of in self.session.get_inputs()]
-        logits = np.zeros((len(table), len(self.scheme)))
-        for rows in prediction_batches(table.lengths, MOST_POSITIONS):
-            arrays = table.arrays(rows)
-            with native(GRAPH):
-                logits[rows] = self.session.run([LOGITS], {name: arrays[name] for name in names})[0]
+        logits = self._run(self.session, read.table, np.arange(len(read.table)))
         # Those of a mean of states are the mean of those of the states.
-        return np.asarray(read.averaged(logits) / self.temperature)
+        found = read.averaged(logits)
+        if self.exact is not None and (close := self.is_close(found)).any():
+            windows = np.diff(read.firsts, append=len(read.table))
+            rows = np.flatnonzero(np.repeat(close, windows))
+            logits[rows] = self._run(self.exact, read.table, rows)
+            found = read.averaged(logits)
+        return np.asarray(found / self.temperature)
+
+    def _run(self, session: Any, table: TokenTable, rows: Integers) -> Floats:
+        """Return the (rows, k) logits of some rows of a table."""
+        names, found = (
+            [of.name for of in session.get_inputs()],
+            np.zeros((len(rows), len(self.scheme))),
+        )
+        for part in prediction_batches(table.lengths[rows], MOST_POSITIONS):
+            arrays = table.arrays(rows[part])
+            with native(GRAPH):
+                found[part] = session.run([LOGITS], {name: arrays[name] for name in names})[0]
+        return found
+
+    def is_close(self, logits: Floats) -> Booleans:
+        """Return (n,) which rows would be decided otherwise if logits were off by the margin.
+
+        That is, by `margin` of `onnx.json`, for the given label upwards or downwards; for each
+        label if there are several.
+        """
+        several, rows = self.scheme.multilabel, np.arange(len(logits))
+        margin = float(self.about["margin"])
+
+        def decided(values: Floats) -> Integers:
+            probabilities = probabilities_of(values / self.temperature, several)
+            labels = self.decision.labels(probabilities, several)
+            if several:
+                return labels
+            return np.where(self.decision.abstains(probabilities), -1, labels)
+
+        usual, close = decided(logits), np.zeros(len(logits), dtype=np.bool_)
+        given: Any = slice(None)
+        if not several:
+            likely = probabilities_of(logits / self.temperature, several)
+            given = (rows, self.decision.labels(likely, several))
+        for change in (margin, -margin):
+            moved = logits.copy()
+            moved[given] += change
+            other = decided(moved) != usual
+            close |= other.any(axis=1) if several else other
+        return close
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
@@ -131,6 +181,8 @@ class OnnxClassifier(Classifier):
 
     def _tokenize(self, texts: Sequence[str]) -> Windows:
         """Do as `finetext.training.tokens`, without transformers."""
+        if self.about.get("word_rules"):
+            texts = [marked(encodable(text)) for text in texts]
         firsts, count = list[int](), 0
 
         def rows() -> Iterator[Row]:
@@ -194,15 +246,22 @@ class OnnxClassifier(Classifier):
         tokenizer.no_padding()
         padding = pad["pad_id"], pad["pad_type_id"], pad["direction"]
         LongTexts.of(about)
-        outputs = {of.name: of.shape for of in session.get_outputs()}
-        if LOGITS not in outputs or outputs[LOGITS][-1] != len(scheme):
-            raise ValueError(f"{GRAPH} returns {outputs}, not logits of {len(scheme)} labels")
-        return cls(scheme, decision, folder, session, tokenizer, padding, about, temperature)
+        exact = open_session(folder / EXACT, device) if "margin" in about else None
+        for name, of in ((GRAPH, session), (EXACT, exact)):
+            if of is not None:
+                _check_outputs(name, of, scheme)
+        return cls(scheme, decision, folder, session, tokenizer, padding, about, temperature, exact)
 
     def provenance(self) -> dict[str, Any]:
         """Return what it was made from, the input length and a temperature other than 1."""
         added = {} if self.temperature == 1 else {"temperature": self.temperature}
         return {**self.about, **added}
+
+
+def _check_outputs(name: str, session: Any, scheme: LabelScheme) -> None:
+    outputs = {of.name: of.shape for of in session.get_outputs()}
+    if LOGITS not in outputs or outputs[LOGITS][-1] != len(scheme):
+        raise ValueError(f"{name} returns {outputs}, not logits of {len(scheme)} labels")
 
 
 def open_session(graph: Path, device: str) -> Any:

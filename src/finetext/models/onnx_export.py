@@ -22,7 +22,13 @@ from finetext.core.text_columns import PAIR, join
 from finetext.core.types import LabelScheme
 from finetext.encoders.load import problem_type
 from finetext.methods.probe import ProbeClassifier
-from finetext.models.exporters import Exporter, Made, Original, check_exportable
+from finetext.models.exporters import (
+    Exporter,
+    Made,
+    Original,
+    check_exportable,
+    has_word_rules,
+)
 from finetext.models.onnx import ABOUT, GRAPH, LOGITS, OnnxClassifier
 from finetext.storage.files import write_json
 from finetext.training.classification import only_first_token
@@ -75,6 +81,7 @@ class OnnxExporter(Exporter):
             "quantised": self.quantize,
             **exportable.reading,
             "empty_as": exportable.empty_as,
+            **({"word_rules": True} if has_word_rules(exportable.tokenizer) else {}),
         }
         (work / ABOUT).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
         return Made(OnnxClassifier.load_weights(work, scheme, decision, "cpu"))
@@ -151,6 +158,9 @@ class Exportable:
             pad_token=self.tokenizer.pad_token,
         )
         tokenizer.save(str(folder / TOKENIZER))
+        if has_word_rules(self.tokenizer):  # a marker within a word of a text is none
+            values = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
+            write_json(folder / TOKENIZER, {**values, "added_tokens": []})
         config = copy.deepcopy(self.model.config)
         config.id2label = dict(enumerate(scheme.names))
         config.label2id = dict(scheme.index)

@@ -157,7 +157,7 @@ def checked(settings: Pretraining) -> Pretraining:
     sizes = settings.sizes
     has_words = sizes.architecture == AWD_LSTM
     if has_words:
-        from finetext.encoders.word_tokenizer import MARKERS
+        from finetext.encoders.word_rules import MARKERS
 
         for name, why in (("tokenizer", "reads whole words"), ("heads", "has no attention")):
             if getattr(settings, name) is not None:
