@@ -21,7 +21,8 @@ from finetext.methods.tfidf import TfidfClassifier
 from finetext.models.exporters import Exporter, Made, Original
 from finetext.models.onnx_export import OnnxExporter
 from finetext.models.static import StaticExporter
-from finetext.runs.export import ExportTerms, open_origin, place_in_run
+from finetext.runs.export import ExportTerms
+from finetext.runs.origin import open_origin, place_in_run
 
 Command = Callable[..., Any]
 

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from finetext.core.arrays import Floats
-from finetext.models.quantization import products, quantize, rounded, second_moments
+import finetext
+from finetext.core.arrays import Booleans, Floats, probabilities_of
+from finetext.core.decision import Decision
+from finetext.core.types import LabelScheme
+from finetext.models.onnx import OnnxClassifier
+from finetext.models.quantization import (
+    USUAL_MARGIN,
+    products,
+    quantize,
+    rounded,
+    safe_margin,
+    second_moments,
+)
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
+Without = Callable[[tuple[str, ...], str, Path], str]
 
 
 def restored(weights: Floats, block: int, moments: Floats | None = None) -> Floats:
@@ -126,3 +143,118 @@ def test_a_graph_without_products_is_refused() -> None:
     exact.graph.output[0].name = "vectors"
     with pytest.raises(ValueError, match="no matrix products"):
         quantize(exact)
+
+
+@pytest.fixture(scope="module")
+def small(encoder_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An int8 export of the small run."""
+    folder = tmp_path_factory.mktemp("int8") / "int8"
+    settings = {"quantize": "int8"}
+    return finetext.export(encoder_run / "finetune", "onnx", folder, settings=settings).folder
+
+
+def test_an_export_in_8_bits_states_agreement_and_what_it_computes_again(
+    small: Path, onnx_model: Path, topic_rows: tuple[list[str], list[str]]
+) -> None:
+    kinds = {node.op_type for node in onnx.load(str(small / "model.onnx")).graph.node}
+    assert "MatMulNBits" in kinds
+    compared = json.loads((small / "export.json").read_text())
+    assert compared["agreement"] >= 0.995
+    assert "are close calls, which float32 computes again" in compared["remark"]
+    assert compared["remark"] in (small / "README.md").read_text()
+    near, exact = finetext.load(small), finetext.load(onnx_model)
+    found, wanted = near.predict_proba(topic_rows[0]), exact.predict_proba(topic_rows[0])
+    assert 0 < np.abs(found - wanted).max() < 0.05
+    alone = np.concatenate([near.predict_proba([text]) for text in topic_rows[0][:9]])
+    np.testing.assert_allclose(found[:9], alone, atol=1e-5)
+
+
+def test_close_calls_are_computed_in_float32_by_whatever_rule_decides(
+    small: Path, onnx_model: Path, topic_rows: tuple[list[str], list[str]]
+) -> None:
+    near, exact = finetext.load(small), finetext.load(onnx_model)
+    assert isinstance(near, OnnxClassifier)
+    texts = topic_rows[0]
+    in_8_bits, wanted = replace(near, exact=None).logits(texts), exact.logits(texts)
+
+    def again(classifier: OnnxClassifier) -> Booleans:
+        found = classifier.logits(texts)
+        was_exact = np.isclose(found, wanted, atol=2e-3).all(axis=1)
+        assert (was_exact | np.isclose(found, in_8_bits, atol=1e-6).all(axis=1)).all()
+        return classifier.is_close(in_8_bits)
+
+    gaps = np.diff(np.sort(in_8_bits, axis=1)[:, -2:])[:, 0]
+    wide = replace(near, about={**near.about, "margin": float(np.median(gaps)) + 1e-9})
+    np.testing.assert_array_equal(again(wide), gaps <= np.median(gaps))
+    narrow = replace(near, about={**near.about, "margin": 1e-9})
+    assert not again(narrow).any()
+    likely = probabilities_of(in_8_bits, multilabel=False)
+    border = float(np.sort(likely.max(axis=1))[20])
+    abstaining = narrow.with_decision(Decision(least=(border,) * 3))
+    np.testing.assert_array_equal(again(abstaining), likely.max(axis=1) == border)
+
+
+def test_each_label_of_several_is_a_call(small: Path) -> None:
+    near = finetext.load(small)
+    assert isinstance(near, OnnxClassifier)
+    several = replace(
+        near, scheme=LabelScheme(near.scheme.names, multilabel=True),
+        decision=Decision(thresholds=(0.5, 0.5, 0.9)), about={**near.about, "margin": 0.3},
+    )  # fmt: skip
+    at = math.log(9)  # the log-odds of 0.9
+    logits = np.array([[2, -2, 0], [0.2, -2, 0], [2, -0.2, 0], [2, 2, at - 0.2], [2, 2, at + 0.4]])
+    assert several.is_close(logits).tolist() == [False, True, True, True, False]
+
+
+def test_the_program_in_the_card_computes_close_calls_again(
+    small: Path, snippet_of: Callable[[Path], str], without: Without, tmp_path: Path,
+    topic_rows: tuple[list[str], list[str]],
+) -> None:  # fmt: skip
+    near = finetext.load(small)
+    assert isinstance(near, OnnxClassifier)
+    texts, folder = topic_rows[0], tmp_path / "m"
+    gaps = np.diff(np.sort(replace(near, exact=None).logits(texts), axis=1)[:, -2:])
+    about = {**near.about, "margin": float(np.median(gaps)) + 1e-9}
+    wide = replace(near, about=about).with_temperature(1.5)
+    wide.save(folder)
+    program = snippet_of(folder) + f"\nprint(json.dumps(predict_proba({texts!r}).tolist()))\n"
+    said = json.loads(without(("torch", "finetext"), program, folder).splitlines()[-1])
+    np.testing.assert_allclose(said, wide.predict_proba(texts), atol=1e-5)
+
+
+def test_without_rows_the_margin_is_the_usual_one(encoder_run: Path, tmp_path: Path) -> None:
+    made = finetext.export(
+        finetext.load(encoder_run / "finetune" / "model", device="cpu"), "onnx", tmp_path / "m",
+        settings={"quantize": "int8"}, terms=finetext.ExportTerms(force=True),
+    )  # fmt: skip
+    assert made.classifier.provenance()["margin"] == USUAL_MARGIN
+
+
+def test_a_margin_is_the_error_that_hardly_any_row_exceeds() -> None:
+    exact = np.zeros((200, 3))
+    near = np.tile([3.0, 1.0, 0.0], (200, 1))
+    near[:, 0] += np.arange(200) / 100
+    near[:, 2] = -50  # what neither of the two highest labels is
+    assert safe_margin(near, exact, multilabel=False) == pytest.approx(2 + 1.98, abs=0.011)
+    assert safe_margin(near, exact, multilabel=True) == 50
+
+
+def test_folders_in_8_bits_of_earlier_versions_still_load(onnx_model: Path, tmp_path: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    folder = shutil.copytree(onnx_model, tmp_path / "m")
+    graph = onnx.load(str(onnx_model / "model.onnx"))
+    del graph.graph.value_info[:]
+    quantize_dynamic(
+        graph, str(folder / "model.onnx"), per_channel=True, reduce_range=True,
+        weight_type=QuantType.QInt8,
+    )  # fmt: skip
+    kinds = {node.op_type for node in onnx.load(str(folder / "model.onnx")).graph.node}
+    assert {"MatMulInteger", "DynamicQuantizeLinear"} <= kinds
+    described = json.loads((folder / "finetext.json").read_text(encoding="utf-8"))
+    del described["files"]
+    (folder / "finetext.json").write_text(json.dumps(described), encoding="utf-8")
+    texts: Any = ["fresh bread", "the match", "the bank", "a late goal in the final game"]
+    near, exact = finetext.load(folder), finetext.load(onnx_model)
+    off = np.abs(near.predict_proba(texts) - exact.predict_proba(texts)).max()
+    assert 0 < off < 0.1

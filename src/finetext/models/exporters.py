@@ -52,7 +52,10 @@ class HeadRows:
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A classifier to export, its name in the model card, and what exporters may need beside it."""
+    """A classifier to export, its name in the model card, and what exporters may need beside it.
+
+    `apart` returns rows to choose settings by and others to compare on, None without rows.
+    """
 
     classifier: Classifier
     name: str = ""
@@ -62,6 +65,7 @@ class Original:
     head_rows: Callable[[], HeadRows] | None = None
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[ProgressEvent], None] = silent
+    apart: Callable[[], tuple[Dataset, Dataset] | None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)

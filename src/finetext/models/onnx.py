@@ -135,6 +135,10 @@ class OnnxClassifier(Classifier):
             found = read.averaged(logits)
         return np.asarray(found / self.temperature)
 
+    def tokens(self, texts: Sequence[str]) -> TokenTable:
+        """Return the tokens of texts, or of their windows."""
+        return self._tokenize(texts).table
+
     def _run(self, session: Any, table: TokenTable, rows: Integers) -> Floats:
         """Return the (rows, k) logits of some rows of a table."""
         names, found = (
