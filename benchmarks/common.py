@@ -44,6 +44,7 @@ SOURCES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "films": ("rotten_tomatoes_movies/rotten_tomatoes_movies.csv", {"group": "movie"}),
     "imdb": ("imdb", {"text": "text", "label": "label"}),
     "bbc": ("bbc-news", {}),
+    "banking77": ("banking77/train.csv", {"text": "text", "label": "category"}),
 }
 SHAPES: Final = {"tiny": (32, 2, 2, 64), "bert-base": (768, 12, 12, 3072)}
 MODELS: Final = ("minilm", *SHAPES)

@@ -135,7 +135,7 @@ def report(run: options.RunFolder, positive: options.Positive = None, *, output:
 def export(
     model: options.Model,
     format: Annotated[str, option("NAME", "onnx (the default) or static.")] = "onnx",
-    quantize: Annotated[str | None, option("NAME", "int8: ONNX of a quarter of the size.")] = None,
+    quantize: Annotated[str | None, option("NAME", "int8: ONNX in 8 bits, close calls in float32.")] = None,
     dimensions: Annotated[int | None, option("NUMBER", "Vector size; default 256.")] = None,
     data: Annotated[str | None, option("DATA", "Rows to compare on; the validation rows.")] = None,
     text: options.Text = None,
@@ -145,7 +145,7 @@ def export(
     sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     least_agreement: Annotated[
-        float | None, option("SHARE", "Least label agreement; 0.99, int8 0.97.")
+        float | None, option("SHARE", "Least label agreement; 0.99, int8 0.995.")
     ] = None,
     force: Annotated[
         bool, flag("--force", "Write anyway: without rows, or over an export.")

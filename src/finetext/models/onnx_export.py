@@ -121,6 +121,8 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
 
     scheme, decision = original.classifier.scheme, original.classifier.decision
     graph = onnx.load(str(work / GRAPH))
+    (work / DATA).unlink(missing_ok=True)  # the weights of a large graph
+    onnx.save(halved(graph), str(work / GRAPH))
     exact = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
     apart, moments, margin = original.apart(), None, USUAL_MARGIN
     texts = [] if apart is None else apart[0].texts[:_MOST_TEXTS]
@@ -130,12 +132,11 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
         moments = second_moments(graph, (table.arrays(part) for part in parts), work)
     wanted = exact.logits(texts)
     del exact
+    (work / GRAPH).rename(work / EXACT)
     try:
         onnx.save(quantize(graph, moments), str(work / GRAPH))
     except ValueError as error:
         raise ModelError(f"this model has no int8 form: {error}; leave quantize out") from None
-    (work / DATA).unlink(missing_ok=True)  # the weights of a large graph
-    onnx.save(halved(graph), str(work / EXACT))
     if texts:
         near = OnnxClassifier.load_weights(work, scheme, decision, "cpu").logits(texts)
         margin = safe_margin(near, wanted, scheme.multilabel)

@@ -11,6 +11,7 @@ the head, stay in float32.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -164,16 +165,17 @@ def second_moments(
     finally:
         file.unlink()
     given = [of.name for of in session.get_inputs()]
-    sums, tokens = dict[str, Floats](), 0
+    sums, counts = dict[str, Floats](), Counter[str]()
     for batch in batches:
         mask = np.asarray(batch["attention_mask"]).astype(bool)
-        tokens += int(mask.sum())
         values = session.run(names, {name: batch[name] for name in given})
         for name, of in zip(names, values, strict=True):
-            rows = of.reshape(*mask.shape, -1)[mask] if of.size % mask.size == 0 else of
-            rows = rows.reshape(-1, of.shape[-1]).astype(np.float64)
-            sums[name] = sums.get(name, 0.0) + rows.T @ rows
-    return {name: of / max(tokens, 1) for name, of in sums.items()}
+            rows = of.reshape(-1, of.shape[-1])
+            if len(rows) == mask.size:  # else states of some tokens alone
+                rows = rows[mask.ravel()]
+            sums[name] = sums.get(name, 0.0) + (rows.T @ rows).astype(np.float64)
+            counts[name] += len(rows)
+    return {name: of / max(counts[name], 1) for name, of in sums.items()}
 
 
 def _matrix(weights: Mapping[str, Any], node: Any) -> Floats | None:
