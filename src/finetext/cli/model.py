@@ -135,7 +135,9 @@ def report(run: options.RunFolder, positive: options.Positive = None, *, output:
 def export(
     model: options.Model,
     format: Annotated[str, option("NAME", "onnx (the default) or static.")] = "onnx",
-    quantize: Annotated[str | None, option("NAME", "int8: ONNX in 8 bits, close calls in float32.")] = None,
+    quantize: Annotated[
+        str | None, option("NAME", "int8: ONNX in 8 bits, close calls in float32.")
+    ] = None,
     dimensions: Annotated[int | None, option("NUMBER", "Vector size; default 256.")] = None,
     data: Annotated[str | None, option("DATA", "Rows to compare on; the validation rows.")] = None,
     text: options.Text = None,
