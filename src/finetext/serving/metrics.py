@@ -50,6 +50,9 @@ class Metrics:
         )
         self.queue = Gauge("finetext_queue_texts", waiting, registry=mine, multiprocess_mode=_SUM)
         self._texts = Counter("finetext_texts", "Texts that were predicted.", registry=mine)
+        self.repeated = Counter(
+            "finetext_texts_repeated", "Texts whose numbers were known already.", registry=mine
+        )
         size, time = "Texts in a batch.", "Time of the model for a batch."
         self._batches = Histogram("finetext_batch_texts", size, buckets=_SIZES, registry=mine)
         self._model = Histogram("finetext_batch_seconds", time, buckets=_SECONDS, registry=mine)

@@ -5,7 +5,9 @@ JSON is written directly: dictionaries of a thousand labels a text would block f
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 
 LONGEST_CARD: Final = 200_000
+_BYTES_OF_ENTRY: Final = 400
+"""Of a text's hash and the objects around its numbers."""
 
 
 def about(model: str | Path) -> dict[str, Any]:
@@ -131,6 +135,36 @@ def _json(value: Any) -> str:
 def _check(rows: Floats) -> None:
     if not np.isfinite(rows).all():
         raise ValueError("the model returned something that is not a number")
+
+
+class KnownRows:
+    """The rows of numbers of the texts that were asked last, so that none is predicted again soon.
+
+    It keeps hashes, no texts.
+    """
+
+    def __init__(self, most_bytes: int, labels: int) -> None:
+        """Keep so many bytes of them."""
+        self._most = most_bytes // (_BYTES_OF_ENTRY + 8 * labels)
+        self._rows: OrderedDict[tuple[bytes, bool], Floats] = OrderedDict()
+
+    def get(self, ask: Ask) -> Floats | None:
+        """Return the (k,) numbers of a text, or None."""
+        if (row := self._rows.get(key := _key(ask))) is not None:
+            self._rows.move_to_end(key)
+        return row
+
+    def add(self, ask: Ask, row: Floats) -> None:
+        """Keep the (k,) numbers of a text, and forget those that were not asked for the longest."""
+        if self._most and not np.isnan(row).any():
+            self._rows[_key(ask)] = row.copy()  # a view would keep its whole batch
+        while len(self._rows) > self._most:
+            self._rows.popitem(last=False)
+
+
+def _key(ask: Ask) -> tuple[bytes, bool]:
+    text = ask.text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest(), ask.logits
 
 
 @dataclass(frozen=True, eq=False)
