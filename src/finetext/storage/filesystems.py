@@ -143,12 +143,6 @@ class Place:
         with self._told("read"), self.system.open_input_stream(self.path) as file:
             return read_all(file, self.shown, _CHUNK)
 
-    def changed(self) -> int | None:
-        """Return when the file was last written, in nanoseconds; None if that is unknown."""
-        with self._told("read"):
-            written: int | None = self.system.get_file_info(self.path).mtime_ns
-        return written
-
     def about(self, again: bool = False) -> tuple[int, str | None] | None:
         """Return the size of the file, and its version; None if there is no file here.
 
