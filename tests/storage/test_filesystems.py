@@ -32,6 +32,7 @@ from finetext.storage.filesystems import Place, is_address, place_of
         ("s3://bucket/Q1 2026/new data.csv", True),
         ("memory://bucket/my out/", True),
         ("odd://a b", False),
+        ("C://a/b", False),
         ("s3://bucket/a\nnext line", False),
         ("a.csv", False),
         (Path("a.csv"), False),

@@ -111,7 +111,8 @@ class CommonColumns:
         names = {field.name: field.type for field in table.schema}
         if _is_json_lines(piece.source):
             later = [of for of in pieces[pieces.index(piece) :] if _is_json_lines(of.source)]
-            names = _types_of(later, files, replace(settings, text=texts))
+            if len(later) > 1:
+                names = _types_of(later, files, replace(settings, text=texts))
         return cls(pyarrow.schema(list(names.items())), texts, piece.source)
 
     def check(self, piece: Piece, settings: ReadSettings) -> None:

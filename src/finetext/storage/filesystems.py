@@ -28,7 +28,8 @@ from finetext.storage.files import replaced_file
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-_ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^\r\n]+")
+_ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://[^\r\n]+")
+"""A scheme has two letters or more: one is a drive."""
 _OF_PYARROW: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 _ELSEWHERE: Final = {"http", "https", "data", "file", "local"}
 """Schemes that are read in another way, or not at all."""
