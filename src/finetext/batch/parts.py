@@ -50,6 +50,10 @@ FORMAT: Final = 2
 """Of the identity. Before 2, other facts of the input showed that it had not changed."""
 ROWS_A_GROUP: Final = 20_000
 _BYTES_A_GROUP: Final = 1 << 26
+_COPIED: Final = (
+    ". In a table of this size a file counts as changed if its time differs: copies must keep it, "
+    "as those of cp -p do"
+)
 _PART: Final = re.compile(r"part-\d{7,}-\d{12,}-([0-9a-f]{8})\.parquet")
 
 
@@ -186,9 +190,10 @@ class PartsPlan:
                 "files in another way. Complete it with that version, or name another folder"
             )
         if changed := differences(was, now):
+            is_timed = "the input changed" in changed and any(of.version for of in self.files)
             raise DataError(
                 f"{place.shown} has parts of another prediction: {'; '.join(changed)}. Repeat the "
-                "command that it was begun with, or name another folder"
+                "command that it was begun with, or name another folder" + _COPIED * is_timed
             )
 
     def claim(self) -> None:

@@ -35,7 +35,7 @@ _ELSEWHERE: Final = {"http", "https", "data", "file", "local"}
 """Schemes that are read in another way, or not at all."""
 _OF_BUCKETS: Final = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Schemes of object storage whose paths begin with a bucket, which is not created by writing."""
-_VERSIONS: Final = ("generation", "etag", "blob_id", "sha")
+_VERSIONS: Final = ("generation", "etag", "blob_id", "xet_hash", "sha")
 _TIMES: Final = ("mtime", "modify", "lastmodified", "last_modified", "last-modified", "modified")
 """What file systems call the version of an object, and the time when it was written."""
 _ANONYMOUS: Final = "anonymous@"
