@@ -80,6 +80,14 @@ def test_text_is_told_from_a_source(workplace: Path, reviews: Path) -> None:
     assert not is_text("-")
     assert not is_text("https://example.org/films.csv")
     assert not is_text("hub:jane/films")
+    for address in (
+        "s3://b/new",
+        "s3://b/new data.csv",
+        "gs://b/new data.jsonl.gz",
+        "s3://b/new data/",
+    ):
+        assert not is_text(address)
+    assert is_text("s3://bucket/key is where it was")
     assert not is_text(str(reviews))
 
 

@@ -33,7 +33,7 @@ from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
 from finetext.runs.asked import answers_watched
-from finetext.storage.filesystems import is_address, place_of
+from finetext.storage.filesystems import is_address, place_of, refuse_other_address
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
@@ -113,6 +113,7 @@ def predict_file(
         FinetextError: something given cannot be used, or differs from what is to be resumed.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
+    refuse_other_address(out or "")
     out, address = (None, str(out)) if is_address(out) else (out, None)
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
     known, how = not isinstance(model, Classifier), (locale, keep_formulas)
@@ -217,6 +218,7 @@ def _check_out(
     out: str | Path | None, source: str, force: bool, locale: str | None, keep_formulas: bool
 ) -> None:
     """Raise a DataError, before any work, if the table cannot be written."""
+    refuse_other_address(out or "")
     if out is not None and not is_address(out):
         inputs = [source] if exists(source) else []
         check_table(Path(out), force, inputs, locale=locale, keep_formulas=keep_formulas)

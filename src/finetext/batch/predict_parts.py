@@ -232,8 +232,7 @@ def _shown(plan: PartsPlan, progress: Progress, count: int) -> str:
     place = plan.place.shown
     if progress.is_complete:
         return f"{place}: complete, {counted(progress.parts, 'part')}"
-    missing = set(progress.missing)
-    open_ones = [n for n in range(1, count + 1) if missing.intersection(plan.share(n, count))]
+    open_ones = plan.shares_missing(progress, count, _MOST_SHARDS_SHOWN + 1)
     names = ", ".join(map(str, open_ones[:_MOST_SHARDS_SHOWN]))
     more = ", ..." if len(open_ones) > _MOST_SHARDS_SHOWN else ""
     return (
