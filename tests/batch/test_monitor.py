@@ -79,6 +79,23 @@ def test_data_without_labels_and_with_some(model: Path, draw_reviews: Draw) -> N
         monitor(model, "new.csv", read={"label": "nothing"}, listener=quiet())
 
 
+def test_labels_that_are_all_as_predicted_are_warned_of(model: Path, draw_reviews: Draw) -> None:
+    classifier, heard = finetext.load(model), list[Finding]()
+    texts = [text for text, _ in draw_reviews(120, 7)]
+    given = classifier.predict(texts)
+    write(list(zip(texts, given, strict=True)))
+    assert monitor(model, "new.csv", listener=Listener(finding=heard.append)).labeled == 120
+    (found,) = heard
+    assert found.code == "labels-as-predicted"
+    assert "all 120 labels are as the model predicts" in found.message
+    heard.clear()
+    write(list(zip(texts[:5], given[:5], strict=True)))
+    monitor(model, "new.csv", listener=Listener(finding=heard.append))
+    write(draw_reviews(60, 7))
+    monitor(model, "new.csv", listener=Listener(finding=heard.append))
+    assert heard == []
+
+
 def test_rows_are_ordered_by_time(model: Path, draw_reviews: Draw) -> None:
     other = {"good": "bad", "bad": "good"}
     rows = [(text, label, "2026-11-01") for text, label in draw_reviews(100, 7)]

@@ -38,6 +38,8 @@ from finetext.runs.load import load
 MOST_ROWS: Final = 10_000
 """Rows that are compared; of more, as many are drawn at random. All with a label are read."""
 _BATCH: Final = 1_000
+_CHANCE: Final = 0.01
+"""Below which it is no chance that a model is right on every row."""
 
 
 @within_memory
@@ -103,7 +105,10 @@ def monitor(
         states = _states(classifier, kept, new, seed, hears)
         named = not isinstance(model, Classifier)
         called = one_line(public_address(str(model)).rstrip("/")) if named else "the classifier"
-        return compare((called, name_of(data)), kept, new, states, seed, tolerance)
+        found = compare((called, name_of(data)), kept, new, states, seed, tolerance)
+        for finding in _too_right(found):
+            hears.finding(finding)
+        return found
 
 
 def _kept(model: str | Path | Classifier, classifier: Classifier) -> Reference:
@@ -147,6 +152,21 @@ def _notices(kept: Reference, dataset: Dataset) -> list[Finding]:
         "drift is claimed too easily"
     )
     return [Finding("warning", "groups-unknown", message)]
+
+
+def _too_right(found: Monitoring) -> list[Finding]:
+    """Return a warning if all labels are as predicted, though the model was not that accurate."""
+    test = found.worse
+    if test is None or test.accuracy.value < 1:
+        return []
+    if test.before.high**test.accuracy.n > _CHANCE:
+        return []
+    message = (
+        f"all {counted(test.accuracy.n, 'label')} are as the model predicts, which has a chance of "
+        f"less than 1% at its accuracy before, {test.before}: if it wrote them, they are no "
+        "true labels; name others with --label, or take none with --set data.labelled=false"
+    )
+    return [Finding("warning", "labels-as-predicted", message)]
 
 
 def _predicted(classifier: Classifier, rows: MonitoredRows, seed: int, hears: Listener) -> NewRows:
