@@ -116,6 +116,9 @@ def test_labels_that_a_model_gave_are_no_true_ones() -> None:
     ]
     none = rows_of(table(label=GIVEN, label_status=["weak"] * 6))
     assert (none.labels, none.no_labels) == ({}, "the column 'label' has no label")
+    asked = rows_of("new.jsonl", label="label")
+    assert (asked.labels, asked.label_columns) == ({}, ())
+    assert asked.no_labels == "the column 'label' has none that a person gave"
 
 
 def test_a_blank_cell_of_several_labels_is_not_filled_in_unless_it_says_none() -> None:
@@ -151,6 +154,43 @@ def test_a_data_set_and_lists_have_the_labels_that_they_are_given_with() -> None
         rows_of(read, scheme=LabelScheme(("no", "yes")))
     with pytest.raises(DataError, match="a Dataset has no column 'day' to order by"):
         read_rows(read, ReadSettings(), TWO, (), "day")
+
+
+@pytest.mark.parametrize("tool", ["studio", "doccano", "prodigy"])
+def test_exports_of_annotation_tools_have_the_labels_of_their_questions(tool: str) -> None:
+    rows: list[Any] = []
+    for text, label in zip(TEXTS, GIVEN, strict=True):
+        if tool == "studio":
+            result = [{"type": "choices", "from_name": "stance", "value": {"choices": [label]}}]
+            done = [{"result": result}] if label else []
+            rows.append({"data": {"text": text, "team": "a"}, "annotations": done})
+        elif tool == "doccano":
+            rows.append({"id": len(rows), "text": text, "cats": [label] if label else []})
+        else:
+            said = {"accept": [label], "answer": "accept"} if label else {"answer": "ignore"}
+            options = [{"id": "good", "text": "good"}, {"id": "bad", "text": "bad"}]
+            rows.append({"text": text, "options": options, **said})
+    suffix = ".json" if tool == "studio" else ".jsonl"
+    lines = json.dumps(rows) if tool == "studio" else "\n".join(map(json.dumps, rows))
+    Path(f"export{suffix}").write_text(lines)
+    found = rows_of(f"export{suffix}")
+    assert found.labels == LABELS
+    assert found.dataset.texts == TEXTS
+    if tool == "studio":
+        Path("export.json").write_text(json.dumps([row | {"annotations": []} for row in rows]))
+        bare = rows_of("export.json")
+        assert (bare.labels, bare.dataset.texts) == ({}, TEXTS)
+
+
+def test_lines_are_texts_unless_each_has_a_mark_of_a_label() -> None:
+    labels = ["good" if n % 2 else "bad" for n in range(40)]
+    lines = [f"{label}: the film number {n}" for n, label in enumerate(labels)]
+    Path("edge.txt").write_text("\n".join(lines))
+    found = rows_of("edge.txt")
+    assert (found.labels, found.dataset.texts) == ({}, lines)
+    marked = [f"__label__{label} the film number {n}" for n, label in enumerate(labels)]
+    Path("marked.txt").write_text("\n".join(marked))
+    assert list(rows_of("marked.txt").labels.values()) == labels
 
 
 def test_two_answers_to_a_text_count_as_their_majority() -> None:

@@ -28,7 +28,7 @@ from finetext.core.terminal import one_line
 from finetext.core.types import Dataset, Finding, LabelScheme
 from finetext.core.wording import counted, listed, short
 from finetext.data.column_words import LITERAL, says
-from finetext.data.columns import has_column, named
+from finetext.data.columns import has_column, named, values_of
 from finetext.data.flags import is_flag
 from finetext.data.label_cells import missing
 from finetext.data.read import assemble, open_source
@@ -108,10 +108,21 @@ def read_rows(
         return _of_dataset(source, scheme, time, asked.labelled)
     how = settings_for(asked, scheme)
     with reading(how.most_bytes):
-        opened = open_source(source, replace(how, labelled=asked.label is not None))
+        opened = _opened(source, how)
         table = _Table(name_of(source), opened, how, scheme, asked.multilabel is True)
         found = table.labels(learned) if asked.labelled else _Labels(why=WITHOUT_LABELS)
         return table.rows(found, time)
+
+
+def _opened(source: Any, how: ReadSettings) -> Source:
+    """Open a source; only where a column of labels is named, lines may begin or end with one."""
+    if how.label is not None:
+        return open_source(source, how)
+    texts = replace(how, labelled=False)
+    try:
+        return open_source(source, texts, how)
+    except UnlabeledError:  # an export of an annotation tool before anybody has annotated
+        return open_source(source, texts)
 
 
 def name_of(source: Any) -> str:
@@ -156,7 +167,9 @@ class _Table:
     def labels(self, learned: _Columns) -> _Labels:
         """Return the labels; see `read_rows`."""
         if self.how.label is not None:
-            return self._known(self._labels_in(self.how.label))
+            found = self._known(self._labels_in(self.how.label))
+            none = f"{_quoted(found.columns)} has none that a person gave"
+            return found if found.of else replace(found, columns=(), why=none)
         tried = [self._tried(columns) for columns in self._candidates(learned)]
         usable = [of for of in tried if of.of]
         for other in usable[1:]:
@@ -264,9 +277,7 @@ class _Table:
 
     def _moments(self, time: str, places: Sequence[Place]) -> Floats:
         """Return the numbers or dates of a column as numbers."""
-        batches = self.opened.batches
-        name = named(next((of for of in batches if has_column(of, time)), batches[0]), time)
-        columns = [batch.column(name) for batch in batches]
+        name, columns = values_of(self.opened.batches, time)
         return _moments([columns[at][row] for at, row in places], f"{self.name}, column {name!r}")
 
 
