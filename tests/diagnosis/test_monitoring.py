@@ -14,7 +14,6 @@ from finetext.data.hashed_texts import texts_with
 from finetext.diagnosis import watched_rows
 from finetext.diagnosis.monitoring import (
     HASHES,
-    NO_LABEL,
     STATES,
     Monitoring,
     _word_changes,
@@ -130,6 +129,26 @@ def test_only_so_many_rows_are_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.rows, found.tested) == (80, 50)
 
 
+def test_rows_with_a_label_that_were_not_drawn_are_not_compared() -> None:
+    """Who labels rows chooses them: all foreign ones here, of which none was drawn."""
+    drawn = np.arange(0, 120, 2)
+    own = [*texts(60, 4), *texts(60, 6, start=500)]
+    order = np.argsort(np.r_[drawn, drawn + 1])
+    new = new_rows(120, texts=[own[n] for n in order], probabilities=probabilities(120, 5))
+    truths, labeled = new.probabilities[1::2].argmax(axis=1), drawn + 1
+    found = compared(
+        replace(new, drawn=drawn, total=5_000, truths=truths, labeled=labeled, no_labels="")
+    )
+    assert (found.rows, found.tested, found.copies, found.labeled) == (5_000, 60, 0, 60)
+    assert found.drifted == ()
+    assert found.worse is not None
+    assert found.worse.accuracy.n == 60
+    assert set(rows_to_test(reference(), replace(new, drawn=drawn), 0)[1]) == set(drawn)
+    twice = replace(new, texts=new.texts[:60] * 2, drawn=np.r_[0:20, 60:80])
+    assert (compared(twice).tested, compared(twice).copies) == (20, 20)
+    assert "texts" in compared(new).drifted
+
+
 def test_states_are_compared_where_there_are_some() -> None:
     random = np.random.default_rng(0)
     of = replace(reference(), states=States.of(random.normal(size=(90, 5))))
@@ -162,7 +181,7 @@ def test_rows_without_a_label_of_their_own_count_as_a_label() -> None:
     new = new_rows(probabilities=probabilities(80, 5, sure=1.0))
     found = compared(new, of)
     shares = {change.label: change for change in found.labels}
-    assert shares[NO_LABEL].now.value > shares[NO_LABEL].before.value
+    assert shares[None].now.value > shares[None].before.value
     given = Given.of(new.probabilities.astype(np.float16), TWO, decision)
     assert (given.labels.sum(axis=1) == 1).all()
     assert found.estimated is not None

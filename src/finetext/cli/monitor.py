@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, option
 from finetext.core.errors import RecipeError
+from finetext.core.types import Finding
 
 if TYPE_CHECKING:
     from finetext.diagnosis.monitoring import Monitoring
@@ -19,12 +20,14 @@ _FAILURES: Final = ("drift", "worse")
 
 def monitor(
     model: options.Model,
-    data: Annotated[str, argument("NEW_DATA", "New rows; labels are optional.")],
+    data: Annotated[str, argument("NEW_DATA", "New rows, with labels or without.")],
     reference: Annotated[
         str | None, option("DATA", "Labeled rows to compare with; those MODEL keeps.")
     ] = None,
     text: options.Text = None,
-    label: options.Label = None,
+    label: Annotated[
+        str | None, option("COLUMN", "True labels, or several of 0 and 1; else by name.")
+    ] = None,
     group: Annotated[str | None, option("COLUMN", "Groups whose rows count as one.")] = None,
     id: options.RowId = None,
     header: options.Header = None,
@@ -66,6 +69,10 @@ def monitor(
             time=time, tolerance=tolerance, seed=seed or 0, device=device or "auto",
             listener=screen.listener,
         )  # fmt: skip
+        if "worse" in failing and found.worse is None:
+            message = "--fail-on worse: without labels of new rows that can be compared, nothing is"
+            finding = Finding("warning", "worse-untested", f"{message} ever shown to be worse")
+            screen.listener.finding(finding)
     if page is not None:
         write_monitoring_page(found, page)
     if prometheus is not None:

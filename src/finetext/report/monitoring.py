@@ -11,8 +11,9 @@ import numpy as np
 
 from finetext.core.terminal import one_line
 from finetext.core.types import Score
-from finetext.core.wording import counted, ends, number, p_value, short
+from finetext.core.wording import counted, ends, listed, number, p_value, short
 from finetext.diagnosis.monitoring import Monitoring
+from finetext.diagnosis.watched_rows import WITHOUT_LABELS
 from finetext.evaluation.drift import ASSUMPTION, FEWEST, SHIFTED, STABLE, DriftTest
 from finetext.evaluation.sequential import NEEDED, WorseTest
 from finetext.report.plots import INK, SERIES, label_rows, svg
@@ -31,6 +32,7 @@ GAUGES: Final = ".prom"
 _LABELS: Final = 20
 _LABELS_ON_SCREEN: Final = 8
 _LONGEST: Final = 24
+_COLUMNS: Final = 5
 _TOPMOST: Final = 1e6
 _POWERS: Final = {-2: "0.01", 0: "1", 2: "100", 4: "10,000", 6: "a million"}
 """What the evidence axis names; the usual notation of powers is markup."""
@@ -94,11 +96,24 @@ def _statistic(test: DriftTest) -> Cell:
 def label_shares(found: Monitoring, most: int = _LABELS) -> Table:
     """Return the predicted labels whose shares changed most as a table."""
     rows = [
-        (Cell(short(of.label, _LONGEST)), score(of.before, ".1%"), score(of.now, ".1%"))
+        (Cell(short(of.name, _LONGEST)), score(of.before, ".1%"), score(of.now, ".1%"))
         for of in found.labels[:most]
     ]
     caption = "Shares of predicted labels, the largest change first, with 95% intervals."
     return Table(caption, ("predicted label", "reference rows", "new rows"), rows)
+
+
+def labels_sentence(found: Monitoring) -> str:
+    """Return which labels are taken for true ones, and how to name others."""
+    if found.labeled:
+        columns = listed([repr(short(name)) for name in found.label_columns], _COLUMNS)
+        which = "column" if len(found.label_columns) == 1 else "columns"
+        others = "--label names another, --set data.labelled=false none"
+        rows = f"{counted(found.labeled, 'label')} of {counted(found.rows, 'row')}"
+        return f"True labels: {rows}, in the {which} {columns}; {others}."
+    why = f", since {one_line(found.no_labels)}" if found.no_labels else ""
+    how = "" if found.no_labels == WITHOUT_LABELS else "; name their column with --label"
+    return f"True labels: none{why}{how}."
 
 
 def accuracy_sentences(found: Monitoring) -> list[str]:
@@ -169,7 +184,7 @@ def left_out(found: Monitoring) -> str:
 
 def monitoring_lines(found: Monitoring) -> list[str]:
     """Return everything in lines of at most 80 characters, where names are short."""
-    lines = [*wrapped(headline(found)), *wrapped(compared(found))]
+    lines = [*wrapped(headline(found)), *wrapped(compared(found)), *wrapped(labels_sentence(found))]
     if found.tests:
         lines += ["", *table_lines(drift_table(found))]
     for said in filter(None, (advice(found), left_out(found))):
@@ -196,6 +211,7 @@ def write_monitoring_page(found: Monitoring, path: Path) -> Path:
         "found": found,
         "headline": headline(found),
         "compared": compared(found),
+        "true_labels": labels_sentence(found),
         "advice": advice(found),
         "left_out": left_out(found),
         "drift": drift_table(found),
@@ -222,7 +238,7 @@ def _labels_plot(found: Monitoring) -> str:
                 axes.plot([100 * of.low, 100 * of.high], [row, row], color=SERIES[place])
             values = [100 * of.value for of in shares]
             axes.plot(values, rows, "o", color=SERIES[place], label=title, markersize=5)
-        label_rows(axes, [of.label for of in shown])
+        label_rows(axes, [of.name for of in shown])
         axes.set_xlim(left=0)
         axes.set_xlabel("% of rows predicted so")
         figure.legend(loc="outside upper left", ncols=2)
@@ -318,7 +334,11 @@ def _gauges(found: Monitoring, at: float) -> dict[str, tuple[str, _Values]]:
         ),
         "predicted_label_share": (
             "Share of the new rows that are predicted to have a label.",
-            [({"label": of.label}, of.now.value) for of in found.labels],
+            [({"label": of.label}, of.now.value) for of in found.labels if of.label is not None],
+        ),
+        "no_label_share": (
+            "Share of the new rows that get no label; absent if none do, now and before.",
+            [(one, of.now.value) for of in found.labels if of.label is None],
         ),
         "confidence_mean": (
             "Mean confidence of new rows.",
