@@ -113,8 +113,7 @@ def predict_file(
         FinetextError: something given cannot be used, or differs from what is to be resumed.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
-    refuse_other_address(out or "")
-    out, address = (None, str(out)) if is_address(out) else (out, None)
+    out, address = _local_or_address(out)
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
     known, how = not isinstance(model, Classifier), (locale, keep_formulas)
     files = Files(out, rejected, str(source), resume, known, force, *how, address)
@@ -126,6 +125,12 @@ def predict_file(
     job = _Job(model, read, Shown(top, every), columns, batch_size, options)
     with heard(listener) as hears:
         return _predicted(files, job, each, hears)
+
+
+def _local_or_address(out: str | Path | None) -> tuple[str | Path | None, str | None]:
+    """Return a path of this machine or an address, and None; raises a DataError for no known one."""
+    refuse_other_address(out or "")
+    return (None, str(out)) if is_address(out) else (out, None)
 
 
 @contextmanager

@@ -233,14 +233,15 @@ class Service:
 
     async def _rows(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) numbers of the texts; the model gets those that it was not asked lately."""
-        known = {ask: self._known.get(ask) for ask in asks}
-        new = [ask for ask, row in known.items() if row is None]
+        rows = {ask: row for ask in asks if (row := self._known.get(ask)) is not None}
+        new = list(dict.fromkeys(ask for ask in asks if ask not in rows))
         if new:
-            known |= zip(new, await self.batcher.predict(new), strict=True)
+            predicted = await self.batcher.predict(new)
+            rows |= zip(new, predicted, strict=True)
         for ask in new:
-            self._known.add(ask, known[ask])
+            self._known.add(ask, rows[ask])
         self.metrics.repeated.inc(len(asks) - len(new))
-        return np.array([known[ask] for ask in asks])
+        return np.array([rows[ask] for ask in asks])
 
     def _texts(self, inputs: str | Mapping[str, str] | list[Any]) -> list[str]:
         """Return the texts of a request; raises a Refusal if they are too many, long or few."""
