@@ -128,7 +128,7 @@ def predict_file(
 
 
 def _local_or_address(out: str | Path | None) -> tuple[str | Path | None, str | None]:
-    """Return a path of this machine or an address, and None; raises a DataError for no known one."""
+    """Return a path of this machine or an address; raises a DataError for an unknown address."""
     refuse_other_address(out or "")
     return (None, str(out)) if is_address(out) else (out, None)
 
