@@ -47,7 +47,7 @@ def main() -> None:
         for name, of in answer["by order"].items()
     ]  # fmt: skip
     what = (
-        f"{common.surroundings(options.threads, options.device)} One layer of {options.model} "
+        f"One layer of {options.model} "
         f"({answer['heads']} heads of {answer['width']}), {answer['format']}, {options.rows} texts "
         f"in batches of {BATCH}, forward and backward. Median [least, greatest] of {ROUNDS} turns."
     )
@@ -112,7 +112,7 @@ def measured(
                 seconds[name].append(1000 * (time.perf_counter() - started))
     apart = max(
         float((one[real_positions(batch, device)] - other).abs().max())
-        for one, other, batch in zip(*results.values(), batches, strict=True)
+        for one, other, batch in zip(results["padded"], results["packed"], batches, strict=True)
     )
     positions = sum(max(batch) * len(batch) for batch in batches)
     return {**seconds, "apart": apart, "padding": 1 - sum(lengths) / positions}
