@@ -61,7 +61,7 @@ def test_it_says_where_the_labels_are_from_and_what_fail_on_cannot_see(
     command: Command, watched_run: Path, new: Path
 ) -> None:
     done = command("monitor", watched_run, new, "--fail-on", "worse", status=3)
-    assert "150 labels of 150 rows, in the column 'label'" in " ".join(done.out.split())
+    assert "those of the column 'label', in 150 of 150 rows" in " ".join(done.out.split())
     new.write_text(new.read_text().replace("text,label", "text,escalated"))
     done = command("monitor", watched_run, new, "--fail-on", "worse", status=0)
     said = "True labels: none, since no column is called label; name their column with --label."

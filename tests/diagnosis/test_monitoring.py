@@ -101,6 +101,11 @@ def test_copies_and_groups_count_once() -> None:
     assert len({in_groups.groups[row] for row in rows_to_test(reference(), in_groups, 0)[1]}) == 35  # type: ignore[index]
 
 
+def test_rows_without_a_text_are_counted() -> None:
+    found = compared(new_rows(texts=[*texts(50, 4), *["", "  ", ""] * 10]))
+    assert (found.rows, found.tested, found.blank) == (80, 52, 30)
+
+
 def test_a_flood_of_one_text_is_no_drift() -> None:
     flooded = [*texts(70, 4), *["word1 word2"] * 300]
     likely = np.concatenate([probabilities(70, 5), np.tile([0.01, 0.99], (300, 1))])

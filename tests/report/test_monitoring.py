@@ -89,6 +89,10 @@ def test_the_lines_say_what_was_found_and_on_what_it_rests() -> None:
     ):
         assert part in said
     assert "so that may not hold" in said
+    assert "does not hold here" not in said
+    bad = replace(WORSE, accuracy=Score(0.5, 0.45, 0.55, 240))
+    contradicted = " ".join(monitoring_lines(replace(FOUND, worse=bad)))
+    assert "So the accuracy estimated without labels does not hold here." in contradicted
     assert all(len(line) <= 80 for line in said.splitlines())
 
 
@@ -97,10 +101,10 @@ def test_it_says_which_labels_were_taken_for_true_ones_and_how_to_name_others(
 ) -> None:
     evil = replace(UNLABELED, no_labels="the column '<b>\x1b[31m' has no label")
     told = {
-        "240 labels of 500 rows, in the column 'stance'; --label names another": FOUND,
+        "those of the column 'stance', in 240 of 500 rows; --label names others": FOUND,
         "none, since no column is called label; name their column with --label.": UNLABELED,
         "none, since data.labelled = false.": replace(UNLABELED, no_labels="data.labelled = false"),
-        "240 labels of 500 rows, in the columns 'a', 'b', 'c', 'd', 'e' and 1 more;": replace(
+        "those of the columns 'a', 'b', 'c', 'd', 'e' and 1 more, in 240": replace(
             FOUND, label_columns=tuple("abcdef")
         ),
         "none; name their column with --label.": replace(UNLABELED, no_labels=""),
@@ -108,9 +112,16 @@ def test_it_says_which_labels_were_taken_for_true_ones_and_how_to_name_others(
     for said, found in told.items():
         assert f"True labels: {said}" in " ".join(monitoring_lines(found))
         page = write_monitoring_page(found, tmp_path / "page.html").read_text()
-        assert f"True labels: {said}" in unescape(page)
+        assert f"True labels: {said}" in unescape(re.sub("</?span[^>]*>", "", page))
     assert "\x1b" not in "".join(monitoring_lines(evil))
     assert "<b>" not in write_monitoring_page(evil, tmp_path / "page.html").read_text()
+
+
+def test_rows_without_a_text_are_told() -> None:
+    found = replace(NOTHING, blank=250)
+    assert "250 rows without a text, which count as one" in " ".join(monitoring_lines(found))
+    assert 'finetext_monitor_blank_rows{model="runs/reviews"} 250.0' in gauges(found)
+    assert "without a text" not in " ".join(monitoring_lines(NOTHING))
 
 
 def test_no_label_is_no_class_though_one_is_called_so() -> None:
@@ -149,6 +160,7 @@ def test_what_cross_validated_rows_do_not_tell_is_said(tmp_path: Path) -> None:
     crossed = replace(NOTHING, tests=NOTHING.tests[:1], cross_validated=True, estimated=None)
     page = write_monitoring_page(crossed, tmp_path / "page.html").read_text()
     lines = " ".join(" ".join(monitoring_lines(crossed)).split())
+    page = re.sub("</?span[^>]*>", "", page)
     for said in (page, lines):
         assert "drift of labels and of confidence is not tested" in said
         assert "--reference DATA" in said

@@ -180,7 +180,8 @@ def _predicted(classifier: Classifier, rows: MonitoredRows, seed: int, hears: Li
         kept = np.union1d(chosen, labeled)
         dataset = dataset.select(kept)
         chosen, labeled = np.searchsorted(kept, chosen), np.searchsorted(kept, labeled)
-        also = f", and all {counted(len(labeled), 'row')} with a label" if len(labeled) else ""
+        also = f", and all {counted(len(names), 'row')} with a label" if names else ""
+        also = ", and the labels of all" if len(names) == len(rows.dataset) else also
         hears.say(f"{counted(MOST_ROWS, 'row')} of {len(rows.dataset):,} are looked at{also}")
     texts, likely = dataset.texts, list[Floats]()
     for some in batches_of(len(texts), _BATCH):

@@ -345,14 +345,14 @@ def _moments(values: Sequence[Any], name: str) -> Floats:
         if (moment := _moment(text)) is None:
             raise DataError(
                 f"{where}which is no number and no date such as 2026-11-30 or 2026-11-30T14:05:00; "
-                "mend it, or order the rows by another column"
+                "correct it, or order the rows by another column"
             )
         found.append(moment[0])
         kinds.append(moment[1])
         if kinds[-1] != kinds[0]:
             raise DataError(
                 f"{where}which is {kinds[-1]}, and row 1 has {kinds[0]}: they have no common "
-                "order; mend it, or order the rows by another column"
+                "order; correct it, or order the rows by another column"
             )
     return np.array(found)
 

@@ -22,7 +22,7 @@ def monitor(
     model: options.Model,
     data: Annotated[str, argument("NEW_DATA", "New rows, with labels or without.")],
     reference: Annotated[
-        str | None, option("DATA", "Labeled rows to compare with; those MODEL keeps.")
+        str | None, option("DATA", "Labeled rows that MODEL did not learn from.")
     ] = None,
     text: options.Text = None,
     label: Annotated[

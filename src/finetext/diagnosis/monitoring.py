@@ -95,7 +95,8 @@ class Monitoring(Jsonable):
         reference: the rows compared with, in words, such as "450 test rows".
         rows: number of new rows; `tested` of them are compared: of each text, or of each group,
             one, and at most 2,000. Where some repeat, as many rows of both kinds are drawn before.
-        copies: new rows whose text occurred before, of at most 10,000 that were drawn.
+        copies: new rows whose text occurred before, of at most 10,000 that were drawn; `blank` are
+            those of them without a text.
         features: what of the texts is compared.
         tests: of texts, labels and confidence; empty with fewer than 30 rows of either kind.
         cross_validated: whether the reference rows are, so that their labels and confidence are
@@ -129,6 +130,7 @@ class Monitoring(Jsonable):
     multilabel: bool = False
     label_columns: tuple[str, ...] = ()
     no_labels: str = ""
+    blank: int = 0
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -203,6 +205,7 @@ def compare(
         scheme.multilabel,
         new.label_columns,
         new.no_labels,
+        new.blank,
     )
 
 

@@ -67,6 +67,11 @@ class NewRows:
         rows = self.compared
         return len(rows) - len({self.texts[row] for row in rows})
 
+    @property
+    def blank(self) -> int:
+        """How many of these have no text, of which only one is compared."""
+        return sum(not self.texts[row].strip() for row in self.compared)
+
 
 @dataclass(frozen=True, eq=False)
 class Given:

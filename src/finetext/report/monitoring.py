@@ -65,6 +65,8 @@ def compared(found: Monitoring) -> str:
         said += f"; of {found.rows:,} rows some are drawn, and one of each text or group is tested"
     if found.copies:
         said += f"; {counted(found.copies, 'copy').replace('copys', 'copies')} of other new texts"
+    if found.blank:
+        said += f"; {counted(found.blank, 'row')} without a text, which count as one"
     return said
 
 
@@ -108,9 +110,9 @@ def labels_sentence(found: Monitoring) -> str:
     if found.labeled:
         columns = listed([repr(short(name)) for name in found.label_columns], _COLUMNS)
         which = "column" if len(found.label_columns) == 1 else "columns"
-        others = "--label names another, --set data.labelled=false none"
-        rows = f"{counted(found.labeled, 'label')} of {counted(found.rows, 'row')}"
-        return f"True labels: {rows}, in the {which} {columns}; {others}."
+        others = "--label names others, --set data.labelled=false none"
+        rows = f"{found.labeled:,} of {counted(found.rows, 'row')}"
+        return f"True labels: those of the {which} {columns}, in {rows}; {others}."
     why = f", since {one_line(found.no_labels)}" if found.no_labels else ""
     how = "" if found.no_labels == WITHOUT_LABELS else "; name their column with --label"
     return f"True labels: none{why}{how}."
@@ -129,6 +131,8 @@ def accuracy_sentences(found: Monitoring) -> list[str]:
             )
     if (test := found.worse) is not None:
         said.append(worse_sentence(test, what))
+        if found.estimated is not None and test.accuracy.high < found.estimated.low:
+            said.append("So the accuracy estimated without labels does not hold here.")
     elif found.labeled:
         said.append(
             f"The {counted(found.labeled, 'label')} cannot be compared: that takes "
@@ -167,7 +171,7 @@ def advice(found: Monitoring) -> str:
     if not found.tests:
         rows = f"{counted(found.tested, 'different new row')} and {one_line(found.reference)}"
         return f"There are {rows}; it takes {FEWEST} of either kind to test anything."
-    return "That is no proof of none: few rows show only large changes."
+    return "No drift shown is no proof of none: few rows show only large changes."
 
 
 def left_out(found: Monitoring) -> str:
@@ -237,7 +241,8 @@ def _labels_plot(found: Monitoring) -> str:
             for row, of in zip(rows, shares, strict=True):
                 axes.plot([100 * of.low, 100 * of.high], [row, row], color=SERIES[place])
             values = [100 * of.value for of in shares]
-            axes.plot(values, rows, "o", color=SERIES[place], label=title, markersize=5)
+            dots = {"color": SERIES[place], "label": title, "markersize": 5, "clip_on": False}
+            axes.plot(values, rows, "o", **dots)  # those at 0 and 100 whole, too
         label_rows(axes, [of.name for of in shown])
         axes.set_xlim(left=0)
         axes.set_xlabel("% of rows predicted so")
@@ -319,6 +324,7 @@ def _gauges(found: Monitoring, at: float) -> dict[str, tuple[str, _Values]]:
     return {
         "rows": ("New rows.", [(one, float(found.rows))]),
         "tested_rows": ("New rows that the tests compare.", [(one, float(found.tested))]),
+        "blank_rows": ("New rows without a text, of at most 10,000.", [(one, float(found.blank))]),
         "labeled_rows": ("New rows with a label.", [(one, float(found.labeled))]),
         "drift": (
             "Whether drift is shown at 5% over all tests, 0 or 1; absent with too few rows.",
