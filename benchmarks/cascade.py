@@ -93,10 +93,10 @@ def made_up(
 ) -> Population:
     """Return rows of rising confidence, of which the least sure ones lose too much."""
     sure = random.random(rows)
-    if kind == "at once":  # all that is kept loses just more than it may
-        harm, gain = np.full(rows, 1.15 * most / 0.05), np.zeros(rows)
+    if kind == "at once":  # all that is kept loses a little more than it may
+        harm, gain = np.full(rows, 1.02 * most / 0.05), np.zeros(rows)
     elif kind == "at half":  # nothing in the surer half, too much in the next twentieth
-        harm, gain = np.where(sure < 0.5, 1.05 * most / 0.05, 0.0), np.zeros(rows)
+        harm, gain = np.where(sure < 0.5, 1.02 * most / 0.05, 0.0), np.zeros(rows)
     elif kind == "slowly":  # 0.4 of what is allowed in the surest half, all of it at 0.55
         harm = np.where(sure > 0.5, 0.8 * most, np.where(sure > 0.45, 12.5 * most, 0.3))
         gain = np.zeros(rows)
