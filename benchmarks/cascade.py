@@ -238,7 +238,7 @@ def _of_set(
     sizes = finetext.SplitSettings(train=2_000, validation=2_000, test=2_000)
     methods = {"tfidf": finetext.Tfidf(), "static": finetext.Static(), **expensive}
     recipe = finetext.Recipe(
-        source=str(common.data_folder() / path), data=finetext.ReadSettings(**read), split=sizes,
+        source=str(common.data_folder() / path), read=finetext.ReadSettings(**read), split=sizes,
         methods=methods, refit=False, metric="accuracy",
     )  # fmt: skip
     run = finetext.train(recipe, out=work / "run", listener=finetext.Listener())

@@ -91,7 +91,7 @@ def trained(out: Path, rows: int, methods: dict[str, Method] = METHODS, **more: 
     lines = [f"{text_of(row)},{'ab'[row % 2]},{row // 4}" for row in range(rows)]
     source.write_text("\n".join(["text,label,group", *lines]), encoding="utf-8")
     read = finetext.ReadSettings(text="text", label="label", group=group)
-    recipe = Recipe(source=str(source), data=read, methods=methods, metric="accuracy", **more)
+    recipe = Recipe(source=str(source), read=read, methods=methods, metric="accuracy", **more)
     run = finetext.train(recipe, out=out, listener=Listener())
     path = run.folder / "leaderboard.json"
     entries = json.loads(path.read_text())

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Self
 
 import numpy as np
@@ -42,8 +43,8 @@ STEPS: Final = 20
 _MOST_UNITS: Final = 10_000_000
 _NUISANCE_SHARE: Final = 0.02
 """Of the level: the probability that the nuisance parameter is outside of its interval."""
-_GRID: Final = 60
-_FARTHEST: Final = 7.0
+_GRID: Final = 40
+_FARTHEST: Final = 6.0
 _NEGLIGIBLE: Final = 1e-9
 _BETS: Final = np.array([0.05, 0.15, 0.3, 0.5, 0.7, 0.95])
 """Shares of the capital that are bet."""
@@ -252,6 +253,7 @@ def _capital(logarithms: Floats) -> float:
     return float(_STAKES @ np.exp(np.minimum(logarithms, 600)))
 
 
+@lru_cache(4096)
 def exact_p_value(
     harmed: int, gained: int, rows: int, most_loss: float, level: float = SIGNIFICANT
 ) -> float:
@@ -271,7 +273,7 @@ def exact_p_value(
     low, high = exact_interval(gained / rows, rows, 1 - outside)
     high = min(high, (1 - most_loss) / 2)
     rates = np.linspace(min(low, high), high, _GRID)[:, None]
-    ends = [int(of * rows + side * (_FARTHEST * math.sqrt(of * rows) + 30))
+    ends = [int(of * rows + side * (_FARTHEST * math.sqrt(of * rows) + 15))
             for of, side in ((low, -1), (high, 1))]  # fmt: skip
     gains = np.arange(max(0, ends[0]), min(rows, ends[1]) + 1)
     limits = _most_harmed(gains, observed, rows, most_loss)
