@@ -35,7 +35,8 @@ class EyeClassifier(Classifier):
     scale: float = 1.0
 
     def predict_proba(self, texts: Any) -> Floats:
-        numbers = [int(str(text).split()[0]) for text in texts]
+        words = [str(text).split(maxsplit=1)[:1] for text in texts]
+        numbers = [int(word[0]) if word and word[0].isdigit() else 0 for word in words]
         rows = np.zeros((len(numbers), len(self.scheme)))
         for row, number in zip(rows, numbers, strict=True):
             row[number % 2] = 3.0

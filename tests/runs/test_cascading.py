@@ -101,10 +101,16 @@ def test_card_info_and_monitor_know_the_cascade(own: Run, tmp_path: Path) -> Non
     assert finetext.info(made.folder).problem is None
     new = [text_of(row) for row in range(5_000, 5_200)]
     found = finetext.monitor(made.folder, new)
-    assert found.to_json()["reference"]["rows"] == 400
-    done = finetext.predict_file(made.folder, new)
+    assert found.reference == "400 test rows"
+    assert not found.labeled
+    (tmp_path / "new.txt").write_text("\n".join(new))
+    said = list[str]()
+    done = finetext.predict_file(
+        made.folder, tmp_path / "new.txt", listener=Listener(say=said.append)
+    )
     assert done.rows == 200
     assert done.base_rates is not None
+    assert any("of 200 texts" in line and "on to stare" in line for line in said)
 
 
 @pytest.mark.parametrize(
