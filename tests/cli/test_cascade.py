@@ -66,6 +66,8 @@ def test_predict_says_what_was_sent_on(made: str, command: Command, workplace: P
     assert 0 < sent < 50
     assert "on to stare" in seen.err
     assert len((workplace / "predicted.csv").read_text().splitlines()) == 101
+    seen = command("predict", "fast", texts, "--out", "parts/", status=0)
+    assert f"look sent {sent} of 100 texts" in seen.err
 
 
 def test_other_commands_take_it(made: str, command: Command, workplace: Path) -> None:
