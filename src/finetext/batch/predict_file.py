@@ -32,6 +32,7 @@ from finetext.core.wording import counted
 from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
+from finetext.methods.cascade import routing_in_words, routing_of
 from finetext.runs.asked import answers_watched
 from finetext.storage.filesystems import is_address, place_of, refuse_other_address
 
@@ -304,7 +305,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
             hears.say(f"resuming after {done:,} rows" if done else "there is nothing to resume")
         start, empty = time.monotonic(), EmptyTexts(texts.id_column)
         rows = empty.watched(batches(texts, job.batch_size))
-        hooks = hears.progress, watch.through
+        hooks, routed = (hears.progress, watch.through), routing_of(classifier)
         noticed = list[Finding]()
         with answers_watched(classifier, noticed.append) as check_answers:
             for batch, table in predictions(classifier, rows, layout, done, *hooks):
@@ -318,6 +319,8 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         seconds = time.monotonic() - start
     if not (correct or done):
         watch.find()
+    if (routing := routed()) is not None:
+        hears.say(routing_in_words(classifier, routing))
     findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings, *noticed]
     _tell([*findings, *findings_of(watch, files.source, correct)], hears)
     count = output.rows - output.rejected

@@ -21,6 +21,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.data.pieces import Piece
+from finetext.methods.cascade import routing_in_words, routing_of
 from finetext.runs.asked import answers_watched
 from finetext.runs.load import load
 
@@ -153,6 +154,7 @@ class _Share:
         classifier = load(plan.model, plan.device, precision=plan.precision, say=hears.say)
         writer = PartWriter(plan, classifier)
         writer.check(todo)
+        routed = routing_of(classifier)
         with self._written(todo, writer.texts) as seen:
             with answers_watched(classifier, noticed.append) as check_answers:
 
@@ -166,6 +168,8 @@ class _Share:
                         self.written += 1
             self.rejected = writer.rejected
             self.findings = [*writer.findings, *noticed]
+        if (routing := routed()) is not None:
+            hears.say(routing_in_words(classifier, routing))
 
     def write_with_ray(self, todo: Sequence[Piece], actors: int | None) -> None:
         """Let actors of Ray write the parts that nobody has written meanwhile."""

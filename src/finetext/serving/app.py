@@ -139,7 +139,8 @@ class Service:
         """Whether the server only finishes what it has."""
         self._tables = TableReader(settings.request_seconds, settings.queue_tables)
         watch, check = self.metrics.predicted, model.check
-        self.batcher = Batcher(model.scores, model.tokens, settings, watch, check)
+        scores = partial(model.scores, sent_on=self.metrics.sent_on)
+        self.batcher = Batcher(scores, model.tokens, settings, watch, check)
         self.batcher.changed = self.metrics.queue.set
 
     async def predict(self, asked: schemas.Classification) -> Response:

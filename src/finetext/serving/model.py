@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +24,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
 from finetext.core.text_columns import join
 from finetext.core.types import LabelScheme
+from finetext.methods.cascade import routing_of
 from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
 from finetext.models.folder import best_model, card_of, provenance
@@ -178,8 +179,14 @@ class ServedModel:
         text = join(["Warm-up."] * max(1, len(self.classifier.scheme.text_columns)))
         self.scores([Ask(text), Ask(text, logits=True)])
 
-    def scores(self, asks: Sequence[Ask]) -> Floats:
-        """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
+    def scores(
+        self, asks: Sequence[Ask], sent_on: Callable[[int], None] = lambda texts: None
+    ) -> Floats:
+        """Return (n, k) probabilities, or logits where asked for, in the order of the texts.
+
+        `sent_on` is called with the number of texts that a cascade sends on.
+        """
+        routed = routing_of(self.classifier)
         rows = np.empty((len(asks), len(self.classifier.scheme)))
         works = {False: self.classifier.predict_proba, True: self.classifier.logits}
         with answers_watched(self.classifier, lambda finding: LOG.warning("%s", finding.message)):
@@ -191,6 +198,8 @@ class ServedModel:
                 if found.shape != (len(places), rows.shape[1]):
                     raise ValueError(f"the model returned {found.shape} for {len(places)} texts")
                 rows[places] = found
+        if (routing := routed()) is not None:
+            sent_on(routing.sent)
         return rows
 
     def tokens(self, text: str) -> int:
