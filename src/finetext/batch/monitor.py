@@ -83,17 +83,7 @@ def monitor(
     asked = read if isinstance(read, ReadSettings) else made("[data]", ReadSettings, read or {})
     with heard(listener) as hears:
         classifier = model if isinstance(model, Classifier) else load(model, device, say=hears.say)
-        if reference is None:
-            before: Reference | Dataset = _kept(model, classifier)
-        else:
-            how = settings_for(replace(asked, labelled=True), classifier.scheme)
-            before = read_data(reference, settings=how)
-            hears.say(f"compared with {before.description}")
-        learned = (
-            before.label_columns
-            if isinstance(before, Reference)
-            else lasting_names(before.columns_of("label"))
-        )
+        before, learned = _before(model, classifier, reference, asked, hears)
         rows = read_rows(data, asked, classifier.scheme, learned, time)
         hears.say(rows.description)
         for finding in rows.findings:
@@ -109,6 +99,23 @@ def monitor(
         for finding in _too_right(found):
             hears.finding(finding)
         return found
+
+
+def _before(
+    model: str | Path | Classifier,
+    classifier: Classifier,
+    reference: Any,
+    asked: ReadSettings,
+    hears: Listener,
+) -> tuple[Reference | Dataset, tuple[str, ...]]:
+    """Return the rows to compare with, and the columns of their labels."""
+    if reference is None:
+        kept = _kept(model, classifier)
+        return kept, kept.label_columns
+    how = settings_for(replace(asked, labelled=True), classifier.scheme)
+    rows = read_data(reference, settings=how)
+    hears.say(f"compared with {rows.description}")
+    return rows, lasting_names(rows.columns_of("label"))
 
 
 def _kept(model: str | Path | Classifier, classifier: Classifier) -> Reference:

@@ -282,15 +282,15 @@ class _Table:
 
 
 def _of_dataset(
-    source: Dataset, scheme: LabelScheme, time: str | None, labelled: bool
+    source: Dataset, scheme: LabelScheme, time: str | None, has_labels: bool
 ) -> MonitoredRows:
     """Return the rows of a data set that was read before, with its labels."""
     if time is not None:
         raise DataError(
             f"a Dataset has no column {time!r} to order by; give the file that it was read from"
         )
-    if not labelled or source.scheme is None:
-        why = "the Dataset has none" if labelled else WITHOUT_LABELS
+    if not has_labels or source.scheme is None:
+        why = "the Dataset has none" if has_labels else WITHOUT_LABELS
         return MonitoredRows(source, {}, (), why, source.findings)
     labels = {row: label for row, label in enumerate(source.labels) if label is not None}
     by_id = {source.ids[row]: label for row, label in labels.items()}

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 FAILED: Final = 3
 """The status if something that --fail-on names is shown."""
 _FAILURES: Final = ("drift", "worse")
+_UNTESTED: Final = Finding(
+    "warning", "worse-untested", "--fail-on worse: without labels of new rows that can be "
+    "compared, nothing is ever shown to be worse",
+)  # fmt: skip
 
 
 def monitor(
@@ -54,13 +58,12 @@ def monitor(
     from finetext.batch.monitor import monitor as compare
     from finetext.cli import arguments
     from finetext.report.monitoring import gauges, monitoring_lines, write_monitoring_page
-    from finetext.storage.files import check_new
 
     failing = _failing(fail_on)
     if prometheus is not None:
         _check_gauges(prometheus)
     if page is not None:
-        check_new(page, force, [data])
+        _check_page(page, force, data)
     screen = output.screen(data)
     given = Reading(text, label, group, id=id, header=header, sheet=sheet).given()
     with screen.watching():
@@ -70,9 +73,7 @@ def monitor(
             listener=screen.listener,
         )  # fmt: skip
         if "worse" in failing and found.worse is None:
-            message = "--fail-on worse: without labels of new rows that can be compared, nothing is"
-            finding = Finding("warning", "worse-untested", f"{message} ever shown to be worse")
-            screen.listener.finding(finding)
+            screen.listener.finding(_UNTESTED)
     if page is not None:
         write_monitoring_page(found, page)
     if prometheus is not None:
@@ -96,6 +97,12 @@ def _failing(names: str | None) -> set[str]:
 def _shown(found: Monitoring) -> set[str]:
     shown = {"drift": bool(found.drifted), "worse": found.is_worse}
     return {name for name, is_shown in shown.items() if is_shown}
+
+
+def _check_page(page: Path, force: bool, data: str) -> None:
+    from finetext.storage.files import check_new
+
+    check_new(page, force, [data])
 
 
 def _check_gauges(path: Path) -> None:
