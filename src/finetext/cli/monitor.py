@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 from finetext.cli import options
 from finetext.cli.options import Output, Reading, argument, option
 from finetext.core.errors import RecipeError
-from finetext.core.types import Finding
 
 if TYPE_CHECKING:
+    from finetext.core.types import Finding
     from finetext.diagnosis.monitoring import Monitoring
 
 FAILED: Final = 3
 """The status if something that --fail-on names is shown."""
 _FAILURES: Final = ("drift", "worse")
-_UNTESTED: Final = Finding(
-    "warning", "worse-untested", "--fail-on worse: without labels of new rows that can be "
-    "compared, nothing is ever shown to be worse",
-)  # fmt: skip
 
 
 def monitor(
@@ -73,7 +69,7 @@ def monitor(
             listener=screen.listener,
         )  # fmt: skip
         if "worse" in failing and found.worse is None:
-            screen.listener.finding(_UNTESTED)
+            screen.listener.finding(_untested())
     if page is not None:
         write_monitoring_page(found, page)
     if prometheus is not None:
@@ -92,6 +88,13 @@ def _failing(names: str | None) -> set[str]:
         known = " or ".join(_FAILURES)
         raise RecipeError(f"--fail-on {names}: write {known}, or both with a comma")
     return set(given or ())
+
+
+def _untested() -> Finding:
+    from finetext.core.types import Finding
+
+    message = "--fail-on worse: without labels of new rows that can be compared, nothing is"
+    return Finding("warning", "worse-untested", f"{message} ever shown to be worse")
 
 
 def _shown(found: Monitoring) -> set[str]:
