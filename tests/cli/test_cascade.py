@@ -78,7 +78,10 @@ def test_other_commands_take_it(made: str, command: Command, workplace: Path) ->
     labeled.write_text("\n".join(["text,label", *rows]))
     assert "accuracy" in command("evaluate", "fast", labeled, status=0).out
     assert "a cascade cannot be exported" in command("export", "fast", status=2).err
-    assert "holds no model" in command("decide", "fast", "--out", "other", status=2).err
+    assert (
+        "not the folder of a finished run"
+        in command("decide", "fast", "--out", "other", status=2).err
+    )
 
 
 @pytest.mark.parametrize(
