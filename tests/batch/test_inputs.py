@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.batch.inputs import is_text, read_input
+from finetext.batch.inputs import is_text, one_text, read_input
 from finetext.batch.output import Files, opened
 from finetext.batch.tables import predict_table
 from finetext.cli.predict import print_text
@@ -192,3 +192,11 @@ def test_failed_write_keeps_the_older_file(
     write(path, table, table)
     assert len(path.read_text().splitlines()) == 3
     assert path.read_text().startswith("id,text,prediction,probability,probability:b")
+
+
+def test_a_pattern_is_no_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(DataError, match=r"pattern of several files.*--out FOLDER/"):
+        one_text(f"{tmp_path}/*.parquet")
+    with pytest.raises(DataError, match="there is no file"):
+        one_text(f"{tmp_path}/*.csv")

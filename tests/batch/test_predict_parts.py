@@ -12,8 +12,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from finetext import Listener, predict_parts
-from finetext.core.errors import DataError
+from finetext import Listener, load, predict_parts
+from finetext.core.errors import DataError, ModelError, RecipeError
 from finetext.core.settings import ReadSettings
 from finetext.data import pieces
 
@@ -127,3 +127,26 @@ def test_a_file_of_a_large_table_that_changed_between_shards_is_noticed(
     with pytest.raises(DataError, match=said):
         quiet(finished, ".", "../out", shard="2/2")
     assert len(list(Path("../out").glob("part-*"))) == 2
+
+
+def test_columns_of_partitions_are_said_to_be_missing(finished: Path, workplace: Path) -> None:
+    for day in (1, 2):
+        Path(f"in/day={day}").mkdir(parents=True)
+        pq.write_table(pa.table({"text": ["a fine film"]}), f"in/day={day}/a.parquet")
+    heard = list[str]()
+    predict_parts(
+        finished, "in", "out", listener=Listener(finding=lambda of: heard.append(of.code))
+    )
+    assert heard == ["partition-columns"]
+    assert "day" not in predicted("out").column_names
+
+
+def test_what_is_no_file_model_or_shard_is_refused(finished: Path, workplace: Path) -> None:
+    pq.write_table(pa.table({"text": ["a fine film"]}), "in.parquet")
+    with pytest.raises(ModelError, match=r"folder or name of the model, not a .*Classifier"):
+        quiet(load(finished), "in.parquet", "out")
+    with pytest.raises(DataError, match=r"made of files: .* not a Table"):
+        quiet(finished, pa.table({"text": ["a"]}), "out")
+    for shard in (1, (2, 3), "0/3"):
+        with pytest.raises(RecipeError, match=r"write which of how many"):
+            quiet(finished, "in.parquet", "out", shard=shard)

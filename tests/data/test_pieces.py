@@ -21,6 +21,7 @@ from finetext.data.pieces import (
     InputFile,
     Piece,
     input_files,
+    partition_columns,
     pieces_of,
     share_at,
     share_of,
@@ -224,3 +225,28 @@ def test_a_pattern_at_the_root_of_a_file_system() -> None:
     finally:
         memory.rm(["/root-a.csv", "/root-b.csv"])
     assert found == ["memory://root-a.csv", "memory://root-b.csv"]
+
+
+def test_a_link_to_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "a.parquet", {"text": ["a"]})
+    (tmp_path / "b.parquet").symlink_to(tmp_path / "gone.parquet")
+    for source in (tmp_path, tmp_path / "*.parquet"):
+        with pytest.raises(DataError, match=r"b.parquet is a link to a file that is not there"):
+            input_files([str(source)])
+    (tmp_path / "gone.parquet").write_bytes((tmp_path / "a.parquet").read_bytes())
+    assert len(input_files([str(tmp_path / "[ab].parquet")])) == 2
+
+
+def test_columns_that_only_folders_name_are_known() -> None:
+    def columns_of(*paths: str) -> list[str]:
+        return partition_columns([InputFile(path, 1, "") for path in paths])
+
+    assert columns_of("in/day=1/a.parquet", "in/day=2/a.parquet") == ["day"]
+    assert columns_of("s3://b/y=1/m=1/a.csv", "s3://b/y=1/m=2/a.csv") == ["m"]
+    assert columns_of("run=7/a.parquet", "run=7/b.parquet") == []
+    assert columns_of("a.parquet", "b.parquet") == []
+
+
+def test_no_files_are_refused() -> None:
+    with pytest.raises(DataError, match="no files are given"):
+        input_files([])

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from glob import glob
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -92,6 +93,11 @@ def one_text(source: str, columns: Sequence[str] = ()) -> str:
     For a model of several text `columns` it is a JSON object of them.
     """
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
+        if glob(source):
+            raise DataError(
+                f"{source} is a pattern of several files, which are predicted into a folder: write "
+                "--out FOLDER/"
+            )
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
     text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:

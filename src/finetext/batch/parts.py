@@ -23,7 +23,7 @@ from finetext.batch.tables import ROWS, Shown
 from finetext.core import __version__
 from finetext.core.addresses import public_address
 from finetext.core.contracts import Classifier
-from finetext.core.errors import DataError, FinetextError
+from finetext.core.errors import DataError, FinetextError, ModelError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import listed
@@ -33,6 +33,7 @@ from finetext.data.pieces import (
     Piece,
     changed_error,
     input_files,
+    partition_findings,
     pieces_of,
     share_at,
     share_of,
@@ -254,8 +255,15 @@ def plan_parts(
 
     Raises:
         DataError: a source is missing or has other columns, or the folder has something else in it.
+        ModelError: the model is no folder and no name of one.
     """
+    if not isinstance(model, str | Path):
+        kind = type(model).__name__
+        raise ModelError(f"give the folder or name of the model, not a {kind}: save it first")
     given = [sources] if isinstance(sources, str | Path) else sources
+    if not isinstance(given, Sequence) or not all(isinstance(of, str | Path) for of in given):
+        kind = type(sources).__name__
+        raise DataError(f"a table in parts is made of files: give their paths, not a {kind}")
     named = [str(of).rstrip("/") for of in given]
     files, folder = input_files(named), str(out).rstrip("/")
     _refuse_inside(named, files, folder)
@@ -312,6 +320,7 @@ class PartWriter:
         self._predictor = TablePredictor(classifier, schema, self.texts, plan.shown)
         self.schema = self._predictor.schema
         self.findings: list[Finding] = list(self._predictor.findings)
+        self.findings += partition_findings(plan.files)
 
     def check(self, pieces: Sequence[Piece]) -> None:
         """Raise a DataError if one of the files that say so only when read has other columns.

@@ -119,7 +119,7 @@ def predict_parts(
 
 
 def _shard_of(shard: str) -> tuple[int, int]:
-    found = _SHARD.fullmatch(shard)
+    found = _SHARD.fullmatch(shard) if isinstance(shard, str) else None
     number, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= number <= count:
         raise RecipeError(

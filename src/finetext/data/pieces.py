@@ -11,15 +11,17 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from finetext.core.addresses import public_address
 from finetext.core.errors import DataError
+from finetext.core.types import Finding
 from finetext.core.wording import listed
 from finetext.data.formats import DELIMITED, JSON_LINES
 from finetext.data.parquet import parquet_footer
@@ -34,6 +36,7 @@ _HASHED: Final = 1 << 26
 """Bytes of a table up to which its content shows that, and not what the file system says of it."""
 _AT_ONCE: Final = 16
 _WILD: Final = re.compile(r"[*?\[]")
+_PARTITION: Final = re.compile(r"(\w+)=.*")
 _SUFFIXES: Final = (".parquet", *DELIMITED, *sorted(JSON_LINES))
 
 
@@ -126,6 +129,8 @@ def input_files(sources: Sequence[str]) -> tuple[InputFile, ...]:
         DataError: a source is missing or has no table, or a file has other columns than the first.
     """
     found = [one for source in sources for one in _files_at(source)]
+    if not found:
+        raise DataError("no files are given; name files, folders or patterns of them")
     repeated = [one for one, times in Counter(map(_path_of, found)).items() if times > 1]
     if repeated:
         raise DataError(f"{public_address(repeated[0])} is given twice; name each file once")
@@ -150,6 +155,7 @@ def _files_at(source: str) -> list[str]:
         return _tables_in(source, place) if path.is_dir() else [_refuse_other_form(source)]
     if place.is_local:
         fitting = glob.glob(os.path.expanduser(source), recursive=True)
+        _refuse_dangling(fitting)
         found = [path for path in fitting if os.path.isfile(path)]
     elif _WILD.search(place.path):
         found = _matching(source, place)
@@ -159,6 +165,33 @@ def _files_at(source: str) -> list[str]:
     if not found:
         raise DataError(f"no file fits {place.shown}")
     return [_refuse_other_form(one) for one in sorted(found)]
+
+
+def _refuse_dangling(paths: Iterable[str]) -> None:
+    """Raise a DataError for a link to a file that is gone: its rows would be missed in silence."""
+    for path in paths:
+        if not os.path.exists(path):
+            raise DataError(f"{path} is a link to a file that is not there; restore or remove it")
+
+
+def partition_columns(files: Sequence[InputFile]) -> list[str]:
+    """Return the columns that folders name, as in `day=1/part.parquet`, where they differ."""
+    folders = [PurePosixPath(file.source).parts[:-1] for file in files]
+    every = set(chain.from_iterable(folders))
+    shared = every.intersection(*folders)
+    found = (_PARTITION.fullmatch(folder) for folder in sorted(every - shared))
+    return list(dict.fromkeys(of[1] for of in found if of))
+
+
+def partition_findings(files: Sequence[InputFile]) -> list[Finding]:
+    """Return a warning if folders name values of columns that the files do not have."""
+    if not (names := partition_columns(files)):
+        return []
+    message = (
+        f"folders such as {names[0]}=... name values of {listed(names, 3)}: only columns that are "
+        "in the files are in the parts"
+    )
+    return [Finding("warning", "partition-columns", message)]
 
 
 def _matching(source: str, place: Place) -> list[str]:
@@ -175,6 +208,8 @@ def _matching(source: str, place: Place) -> list[str]:
 
 def _tables_in(source: str, place: Place) -> list[str]:
     """Return the tables below a folder; names that begin with `_` or `.` are of no table."""
+    if place.is_local:
+        _refuse_dangling(map(str, Path(place.path).rglob("*")))
     names = [name for name in place.files() if not re.search(r"(^|/)[_.]", name)]
     tables = [name for name in names if form_of(PurePosixPath(name)) in _SUFFIXES]
     if not place.is_local and not names:
