@@ -195,13 +195,13 @@ def _lacking(cheap: str, held: HeldOut, most_loss: float, candidates: int) -> st
     if held.units < needed:
         why = f"it takes about {counted(needed, f'held-out {unit}')} and there are {held.units:,}"
     else:
-        harmed = int((held.losses[held.confidence >= held.thresholds()[0]] > 0).sum())
-        rows = counted(harmed, "row")
-        why = f"it alone is wrong on {rows} even among those of which it is most confident"
-    also = " One candidate needs fewer: name it with --cheap." if candidates > 1 else ""
+        surest = held.losses[held.confidence >= held.thresholds()[0]]
+        rows = counted(int((surest != 0).sum()), "row")
+        why = f"even of those of which it is most confident, it decides {rows} otherwise"
     return (
         f"{cheap}: no threshold is certified to lose at most {points:g} points of accuracy: {why}. "
-        f"With these {unit}s {least:.1f} points can be certified: --max-loss {least:.1f}.{also}"
+        f"A limit of {least:.1f} points would have been certified with these {unit}s; one that is "
+        "chosen now, like a method, after a look at them needs others to certify it"
     )
 
 
