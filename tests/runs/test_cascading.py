@@ -124,7 +124,7 @@ def test_card_info_and_monitor_know_the_cascade(own: Run, tmp_path: Path) -> Non
         ({"cheap": "glimpse"}, UnknownNameError, "glimpse"),
         ({"max_loss": 0.05, "cheap": "look"}, DataError, "takes about .* held-out rows and there"),
         ({"max_loss": 0.05, "cheap": "look"}, DataError, r"0\.3 points would have been certified"),
-        ({"max_loss": 0.3}, DataError, "chosen now, like a method, .* needs others to certify it"),
+        ({"max_loss": 0.3}, DataError, "method that is chosen now, .* needs others to certify it"),
         ({"max_loss": 0.4, "cheap": "tfidf"}, DataError, "most confident, it decides .* otherwise"),
     ],
 )

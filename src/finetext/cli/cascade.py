@@ -74,6 +74,6 @@ def _lines(made: Cascade) -> Iterator[str]:
         "the run measured of both."
     )
     if made.certificate.sent.value == 0:
-        yield f"Nothing is sent on: {made.cheap} alone is as good, and its own model is smaller."
+        yield f"Nothing is sent on: {made.cheap} alone loses no more, and its own model is smaller."
     if made.remark:
         yield f"Note: {made.remark}."
