@@ -293,11 +293,18 @@ class Classifier(ABC):
 
 
 def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:
-    """Wrap a method that takes a list of texts so that it takes them in any form."""
+    """Wrap a method that takes a list of texts so that it takes them in any form.
+
+    It gets a text that repeats once: real texts repeat often, and each costs the same.
+    """
 
     @wraps(predicts)
     def wrapped(self: Any, texts: Sequence[str]) -> Floats:
-        return predicts(self, texts_of(texts, self.scheme.text_columns))
+        given = texts_of(texts, self.scheme.text_columns)
+        places = {text: place for place, text in enumerate(dict.fromkeys(given))}
+        if len(places) == len(given):
+            return predicts(self, given)
+        return predicts(self, list(places))[[places[text] for text in given]]
 
     return wrapped
 
