@@ -3,7 +3,7 @@
     FINETEXT_DATA=../shared/data python benchmarks/int8.py --record
 
 For each data set: MiniLM, fine-tuned on `--learn` rows; its exports `onnx` and `onnx --quantize
-int8`, which chooses by training rows without their labels; and up to `--rows` held-out rows, never
+int8`, which chooses by validation rows without their labels; and up to `--rows` held-out rows, never
 test rows, which both predict by turns in parts of 100 within one process. "probabilities" are all
 cells, "rows" those of which no probability is off by more than 0.05. Models stay in `--models`.
 """
@@ -137,7 +137,7 @@ def exports(rows: common.Rows, folder: Path) -> tuple[OnnxClassifier, OnnxClassi
     for name, settings in (("onnx", {}), ("int8", {"quantize": "int8"})):
         if not (folder / name).is_dir():
             finetext.export(
-                folder / "model", folder=folder / name, data=rows.train, settings=settings,
+                folder / "model", folder=folder / name, data=rows.validation, settings=settings,
                 terms=finetext.ExportTerms(least_agreement=0),
             )  # fmt: skip
         classifier = finetext.load(folder / name)

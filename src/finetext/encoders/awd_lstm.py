@@ -94,7 +94,7 @@ class AwdLstmLayer(nn.Module):
         weights = (self.weight_ih, recurrent, self.bias_ih, self.bias_hh)
         length = bptt if torch.is_grad_enabled() else None
         outputs: list[Tensor] = []
-        for part in torch.split(values, length or values.shape[1], dim=1):
+        for part in (values,) if length is None else torch.split(values, length, dim=1):
             if outputs:
                 hidden, cell = hidden.detach(), cell.detach()
             with warnings.catch_warnings():

@@ -151,14 +151,14 @@ class OnnxClassifier(Classifier):
                 found[part] = session.run([LOGITS], {name: arrays[name] for name in names})[0]
         return found
 
-    def is_close(self, logits: Floats) -> Booleans:
-        """Return (n,) which rows would be decided otherwise if logits were off by the margin.
+    def is_close(self, logits: Floats, margin: float | None = None) -> Booleans:
+        """Return (n,) which rows would be decided otherwise if logits were off by a margin.
 
-        That is, by `margin` of `onnx.json`, for the given label upwards or downwards; for each
-        label if there are several.
+        That is, the logit of the given label, upwards or downwards; of each label if there are
+        several. The margin is that of `onnx.json` by default.
         """
         several, rows = self.scheme.multilabel, np.arange(len(logits))
-        margin = float(self.about["margin"])
+        margin = float(self.about["margin"]) if margin is None else margin
 
         def decided(values: Floats) -> Integers:
             probabilities = probabilities_of(values / self.temperature, several)

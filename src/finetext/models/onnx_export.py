@@ -72,7 +72,7 @@ class OnnxExporter(Exporter):
     @property
     def least_agreement(self) -> float:
         """See `Exporter.least_agreement`."""
-        return 0.99 if self.quantize is None else 0.995
+        return 0.99
 
     def check(self, original: Original) -> None:
         """Raise a MissingExtraError or a ModelError; see `Exporter.check`."""
@@ -138,8 +138,8 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
     except ValueError as error:
         raise ModelError(f"this model has no int8 form: {error}; leave quantize out") from None
     if texts:
-        near = OnnxClassifier.load_weights(work, scheme, decision, "cpu").logits(texts)
-        margin = safe_margin(near, wanted, scheme.multilabel)
+        near = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
+        margin = safe_margin(near, near.logits(texts), wanted)
     write_json(work / ABOUT, {**about, "margin": margin})
     return None if apart is None else apart[1]
 
@@ -231,6 +231,7 @@ class Exportable:
                     dynamic_shapes=(tuple(axes for _ in batch),),
                     dynamo=True,
                     verbose=False,
+                    custom_translation_table={torch.ops.aten.lstm.input: _lstm},
                 )
                 assert program is not None
                 strip_metadata(program.model)
@@ -240,6 +241,24 @@ class Exportable:
                 f"torch {torch.__version__} cannot export {type(self.model).__name__} to ONNX: "
                 f"{str(error).splitlines()[0]}"
             ) from error
+
+
+def _lstm(values: Any, states: Any, weights: Any, *options: Any) -> tuple[Any, Any, Any]:
+    """Return the nodes of one LSTM layer; those of torch 2.13 are for texts of one length only."""
+    from onnxscript import opset20
+
+    def gates(of: Any) -> Any:
+        """ONNX has them in the order input, output, forget, cell."""
+        into, forget, cell, out = opset20.Split(of, axis=0, num_outputs=4)
+        return opset20.Unsqueeze(opset20.Concat(into, out, forget, cell, axis=0), [0])
+
+    inputs, recurrent, *biases = weights
+    outputs, hidden, cell = opset20.LSTM(
+        opset20.Transpose(values, perm=[1, 0, 2]), gates(inputs), gates(recurrent),
+        opset20.Concat(*map(gates, biases), axis=1), None, *states,
+        hidden_size=recurrent.shape[1],
+    )  # fmt: skip
+    return opset20.Transpose(opset20.Squeeze(outputs, [1]), perm=[1, 0, 2]), hidden, cell
 
 
 def strip_metadata(model: Any) -> None:

@@ -1,40 +1,57 @@
 """8-bit integers in an ONNX graph: weights, and the activations that meet them.
 
-Weights get a scale for each block of `BLOCK` inputs of each output. What they are multiplied with
-is quantized while it is computed, for each token in blocks of the same inputs, so one token or one
-channel with large values costs the others no precision, and a text is predicted alike in any batch.
-That is the operator MatMulNBits of ONNX Runtime. Weights are rounded so that the outputs on given
-texts change least (Frantar et al. 2022, "GPTQ: Accurate Post-Training Quantization for Generative
-Pre-trained Transformers"). Token vectors get a scale each. Products after the last normalization,
-the head, stay in float32.
+Weights have a scale for each output. Activations get a scale for each token while the graph is
+computed: a token with large values costs the others no precision, and a text is predicted alike in
+any batch. (The dynamic quantization of ONNX Runtime has one scale for a whole batch.)
+
+- Weights are rounded so that the outputs on given texts change least (Frantar et al. 2022, "GPTQ:
+  Accurate Post-Training Quantization for Generative Pre-trained Transformers").
+- Channels with large activations are made smaller, and their weights larger (Xiao et al. 2023,
+  "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models").
+- Activations after GELU use all codes but for the few that its smallest value needs.
+- Token vectors have a scale each. The head, all products after the last normalization, stays in
+  float32.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, probabilities_of
+from finetext.models.onnx import OnnxClassifier
 
-BLOCK: Final = 128
-"""Inputs that share a scale."""
-_MOST: Final = 127
-_ZERO: Final = 128
-_DOMAIN: Final = "com.microsoft"
-_INT8: Final = 4
-"""The accuracy level of MatMulNBits that quantizes activations, too."""
-_FEWEST_VECTORS: Final = 1_000
-_FEWEST_HALVED: Final = 1_000
 SAFE: Final = 0.99
+CLOSE: Final = 0.05
+_MOST_OFF: Final = 0.0075
+_WIDER: Final = 1.02
+_LEAST_MARGIN: Final = 1e-3
 USUAL_MARGIN: Final = 0.5
 """For `OnnxClassifier` where no texts are there to choose it by."""
+_MOST: Final = 127
+_MOST_OF_TWO: Final = 128
+"""The largest sum of the sizes of the codes of two neighboring inputs. Processors without VNNI add
+the products of two neighbors in 16 bits, where 255 times a larger sum would be cut off."""
+_TOGETHER: Final = 128
+"""Inputs whose errors are passed on to later inputs at once."""
+_LEAST_GELU: Final = -0.17
+_GELU_ZERO: Final = 20
+"""The code of 0 after GELU: as many codes are for values below 0."""
+_ZERO: Final = 128
+_LEAST_STEP: Final = 1e-30
+_LEAST_SIZE: Final = 1e-3
 _DAMPING: Final = 0.01
-Bytes = npt.NDArray[np.uint8]
+_FEWEST_VECTORS: Final = 1_000
+_FEWEST_HALVED: Final = 1_000
+_DOMAIN: Final = "com.microsoft"
+Codes = npt.NDArray[np.int8]
+Scales = npt.NDArray[np.float32]
 
 
 def quantize(graph: Any, moments: Mapping[str, Floats] | None = None) -> Any:
@@ -53,20 +70,19 @@ def quantize(graph: Any, moments: Mapping[str, Floats] | None = None) -> Any:
     del made.graph.value_info[:]  # recorded shapes are wrong for transposed matrices
     weights = {of.name: of for of in made.graph.initializer}
     chosen = {node.output[0] for node in products(made)}
-    nodes: list[Any] = []
-    for node in made.graph.node:
-        if node.output[0] in chosen:
-            nodes += _product(made, node, _matrix(weights, node), moments)
-        elif (table := _vectors(weights, node)) is not None:
-            nodes += _lookup(made, node, table)
-        else:
-            nodes.append(node)
     if not chosen:
         raise ValueError("the graph has no matrix products with constant weights")
-    nodes = [copy.deepcopy(node) for node in nodes]
+    builder = _Builder(made, moments or {})
+    for node in graph.graph.node:
+        if node.output[0] in chosen:
+            builder.product(node, _matrix(weights, node))
+        elif (table := _vectors(weights, node)) is not None:
+            builder.lookup(node, table)
+        else:
+            builder.nodes.append(node)
     del made.graph.node[:]
-    made.graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
+    made.graph.node.extend(builder.nodes)
+    used = {name for node in made.graph.node for name in node.input}
     kept = [of for of in made.graph.initializer if of.name in used]
     del made.graph.initializer[:]
     made.graph.initializer.extend(kept)
@@ -100,25 +116,37 @@ def halved(graph: Any) -> Any:
     return made
 
 
-def safe_margin(near: Floats, exact: Floats, multilabel: bool) -> float:
-    """Return how far logits of 8 bits are off at most, but for 1 of 100 rows.
+def safe_margin(near: OnnxClassifier, logits: Floats, exact: Floats, close: float = CLOSE) -> float:
+    """Return the margin below which a decision in 8 bits is computed again in float32.
+
+    That is the error of logits that 1 of 100 of the less clear rows exceeds, or more: until at most
+    3 of 400 probabilities of rows above the margin is off by more than `close`.
 
     Args:
-        near: (n, k) logits of the graph in 8 bits.
-        exact: (n, k) logits of the same rows in float32.
-        multilabel: whether each label is decided by itself.
-
-    Returns:
-        the quantile of the errors at `SAFE`: of the difference between the two highest logits of
-        each row, or of the logit that is furthest off if there are several labels.
+        near: the classifier in 8 bits.
+        logits: its (n, k) logits before the temperature, of rows that it did not learn from, as it
+            is more certain of those, and errors are smaller.
+        exact: those in float32.
+        close: largest difference of a probability that does not count.
     """
-    if multilabel:
-        errors = np.abs(near - exact).max(axis=1)
+    several = near.scheme.multilabel
+    ordered = np.sort(np.abs(logits) if several else logits, axis=1)
+    clear = ordered[:, 0] if several else ordered[:, -1] - ordered[:, -2]
+    if several:
+        errors = np.abs(logits - exact).max(axis=1)
     else:
-        rows = np.arange(len(near))[:, None]
-        best = np.argsort(-near, axis=1)[:, :2]
-        errors = np.abs(np.diff(near[rows, best] - exact[rows, best], axis=1))[:, 0]
-    return float(np.quantile(errors, SAFE, method="higher"))
+        rows = np.arange(len(logits))[:, None]
+        best = np.argsort(-logits, axis=1)[:, :2]
+        errors = np.abs(np.diff(logits[rows, best] - exact[rows, best], axis=1))[:, 0]
+    unclear = errors[clear <= np.median(clear)]
+    margin = max(float(np.quantile(unclear, SAFE, method="higher")), _LEAST_MARGIN)
+    found, wanted = (probabilities_of(of / near.temperature, several) for of in (logits, exact))
+    off = (np.abs(found - wanted) > close).mean(axis=1)
+    while True:
+        is_close = near.is_close(logits, margin)
+        if is_close.all() or float(off[~is_close].sum()) <= _MOST_OFF * len(off):
+            return margin
+        margin *= _WIDER
 
 
 def products(model: Any) -> list[Any]:
@@ -205,82 +233,142 @@ def _vectors(weights: Mapping[str, Any], node: Any) -> Floats | None:
     return numpy_helper.to_array(of) if is_table else None
 
 
-def _product(
-    model: Any, node: Any, weights: Any, moments: Mapping[str, Floats] | None
-) -> Iterator[Any]:
-    """Yield the nodes of a product in 8 bits."""
-    from onnx import helper, numpy_helper
+@dataclass
+class _Builder:
+    """The nodes of a graph in 8 bits, in order; constants are added to the model at once."""
 
-    inputs, outputs = weights.shape
-    known = None if moments is None else moments.get(node.input[0])
-    codes, scales = rounded(weights, BLOCK, known)
-    name = node.output[0]
-    model.graph.initializer.extend(
-        [numpy_helper.from_array(codes, f"{name}.codes"),
-         numpy_helper.from_array(scales.reshape(-1), f"{name}.scales")]
-    )  # fmt: skip
-    bias = node.input[2] if len(node.input) > 2 else ""
-    yield helper.make_node(
-        "MatMulNBits",
-        [node.input[0], f"{name}.codes", f"{name}.scales"],
-        [f"{name}.product" if bias else name],
-        domain=_DOMAIN, K=inputs, N=outputs, bits=8, block_size=BLOCK, accuracy_level=_INT8,
-    )  # fmt: skip
-    if bias:
-        yield helper.make_node("Add", [f"{name}.product", bias], [name])
+    model: Any
+    moments: Mapping[str, Floats]
+    nodes: list[Any] = field(default_factory=list)
+    constants: set[str] = field(default_factory=set)
+    quantized: set[str] = field(default_factory=set)
+    makers: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.makers = {name: node.op_type for node in self.model.graph.node for name in node.output}
+
+    def product(self, node: Any, weights: Any) -> None:
+        """Add the nodes of a product with (inputs, outputs) weights, and of its bias if any."""
+        given, name = node.input[0], node.output[0]
+        moments, is_gelu = self.moments.get(given), self.makers.get(given) == "Gelu"
+        factors = None if moments is None or is_gelu else _factors(moments)
+        if given not in self.quantized:
+            self._quantize(given, factors, is_gelu)
+        if factors is not None and moments is not None:
+            weights, moments = weights / factors[:, None], moments * np.outer(factors, factors)
+        codes, scales = rounded(weights, moments)
+        self._add(
+            "MatMulIntegerToFloat",
+            [f"{given}.codes", self._constant(f"{name}.codes", codes),
+             self._constant("one", np.float32(1)), self._constant(f"{name}.scales", scales),
+             self._zero(is_gelu)],
+            f"{name}.steps", domain=_DOMAIN,
+        )  # fmt: skip
+        bias = list(node.input[2:3])
+        self._add("Mul", [f"{name}.steps", f"{given}.step"], f"{name}.product" if bias else name)
+        if bias:
+            self._add("Add", [f"{name}.product", *bias], name)
+
+    def _quantize(self, name: str, factors: Floats | None, is_gelu: bool) -> None:
+        """Add the nodes that divide the values of each token by a step of its own, and round."""
+        self.quantized.add(name)
+        values = name
+        if factors is not None:
+            given = self._constant(f"{name}.factors", factors.astype(np.float32))
+            values = self._add("Mul", [name, given], f"{name}.even")
+        sizes, above, least = values, 255 - _GELU_ZERO, -_LEAST_GELU / _GELU_ZERO
+        if not is_gelu:
+            sizes, above = self._add("Abs", [values], f"{name}.sizes"), _MOST
+            least = _LEAST_STEP
+        largest = self._add(
+            "ReduceMax", [sizes, self._constant("last axis", np.array([-1]))], f"{name}.largest"
+        )
+        part = self._constant(f"1/{above}", np.float32(1 / above))
+        part = self._add("Mul", [largest, part], f"{name}.part")
+        least_step = self._constant(f"least of {above}", np.float32(least))
+        step = self._add("Max", [part, least_step], f"{name}.step")
+        inverse = self._add("Reciprocal", [step], f"{name}.inverse")
+        scaled = self._add("Mul", [values, inverse], f"{name}.scaled")
+        one = self._constant("one", np.float32(1))
+        self._add("QuantizeLinear", [scaled, one, self._zero(is_gelu)], f"{name}.codes")
+
+    def lookup(self, node: Any, table: Any) -> None:
+        """Add the nodes that look up 8-bit vectors and multiply them with their scales."""
+        from onnx import TensorProto
+
+        largest = np.abs(table).max(axis=1, keepdims=True)
+        scales = np.where(largest > 0, largest / _MOST, 1).astype(np.float32)
+        name, ids = node.output[0], node.input[1]
+        codes = self._constant(f"{name}.table", np.round(table / scales).astype(np.int8))
+        code = self._add("Gather", [codes, ids], f"{name}.vector")
+        steps = self._add("Cast", [code], f"{name}.whole", to=TensorProto.FLOAT)
+        scale = self._add(
+            "Gather", [self._constant(f"{name}.sizes of rows", scales), ids], f"{name}.size of row"
+        )
+        self._add("Mul", [steps, scale], name)
+
+    def _add(self, operator: str, inputs: list[str], output: str, **more: Any) -> str:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, inputs, [output], **more))
+        return output
+
+    def _zero(self, is_gelu: bool) -> str:
+        code = _GELU_ZERO if is_gelu else _ZERO
+        return self._constant(f"code {code}", np.uint8(code))
+
+    def _constant(self, name: str, value: Any) -> str:
+        """Add a constant unless it is there, and return its name."""
+        from onnx import numpy_helper
+
+        if name not in self.constants:
+            self.constants.add(name)
+            self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
 
 
-def _lookup(model: Any, node: Any, table: Any) -> Iterator[Any]:
-    """Yield the nodes that look up 8-bit vectors and multiply them with their scales."""
-    from onnx import TensorProto, helper, numpy_helper
+def rounded(weights: Floats, moments: Floats | None = None) -> tuple[Codes, Scales]:
+    """Return (inputs, outputs) codes and (outputs,) scales of weights: a weight is their product.
 
-    largest = np.abs(table).max(axis=1, keepdims=True)
-    scales = np.where(largest > 0, largest / _MOST, 1).astype(np.float32)
-    name, ids = node.output[0], node.input[1]
-    model.graph.initializer.extend(
-        [numpy_helper.from_array(np.round(table / scales).astype(np.int8), f"{name}.codes"),
-         numpy_helper.from_array(scales, f"{name}.scales")]
-    )  # fmt: skip
-    yield helper.make_node("Gather", [f"{name}.codes", ids], [f"{name}.code"])
-    yield helper.make_node("Cast", [f"{name}.code"], [f"{name}.steps"], to=TensorProto.FLOAT)
-    yield helper.make_node("Gather", [f"{name}.scales", ids], [f"{name}.scale"])
-    yield helper.make_node("Mul", [f"{name}.steps", f"{name}.scale"], [name])
-
-
-def rounded(
-    weights: Floats, block: int = BLOCK, moments: Floats | None = None
-) -> tuple[Bytes, npt.NDArray[np.float32]]:
-    """Return (outputs, blocks, block) codes and (outputs, blocks) scales of (inputs, outputs).
-
-    A weight is its scale times its code less 128. With the second moments of the inputs, rounding
-    errors of one input are made up for by the weights of later ones (GPTQ); else codes are nearest.
+    With the (inputs, inputs) second moments of the inputs, rounding errors of one input are made up
+    for by the weights of later ones (GPTQ); else codes are nearest. The sizes of the codes of two
+    neighboring inputs sum to `_MOST_OF_TWO` at most.
     """
     inputs, outputs = weights.shape
-    blocks = -(-inputs // block)
-    left = np.zeros((blocks * block, outputs))
-    left[:inputs] = weights
-    codes = np.full(left.shape, _ZERO, dtype=np.uint8)
-    scales = np.ones((blocks, outputs), dtype=np.float32)
-    factor = None if moments is None else _factor(moments)
-    for start in range(0, inputs, block):
-        stop = min(start + block, inputs)
-        largest = np.abs(left[start:stop]).max(axis=0)
-        scale = np.where(largest > 0, largest / _MOST, 1).astype(np.float32)
-        scales[start // block] = scale
-        if factor is None:
-            steps = np.round(left[start:stop] / scale)
-            codes[start:stop] = np.clip(steps, -_MOST, _MOST) + _ZERO
-            continue
+    left = np.array(weights, dtype=np.float64)
+    scales = _scales(left)
+    codes = np.zeros((inputs, outputs), dtype=np.int8)
+    factor = np.eye(inputs) if moments is None else _factor(moments)
+    for start in range(0, inputs, _TOGETHER):
+        stop = min(start + _TOGETHER, inputs)
         errors = np.zeros((stop - start, outputs))
         for row in range(start, stop):
-            step = np.clip(np.round(left[row] / scale), -_MOST, _MOST)
-            codes[row] = step + _ZERO
-            error = (left[row] - step * scale) / factor[row, row]
+            most: Any = _MOST
+            if row % 2:
+                most = np.minimum(_MOST, _MOST_OF_TWO - np.abs(codes[row - 1].astype(int)))
+            step = np.clip(np.round(left[row] / scales), -most, most)
+            codes[row] = step
+            error = (left[row] - step * scales) / factor[row, row]
             left[row + 1 : stop] -= np.outer(factor[row, row + 1 : stop], error)
             errors[row - start] = error
-        left[stop:inputs] -= factor[start:stop, stop:].T @ errors
-    shaped = codes.T.reshape(outputs, blocks, block)
-    return np.ascontiguousarray(shaped), np.ascontiguousarray(scales.T)
+        left[stop:] -= factor[start:stop, stop:].T @ errors
+    return codes, scales
+
+
+def _scales(weights: Floats) -> Scales:
+    """Return (outputs,) the least scales with which no code is cut off."""
+    sizes = np.abs(weights)
+    if len(sizes) % 2:
+        sizes = np.concatenate([sizes, np.zeros((1, sizes.shape[1]))])
+    of_two = sizes[::2] + sizes[1::2]
+    least = np.maximum(sizes.max(axis=0) / _MOST, of_two.max(axis=0) / _MOST_OF_TWO)
+    return np.where(least > 0, least, 1).astype(np.float32)
+
+
+def _factors(moments: Floats) -> Floats:
+    """Return (inputs,) factors that make the sizes of inputs more even."""
+    sizes = np.sqrt(np.diag(moments))
+    return np.asarray(np.maximum(sizes, max(_LEAST_SIZE * sizes.max(), _LEAST_STEP)) ** -0.5)
 
 
 def _factor(moments: Floats) -> Floats:

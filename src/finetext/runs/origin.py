@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, Splits
 from finetext.core.wording import refitted_in_words
 from finetext.data.read import read as read_data
-from finetext.models.exporters import MOST_ROWS, HeadRows, Original
+from finetext.models.exporters import HeadRows, Original
 from finetext.models.folder import model_in_run
 from finetext.runs.load import load
 from finetext.runs.predicted import USUAL_METRIC
@@ -106,20 +105,14 @@ class Origin:
         )  # fmt: skip
 
     def apart(self) -> tuple[Dataset, Dataset] | None:
-        """Return rows to choose by, and others to compare on; None without any.
+        """Return a random half of the rows to choose by, and the other to compare on; None without.
 
-        The first are training rows of the run if the model is compared on validation rows, else a
-        random half of the rows. Nothing asks for their labels.
+        Nothing asks for their labels. Training rows would not do to choose by: the model is more
+        certain of them than of other texts.
         """
         if self.rows is None:
             return None
         generator = np.random.default_rng(self.seed)
-        if self.run is not None and self.data is None and not self.run.folds:
-            with suppress(RunError):
-                if not self.learned_from_all:
-                    train = self.training_rows()
-                    drawn = generator.permutation(len(train))[:MOST_ROWS]
-                    return train.select(np.sort(drawn)), self.rows
         order = generator.permutation(len(self.rows))
         halves = order[: len(order) // 2], order[len(order) // 2 :]
         some, others = (self.rows.select(np.sort(half)) for half in halves)
