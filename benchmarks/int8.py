@@ -3,9 +3,9 @@
     FINETEXT_DATA=../shared/data python benchmarks/int8.py --record
 
 For each data set: MiniLM, fine-tuned on `--learn` rows; its exports `onnx` and `onnx --quantize
-int8`, which chooses by validation rows without their labels; and up to `--rows` held-out rows, never
-test rows, which both predict by turns in parts of 100 within one process. "probabilities" are all
-cells, "rows" those of which no probability is off by more than 0.05. Models stay in `--models`.
+int8`, which chooses by validation rows without their labels; and up to `--rows` held-out rows,
+never test rows, which both predict by turns in parts of 100 within one process. "probabilities" are
+all cells, "rows" those of which no probability is off by more than 0.05. Models stay in `--models`.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def export(
     sheet: options.Sheet = None,
     settings: options.DataSettings = None,
     least_agreement: Annotated[
-        float | None, option("SHARE", "Least label agreement; 0.99, int8 0.995.")
+        float | None, option("SHARE", "Least label agreement; 0.99 for ONNX.")
     ] = None,
     force: Annotated[
         bool, flag("--force", "Write anyway: without rows, or over an export.")

@@ -245,7 +245,9 @@ class Exportable:
 
 def _lstm(values: Any, states: Any, weights: Any, *options: Any) -> tuple[Any, Any, Any]:
     """Return the nodes of one LSTM layer; those of torch 2.13 are for texts of one length only."""
-    from onnxscript import opset20
+    from onnxscript import opset20 as typed
+
+    opset20: Any = typed
 
     def gates(of: Any) -> Any:
         """ONNX has them in the order input, output, forget, cell."""

@@ -32,8 +32,9 @@ CLOSE: Final = 0.05
 _MOST_OFF: Final = 0.0075
 _WIDER: Final = 1.02
 _LEAST_MARGIN: Final = 1e-3
+_FEWEST_ROWS: Final = 50
 USUAL_MARGIN: Final = 0.5
-"""For `OnnxClassifier` where no texts are there to choose it by."""
+"""For `OnnxClassifier` where few texts are there to choose it by, or none."""
 _MOST: Final = 127
 _MOST_OF_TWO: Final = 128
 """The largest sum of the sizes of the codes of two neighboring inputs. Processors without VNNI add
@@ -119,8 +120,8 @@ def halved(graph: Any) -> Any:
 def safe_margin(near: OnnxClassifier, logits: Floats, exact: Floats, close: float = CLOSE) -> float:
     """Return the margin below which a decision in 8 bits is computed again in float32.
 
-    That is the error of logits that 1 of 100 of the less clear rows exceeds, or more: until at most
-    3 of 400 probabilities of rows above the margin is off by more than `close`.
+    It is the error of logits that 1 of 100 of the less clear rows exceeds, or more: until at most 3
+    of 400 probabilities are off by more than `close`, in rows above the margin.
 
     Args:
         near: the classifier in 8 bits.
@@ -138,15 +139,18 @@ def safe_margin(near: OnnxClassifier, logits: Floats, exact: Floats, close: floa
         rows = np.arange(len(logits))[:, None]
         best = np.argsort(-logits, axis=1)[:, :2]
         errors = np.abs(np.diff(logits[rows, best] - exact[rows, best], axis=1))[:, 0]
+    if not np.isfinite(errors).all():  # the export is refused
+        return USUAL_MARGIN
     unclear = errors[clear <= np.median(clear)]
-    margin = max(float(np.quantile(unclear, SAFE, method="higher")), _LEAST_MARGIN)
+    least = USUAL_MARGIN if len(logits) < _FEWEST_ROWS else _LEAST_MARGIN
+    margin = max(float(np.quantile(unclear, SAFE, method="higher")), least)
     found, wanted = (probabilities_of(of / near.temperature, several) for of in (logits, exact))
     off = (np.abs(found - wanted) > close).mean(axis=1)
-    while True:
-        is_close = near.is_close(logits, margin)
-        if is_close.all() or float(off[~is_close].sum()) <= _MOST_OFF * len(off):
-            return margin
+    while margin < 2 * np.abs(logits).max():
+        if off[~near.is_close(logits, margin)].sum() <= _MOST_OFF * len(off):
+            break
         margin *= _WIDER
+    return margin
 
 
 def products(model: Any) -> list[Any]:

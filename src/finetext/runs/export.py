@@ -61,7 +61,7 @@ class ExportTerms:
 
     Attributes:
         least_agreement: share of the rows on which both must predict the same labels; None (the
-            default) for that of the format: 0.99 for ONNX in float32, 0.995 in int8, 0 for static
+            default) for that of the format: 0.99 for ONNX, 0 for static
             embeddings.
         force: whether to keep it if they do not, and without rows to compare on; and to replace an
             earlier export.
