@@ -37,6 +37,7 @@ from finetext.storage.filesystems import is_address, place_of
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
+    from finetext.runs.load import Engine
 
 LONG: Final = 10.0  # seconds from which the throughput is reported
 Each = Callable[[Classifier, Table], None]
@@ -249,13 +250,14 @@ class _Job:
         """The options that are not left out."""
         return {name: of for name, of in self.options.items() if of is not None}
 
-    def classifier(self, say: Callable[[str], None]) -> Classifier:
+    def classifier(self, say: Callable[[str], None], source: str) -> Classifier:
         from finetext.runs.load import load
 
         if isinstance(self.model, Classifier):
             return self.model
-        precision = self.options["--precision"]
-        return load(self.model, self.options["--device"], precision=precision, say=say)
+        device, precision = self.options["--device"], self.options["--precision"]
+        engine: Engine = "latency" if is_text(source) else "throughput"
+        return load(self.model, device, precision=precision, engine=engine, say=say)
 
     def identity(self, source: str) -> Identity | None:
         """Return of what the prediction is; None if its model cannot be told from another."""
@@ -281,7 +283,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         check_correction(job.model, files.source, is_text(files.source))
     gathered: Table = {}
     with _placed(files) as local, opened(local) as output:
-        classifier = job.classifier(hears.say)
+        classifier = job.classifier(hears.say, files.source)
         wanted = Wanted(job.columns, files.rejected is not None)
         texts = read_input(files.source, job.read, wanted, classifier.scheme)
         if texts.description:

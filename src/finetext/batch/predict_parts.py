@@ -150,7 +150,9 @@ class _Share:
     def write(self, todo: Sequence[Piece]) -> None:
         """Write the parts that nobody has written meanwhile."""
         plan, hears, noticed = self.plan, self.hears, list[Finding]()
-        classifier = load(plan.model, plan.device, precision=plan.precision, say=hears.say)
+        classifier = load(
+            plan.model, plan.device, precision=plan.precision, engine="throughput", say=hears.say
+        )
         writer = PartWriter(plan, classifier)
         writer.check(todo)
         with self._written(todo, writer.texts) as seen:

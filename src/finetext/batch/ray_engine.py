@@ -82,8 +82,10 @@ class PartActor:
         try:
             use_given_cpus()
             plan, said = self._plan, list[str]()
-            how = plan.device, plan.precision
-            self._classifier = load(plan.model, how[0], precision=how[1], say=said.append)
+            self._classifier = load(
+                plan.model, plan.device, precision=plan.precision, engine="throughput",
+                say=said.append,
+            )  # fmt: skip
             self._writer = PartWriter(plan, self._classifier)
             self._writer.check(todo)
             return Opened(tuple(said), tuple(self._writer.texts))

@@ -180,9 +180,14 @@ class Classifier(ABC):
     Texts are a list, or any column or iterable of strings: `texts_of` makes a list before a
     subclass gets them. Of a model of several text columns (`scheme.text_columns`) each text is a
     tuple, or a mapping from the columns to their texts.
+
+    Attributes:
+        has_members: whether it consists of other classifiers. Its `load_weights` then takes a
+            `LoadMember` as well, which loads each of them.
     """
 
     kind: ClassVar[str]
+    has_members: ClassVar[bool] = False
     scheme: LabelScheme
     decision: Decision
 
@@ -290,6 +295,19 @@ class Classifier(ABC):
         """
         loaded: Classifier = registry.load("storage", "load")(folder, device)
         return loaded
+
+
+LoadMember = Callable[[str, Path, LabelScheme, Decision, str], Classifier]
+"""Loads a classifier by its kind and the arguments of its `load_weights`."""
+
+
+def load_member(
+    kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+) -> Classifier:
+    """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
+    of = registry.load("classifiers", kind)
+    loaded: Classifier = of.load_weights(folder, scheme, decision, device)
+    return loaded
 
 
 def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:

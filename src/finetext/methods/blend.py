@@ -12,9 +12,8 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from finetext.core import registry
 from finetext.core.arrays import Floats, probabilities_of
-from finetext.core.contracts import Classifier, FitContext, Method
+from finetext.core.contracts import Classifier, FitContext, LoadMember, Method, load_member
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision
@@ -114,6 +113,7 @@ class BlendClassifier(Classifier):
     """Classifiers of the same labels whose weighted logits are summed."""
 
     kind: ClassVar[str] = "blend"
+    has_members: ClassVar[bool] = True
     scheme: LabelScheme
     decision: Decision
     parts: tuple[Part, ...]
@@ -171,17 +171,20 @@ class BlendClassifier(Classifier):
 
     @classmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+        cls,
+        folder: Path,
+        scheme: LabelScheme,
+        decision: Decision,
+        device: str,
+        load: LoadMember = load_member,
     ) -> Self:
         """Read what `save_weights` wrote."""
         described = json.loads(read_received_text(folder, _DESCRIPTION))["members"]
         _check(described)
         parts = []
         for of in described:
-            kind = registry.load("classifiers", of["classifier"])
-            member: Classifier = kind.load_weights(
-                folder / MEMBERS / of["name"], scheme, AS_LIKELY, device
-            )
+            place = folder / MEMBERS / of["name"]
+            member = load(of["classifier"], place, scheme, AS_LIKELY, device)
             if of.get("precision") is not None:
                 precision = precision_of_model(of["precision"], device)
                 member = member.with_precision(precision)

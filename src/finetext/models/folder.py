@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core import registry
-from finetext.core.contracts import Classifier
+from finetext.core.contracts import Classifier, LoadMember, load_member
 from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme
@@ -112,8 +111,11 @@ def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def load_model(folder: Path, device: str = "auto") -> Classifier:
-    """Return the classifier in a model folder or one of transformers; raises a ModelError."""
+def load_model(folder: Path, device: str = "auto", load: LoadMember = load_member) -> Classifier:
+    """Return the classifier in a model folder or one of transformers; raises a ModelError.
+
+    `load` is how it and its members are loaded, by their kinds.
+    """
     recover(folder)
     if is_foreign(folder):
         return load_foreign(folder, device)
@@ -123,7 +125,7 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     try:  # only what `finetext.json` lists is read
         with private_folder(folder, names_received(folder)[0] if known is None else known) as place:
             files.check_sizes(folder, place, described)
-            loaded = _load(folder, place, described, device)
+            loaded = _load(folder, place, described, device, load)
     except FileNotFoundError as error:
         missing = str(error.filename or error)
         raise ModelError(f"the model in {folder} is damaged: {missing} is missing") from None
@@ -135,7 +137,9 @@ def load_model(folder: Path, device: str = "auto") -> Classifier:
     return loaded.with_precision(precision_of_model(precision, device))
 
 
-def _load(folder: Path, place: Path, described: Mapping[str, Any], device: str) -> Classifier:
+def _load(
+    folder: Path, place: Path, described: Mapping[str, Any], device: str, load: LoadMember
+) -> Classifier:
     """Return the classifier whose files are in `place`; messages name the folder of the user."""
     from safetensors import SafetensorError
 
@@ -143,15 +147,13 @@ def _load(folder: Path, place: Path, described: Mapping[str, Any], device: str) 
         scheme = LabelScheme.from_json(described)
         decision = decision_in(described)
         decision.check(len(scheme))
-        kind = registry.load("classifiers", str(described["classifier"]))
-        loaded: Classifier = kind.load_weights(place, scheme, decision, device)
+        return load(str(described["classifier"]), place, scheme, decision, device)
     except (UnknownNameError, ModelError) as error:
         text = str(error).replace(str(place), str(folder))
         raise ModelError(text if str(folder) in text else f"{folder}: {text}") from None
     except (*_UNREADABLE, DataError, SafetensorError) as error:
         reason = str(error).replace(str(place), str(folder))
         raise ModelError(f"the model in {folder} is damaged: {reason}") from None
-    return loaded
 
 
 def provenance(folder: Path) -> dict[str, Any]:

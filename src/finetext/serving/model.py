@@ -24,6 +24,7 @@ from finetext.core.text_columns import join
 from finetext.core.types import LabelScheme
 from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
+from finetext.models.engines import GraphClassifier, original_of
 from finetext.models.folder import best_model, card_of, provenance
 from finetext.models.hub import model_folder
 from finetext.runs.asked import answers_watched
@@ -191,6 +192,11 @@ class ServedModel:
     @property
     def way(self) -> str:
         """The name of the attribution method; "" if no text is explained."""
+        from finetext.diagnosis.explain import GRADIENTS, OCCLUSION
+
+        if isinstance(self.classifier, GraphClassifier):  # to say it takes no torch
+            has_gradients = self.classifier.kind == "transformer" and find_spec("captum")
+            return GRADIENTS if has_gradients else OCCLUSION
         return "" if self.unexplained else self.explainer.way
 
     @cached_property
@@ -198,7 +204,7 @@ class ServedModel:
         """The default attribution method; occlusion if a package is missing."""
         from finetext.diagnosis.explain import GRADIENTS, choose_explainer
 
-        usual = choose_explainer(self.classifier)
+        usual = choose_explainer(original_of(self.classifier))
         if usual.way != GRADIENTS or find_spec("captum") is not None:
             return usual
         without = "no integrated gradients: the package captum is not installed"

@@ -66,6 +66,7 @@ def serve(
     from finetext.core.contracts import Classifier
 
     check_installed()
+    from finetext.runs.load import load
     from finetext.serving.model import about
     from finetext.serving.workers import Task, supervise
 
@@ -81,7 +82,8 @@ def serve(
         elif isinstance(model, Classifier):
             answer(listening, model, {"name": model.kind}, token, settings, ready)
         else:
-            answer(listening, Classifier.load(model), about(model), token, settings, ready)
+            classifier = load(model, engine="latency")
+            answer(listening, classifier, about(model), token, settings, ready)
 
 
 def answer(

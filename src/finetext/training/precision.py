@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Any, Final, cast, get_args
 
 from finetext.core.arrays import Integers
 from finetext.core.deadline import Deadline
-from finetext.core.environment import processor_name
+from finetext.core.environment import processor_flags, processor_name
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import NumberFormat, Precision
 from finetext.storage.files import write_json
@@ -79,6 +80,15 @@ def choose_device(name: str, precision: Precision = "auto") -> Any:
     return device
 
 
+def device_type(name: str) -> str:
+    """Return "cpu", "cuda" or "mps", without torch where nothing hints at more than a CPU."""
+    signs = ("nvidia[0-9]*", "kfd", "dxg")  # the devices of CUDA, of ROCm, and of both in WSL
+    has_signs = sys.platform != "linux" or any(any(Path("/dev").glob(of)) for of in signs)
+    return (
+        "cpu" if name == "cpu" or (name == "auto" and not has_signs) else choose_device(name).type
+    )
+
+
 def check_precision(name: str) -> Precision:
     """Return the precision of a name; raise a RecipeError if there is none."""
     if name not in get_args(Precision):
@@ -97,7 +107,12 @@ def choose_precision(precision: Precision, device: Any) -> NumberFormat:
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and _processor_has_bf16() else "fp32"
+    return cpu_format() if device.type == "cpu" else "fp32"
+
+
+def cpu_format() -> NumberFormat:
+    """Return what "auto" is on the CPU of this machine."""
+    return "bf16" if _processor_has_bf16() else "fp32"
 
 
 def precision_warning(choice: Choice, asked: Precision, device: Any, began: str) -> str:
@@ -126,6 +141,8 @@ def precision_warning(choice: Choice, asked: Precision, device: Any, began: str)
 
 
 def _processor_has_bf16() -> bool:
+    if (flags := processor_flags()) and not {"amx_tile", "avx512_bf16"} & flags:
+        return False
     import torch
 
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
