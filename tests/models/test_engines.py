@@ -85,8 +85,9 @@ def made(tmp_path: Path, tiny_encoder: Path) -> Made:
             )  # fmt: skip
             numbers, width = np.random.default_rng(2), encoder.model.config.hidden_size
             head = LinearHead(numbers.normal(0, 0.3, (3, width)), numbers.normal(size=3), 1.0)
-            states = numbers.normal(size=width), numbers.uniform(0.5, 2, width)
-            classifier = ProbeClassifier(scheme, AS_LIKELY, encoder, head, *states)
+            states = encoder.states(TEXTS)
+            scaled = states.mean(axis=0), states.std(axis=0) + 0.1
+            classifier = ProbeClassifier(scheme, AS_LIKELY, encoder, head, *scaled)
         return classifier.with_precision("fp32").save(tmp_path / "model")
 
     return make
