@@ -9,6 +9,7 @@ what is to be known first, as far as the minutes last; what did not fit is named
              bf16, of a text alone and in a batch, of a model trained there with the same seed
   training   `train_vs_trainer.py` in bf16: MiniLM, then a BERT of 110 M parameters
   roofline   `roofline.py`: share of the peak of matrix products, positions that only pad
+  attention  `attention.py`: padded against packed
   prediction `predict_vs_pipeline.py`
 Each part writes OUT/PART.md as it ends, and one that fails OUT/PART.log.
 """
@@ -86,6 +87,10 @@ def parts_of(options: argparse.Namespace) -> dict[str, list[str]]:
         found[f"roofline-{model}"] = [
             "roofline.py", "--data", data, "--model", model, "--rounds", "1",
             *size(model), *shared,
+        ]  # fmt: skip
+    for model in options.models:
+        found[f"attention-{model}"] = [
+            "attention.py", "--data", data, "--model", model, *size(model), *shared,
         ]  # fmt: skip
     contenders = ["pipeline-32", "torch-sorted", "torch-sorted-bf16", "finetext"]
     found["prediction"] = [

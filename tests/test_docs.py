@@ -22,6 +22,8 @@ NOT_RUN = (
     "finetext train DATA",
     "finetext adapt CORPUS",
     "finetext find-lr",
+    "finetext cascade",
+    "finetext predict fast",
     "finetext export",
     "finetext serve",
     "finetext generate",

@@ -59,6 +59,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "pretraining.generate": ("generate",),
     "pretraining.pretrain": ("Pretraining", "pretrain"),
     "report.one_text": ("plot_prediction",),
+    "runs.cascade_folder": ("Cascade",),
+    "runs.cascading": ("cascade",),
     "runs.export": ("ExportTerms", "Exported", "export"),
     "runs.fit": ("RangeTest", "find_label_errors", "find_lr", "fit"),
     "runs.learning_curve": ("CurveSettings", "learning_curve"),

@@ -46,6 +46,8 @@ from finetext.pretraining.adapt import Adaptation, adapt
 from finetext.pretraining.generate import generate
 from finetext.pretraining.pretrain import Pretraining, pretrain
 from finetext.report.one_text import plot_prediction
+from finetext.runs.cascade_folder import Cascade
+from finetext.runs.cascading import cascade
 from finetext.runs.export import Exported, ExportTerms, export
 from finetext.runs.fit import RangeTest, find_label_errors, find_lr, fit
 from finetext.runs.learning_curve import CurveSettings, learning_curve
@@ -64,6 +66,7 @@ __all__ = [
     "Adaptation",
     "BaseRates",
     "Blend",
+    "Cascade",
     "Classifier",
     "Converted",
     "CurveSettings",
@@ -104,6 +107,7 @@ __all__ = [
     "adapt",
     "agreement",
     "apply_labels",
+    "cascade",
     "check",
     "check_base_rates",
     "class_words",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetext.batch.inputs import is_text, read_input
+from finetext.batch.inputs import is_text, one_text, read_input
 from finetext.batch.output import Files, opened
 from finetext.batch.tables import predict_table
 from finetext.cli.predict import print_text
@@ -80,6 +80,14 @@ def test_text_is_told_from_a_source(workplace: Path, reviews: Path) -> None:
     assert not is_text("-")
     assert not is_text("https://example.org/films.csv")
     assert not is_text("hub:jane/films")
+    for address in (
+        "s3://b/new",
+        "s3://b/new data.csv",
+        "gs://b/new data.jsonl.gz",
+        "s3://b/new data/",
+    ):
+        assert not is_text(address)
+    assert is_text("s3://bucket/key is where it was")
     assert not is_text(str(reviews))
 
 
@@ -184,3 +192,11 @@ def test_failed_write_keeps_the_older_file(
     write(path, table, table)
     assert len(path.read_text().splitlines()) == 3
     assert path.read_text().startswith("id,text,prediction,probability,probability:b")
+
+
+def test_a_pattern_is_no_missing_file(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(DataError, match=r"pattern of several files.*--out FOLDER/"):
+        one_text(f"{tmp_path}/*.parquet")
+    with pytest.raises(DataError, match="there is no file"):
+        one_text(f"{tmp_path}/*.csv")

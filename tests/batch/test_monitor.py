@@ -79,6 +79,23 @@ def test_data_without_labels_and_with_some(model: Path, draw_reviews: Draw) -> N
         monitor(model, "new.csv", read={"label": "nothing"}, listener=quiet())
 
 
+def test_labels_that_are_all_as_predicted_are_warned_of(model: Path, draw_reviews: Draw) -> None:
+    classifier, heard = finetext.load(model), list[Finding]()
+    texts = [text for text, _ in draw_reviews(120, 7)]
+    given = classifier.predict(texts)
+    write(list(zip(texts, given, strict=True)))
+    assert monitor(model, "new.csv", listener=Listener(finding=heard.append)).labeled == 120
+    (found,) = heard
+    assert found.code == "labels-as-predicted"
+    assert "all 120 labels are as the model predicts" in found.message
+    heard.clear()
+    write(list(zip(texts[:5], given[:5], strict=True)))
+    monitor(model, "new.csv", listener=Listener(finding=heard.append))
+    write(draw_reviews(60, 7))
+    monitor(model, "new.csv", listener=Listener(finding=heard.append))
+    assert heard == []
+
+
 def test_rows_are_ordered_by_time(model: Path, draw_reviews: Draw) -> None:
     other = {"good": "bad", "bad": "good"}
     rows = [(text, label, "2026-11-01") for text, label in draw_reviews(100, 7)]
@@ -93,21 +110,6 @@ def test_rows_are_ordered_by_time(model: Path, draw_reviews: Draw) -> None:
     assert early.worse_at < 100 < late.worse_at
     write([("a text", "good", "soon")], header="text,label,day")
     with pytest.raises(DataError, match="row 1 has 'soon', which is no number and no date"):
-        monitor(model, "new.csv", time="day", listener=quiet())
-
-
-@pytest.mark.parametrize(
-    ("second", "said"),
-    [
-        ("nan", "row 2 has 'nan', which is no number"),
-        ("inf", "row 2 has 'inf', which is no number"),
-        ("5", "row 2 has '5', which is a number, and row 1 has a date without a time zone"),
-        ("2026-11-01T10:00:00+02:00", "row 2 .* a date with a time zone, and row 1 has a date wit"),
-    ],
-)
-def test_times_are_of_one_kind(model: Path, second: str, said: str) -> None:
-    write([("fine", "good", "2026-11-01"), ("dull", "bad", second)], header="text,label,day")
-    with pytest.raises(DataError, match=said):
         monitor(model, "new.csv", time="day", listener=quiet())
 
 
@@ -146,8 +148,71 @@ def test_of_many_rows_without_labels_some_are_drawn(
     monkeypatch.setattr(module, "MOST_ROWS", 40)
     rows, said = [(text,) for text, _ in draw_reviews(90, 7)], list[str]()
     found = monitor(model, write(rows, header="text"), listener=Listener(say=said.append))
-    assert found.rows == 40
+    assert (found.rows, found.tested) == (90, 40)
     assert "40 rows of 90 are looked at" in said
+
+
+def test_a_few_labels_among_many_rows_are_all_that_is_read_beyond_those_drawn(
+    model: Path, draw_reviews: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_ROWS", 40)
+    rows, said, asked = draw_reviews(600, 7), list[str](), list[int]()
+    classifier = finetext.load(model)
+    plain = classifier.predict_proba
+
+    def predict_proba(texts: Any) -> Any:
+        asked.append(len(texts))
+        return plain(texts)
+
+    monkeypatch.setattr(type(classifier), "predict_proba", lambda self, texts: predict_proba(texts))
+    some = [(text, label if n % 60 == 5 else "") for n, (text, label) in enumerate(rows)]
+    found = monitor(model, write(some), listener=Listener(say=said.append))
+    assert 40 <= sum(asked) <= 50
+    assert (found.rows, found.tested, found.labeled) == (600, 40, 10)
+    assert found.worse is not None
+    assert found.worse.accuracy.n == 10
+    assert "40 rows of 600 are looked at, and all 10 rows with a label" in said
+    bare = monitor(model, write([(text,) for text, _ in rows], header="text"), listener=quiet())
+    assert found.tests == bare.tests  # labeled rows are no random sample, so they are not compared
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        ("text,escalated", (("good", "bad"),)),
+        ("text,status", (("open", "closed"),)),
+        ("text,priority,channel", (("good", "bad"), ("mail", "phone"))),
+        ("text,status,queue", (("open", "closed"), ("a", "b"))),
+    ],
+)
+def test_other_columns_of_few_values_are_no_labels(
+    model: Path, draw_reviews: Draw, header: str, values: tuple[tuple[str, str], ...]
+) -> None:
+    texts = [text for text, _ in draw_reviews(90, 7)]
+    rows = [(text, *(of[n % 2] for of in values)) for n, text in enumerate(texts)]
+    found = monitor(model, write(rows, header=header), listener=quiet())
+    assert (found.rows, found.labeled, found.label_columns, found.worse) == (90, 0, (), None)
+    assert found.no_labels == "no column is called label"
+    assert (
+        found.tests
+        == monitor(model, write([(text,) for text in texts], header="text"), listener=quiet()).tests
+    )
+
+
+def test_the_user_says_which_column_has_labels_or_that_none_has(
+    model: Path, draw_reviews: Draw
+) -> None:
+    rows = [(text, "bad", label) for text, label in draw_reviews(90, 7)]
+    write(rows, header="text,label,checked")
+    found = monitor(model, "new.csv", read={"label": "checked"}, listener=quiet())
+    assert (found.labeled, found.label_columns) == (90, ("checked",))
+    assert not found.is_worse
+    said = list[str]()
+    bare = monitor(model, "new.csv", read={"labelled": False}, listener=Listener(say=said.append))
+    assert (bare.labeled, bare.worse, bare.no_labels) == (0, None, "data.labelled = false")
+    assert "no labels, since data.labelled = false; 90 rows" in said[-1]
+    with pytest.raises(RecipeError, match=r"--label checked and data\.labelled = false contradict"):
+        monitor(model, "new.csv", read={"label": "checked", "labelled": False}, listener=quiet())
 
 
 def test_groups_of_the_model_are_asked_for(

@@ -20,7 +20,9 @@ import pytest
 from pyarrow.fs import FileSelector, S3FileSystem
 
 import finetext
+from finetext.data import pieces
 from finetext.storage import filesystems
+from finetext.storage.filesystems import place_of
 
 pytest.importorskip("moto", reason="moto is not installed")
 Command = Callable[..., Any]
@@ -168,6 +170,42 @@ def test_a_folder_of_classes_is_read(bucket: S3FileSystem) -> None:
     assert len(data) == 6
     assert data.scheme is not None
     assert data.scheme.names == ("bad", "good")
+
+
+def test_names_with_spaces_and_wildcards(
+    command: Command, finished: Path, bucket: S3FileSystem, workplace: Path
+) -> None:
+    for number in range(2):
+        put(bucket, f"box/Q1 2026/new data {number}.csv", b"text\na fine film\n")
+    source, out = "s3://box/Q1 2026/new data ?.csv", "s3://box/Q1 2026/my out/"
+    seen = command("predict", finished, source, "--out", out, status=0)
+    assert "s3://box/Q1 2026/my out: complete, 2 parts" in seen.err
+    seen = command("predict", finished, source.replace("?", "0"), "--out", f"{out}a.csv", status=0)
+    assert "1 prediction: s3://box/Q1 2026/my out/a.csv" in seen.err
+    put(bucket, "box/my films.csv", b"text,label\na fine film,good\na dull film,bad\n")
+    assert finetext.read("s3://box/my films.csv").texts == ["a fine film", "a dull film"]
+    said = command("predict", finished, source.replace("?", "??"), "--out", "x/", status=2).err
+    assert "no file fits s3://box/Q1 2026/new data ??.csv" in said
+    assert not list(workplace.iterdir())
+
+
+def test_an_object_is_known_by_its_etag(
+    bucket: S3FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large table; an object that was written again is the same if its content is."""
+    monkeypatch.setattr(pieces, "_HASHED", 0)
+
+    def facts() -> dict[str, Any]:
+        return pieces.input_files(["s3://box/a.csv"])[0].facts
+
+    put(bucket, "box/a.csv", b"text\none\n")
+    before = facts()
+    assert before["version"].strip('"')
+    put(bucket, "box/a.csv", b"text\none\n")
+    assert facts() == before
+    put(bucket, "box/a.csv", b"text\ntwo\n")
+    assert facts() != before
+    assert place_of("s3://box/none.csv").about() is None
 
 
 @pytest.mark.parametrize(

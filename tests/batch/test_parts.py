@@ -22,9 +22,8 @@ import pytest
 
 import finetext
 from finetext import Listener, predict_file, predict_parts
-from finetext.batch.parts import PartsPlan, PartWriter, plan_parts
+from finetext.batch.parts import PartsPlan, PartWriter, Progress, plan_parts
 from finetext.core.errors import DataError, RecipeError
-from finetext.core.settings import ReadSettings
 from finetext.data import pieces
 
 OWN = ["prediction", "probability", "probability:bad", "probability:good", "rejected"]
@@ -121,6 +120,22 @@ def test_what_is_there_is_not_done_again(
     assert quiet(finished, data, "out", shard="2/3").written == 0
 
 
+def test_shares_with_missing_parts_are_found_in_one_pass(
+    finished: Path, data: Path, small: None
+) -> None:
+    """The last line of each of 10,000 processes names a few shards, and does not build all."""
+    plan = plan_parts(finished, str(data), "out")
+    built = plan.pieces
+    assert plan.pieces is built
+    progress = plan.progress()
+    for count in (1, 3, 14, 40):
+        every = [n for n in range(1, count + 1) if plan.share(n, count)]
+        assert plan.shares_missing(progress, count, 100) == every
+        assert plan.shares_missing(progress, count, 2) == every[:2]
+    last = Progress(13, 14, tuple(plan.pieces[-1:]))
+    assert plan.shares_missing(last, 10_000, 11) == [10_000]
+
+
 def test_two_processes_on_one_shard_do_no_harm(finished: Path, data: Path, small: None) -> None:
     program = [sys.executable, "-c", kill_while_writing(0)]  # a number that no part has
     command = [*program, str(finished), str(data), "out", "1/1"]
@@ -209,30 +224,6 @@ def test_a_shard_that_is_none_is_refused(finished: Path, data: Path, shard: str)
         quiet(finished, data, "out", shard=shard)
 
 
-def test_text_files_and_a_later_one_with_other_columns(finished: Path, workplace: Path) -> None:
-    for number in range(3):
-        rows = "".join(f"a fine film,{n}\n" for n in range(number + 1))
-        Path(f"{number}.csv").write_text(f"text,n\n{rows}")
-    done = quiet(finished, ["0.csv", "1.csv", "2.csv"], "out")
-    assert (done.rows, done.parts) == (6, 3)
-    assert predicted("out")["n"].to_pylist() == list("001012")
-    Path("2.csv").write_text("text,m\na fine film,1\n")
-    with pytest.raises(DataError, match=r"2.csv has other columns than .*0.csv: it lacks .* 'n'"):
-        quiet(finished, ["0.csv", "1.csv", "2.csv"], "other")
-    assert not Path("other").exists()
-
-
-def test_a_text_file_of_a_header_alone_is_an_empty_part(finished: Path, workplace: Path) -> None:
-    for number, rows in enumerate(["", "a fine film,1\n", ""]):
-        Path(f"{number}.csv").write_text(f"text,n\n{rows}")
-    done = quiet(finished, ["0.csv", "1.csv", "2.csv"], "out")
-    assert (done.rows, done.parts, done.is_complete) == (1, 3, True)
-    assert predicted("out")["n"].to_pylist() == ["1"]
-    with pytest.raises(DataError, match=r"0.csv: there are no rows"):
-        quiet(finished, ["0.csv", "2.csv"], "none")
-    assert not Path("none").exists()
-
-
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
 @pytest.mark.parametrize("rows", [30, 50])
 def test_an_input_that_is_replaced_meanwhile_is_an_error(
@@ -279,24 +270,14 @@ def test_success_is_withdrawn_from_a_table_that_lacks_a_part(
     assert not Path("out/_SUCCESS").exists()
 
 
-def test_a_folder_of_another_format_is_named_as_such(finished: Path, data: Path) -> None:
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_folder_of_another_format_is_named_as_such(
+    finished: Path, data: Path, number: int
+) -> None:
     quiet(finished, data, "out")
-    Path("out/_finetext.json").write_text('{"format": 2, "else": 1}')
-    with pytest.raises(DataError, match="out is of another version of finetext"):
+    Path("out/_finetext.json").write_text(f'{{"format": {number}, "else": 1}}')
+    with pytest.raises(DataError, match="out was begun by another version of finetext, which"):
         quiet(finished, data, "out")
-
-
-def test_the_column_of_the_texts_can_be_named(finished: Path, workplace: Path) -> None:
-    columns = {"prediction": ["mine"] * 2, "satz": ["a fine film", ""], "rejected": [1, 2]}
-    pq.write_table(pa.table(columns), "in.parquet")
-    with pytest.raises(DataError, match=r"in.parquet has no column 'text'"):
-        quiet(finished, "in.parquet", "out", read=ReadSettings(text="text"))
-    assert not Path("out").exists()
-    quiet(finished, "in.parquet", "out", read=ReadSettings(text="satz"))
-    found = predicted("out")
-    assert found.select(list(columns)).to_pydict() == columns
-    assert found["finetext:rejected"].null_count == 2  # the empty text is one
-    assert set(found["finetext:prediction"].to_pylist()) <= {"good", "bad"}
 
 
 def kill_while_writing(number: int) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ import pytest
 
 from finetext.batch import ray_engine
 from finetext.batch.ray_engine import Opened, Written, written_parts
+from finetext.core.errors import DataError, FinetextError, RunError, TooLargeError
 from finetext.data.pieces import Piece
 
 PARTS = [Piece(number, f"{number}.parquet") for number in range(4)]
@@ -124,6 +127,91 @@ def test_columns_are_checked_by_the_first_actor_that_does_not_die(
     answers_of(ray, monkeypatch)
     opened = [todo for _, of, todo in ray.started if of == "open"]
     assert opened == [PARTS, PARTS, (), ()]
+
+
+class Failing:
+    """Stands for the model, the writer and the plan, of which one raises an error."""
+
+    model, device, precision = "s3://key:secret@place/model", None, None
+    texts, rejected, findings = ("text",), 0, ()
+
+    def __init__(self, where: str, error: Exception):
+        self.where, self.error = where, error
+
+    def step(self, name: str) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            if name == self.where:
+                raise self.error
+            return self if name in ("load", "writer") else 0
+
+        return call
+
+    def __getattr__(self, name: str) -> Any:
+        return self.step(name)
+
+
+def failure(
+    where: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> tuple[FinetextError, str]:
+    """What the driver raises for an error in an actor, and the notes of it."""
+    of: Any = Failing(where, error)
+    monkeypatch.setattr(ray_engine, "load", of.step("load"))
+    monkeypatch.setattr(ray_engine, "PartWriter", of.step("writer"))
+    monkeypatch.setattr(ray_engine, "use_given_cpus", lambda: None)
+    monkeypatch.setattr(ray_engine, "answers_watched", lambda *given: nullcontext(lambda: None))
+
+    class OneActor(ToyRay):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.own = ray_engine.PartActor(of)
+
+        def get(self, call: int) -> Any:
+            _, what, value = self.started[call]
+            return pickle.loads(pickle.dumps(getattr(self.own, what)(value)))
+
+    with pytest.raises(FinetextError) as caught:
+        answers_of(OneActor(), monkeypatch)
+    return caught.value, "".join(getattr(caught.value, "__notes__", ()))
+
+
+@pytest.mark.parametrize(
+    ("where", "place"),
+    [
+        ("load", "the model s3://place/model"),
+        ("writer", "the model s3://place/model"),
+        ("check", "the model s3://place/model"),
+        ("is_done", "the part "),
+        ("write", "the part "),
+    ],
+)
+@pytest.mark.parametrize("error", [ValueError("no\n such type"), OSError("no\n such type")])
+def test_an_error_that_nobody_expects_is_one_line_that_names_the_part(
+    monkeypatch: pytest.MonkeyPatch, where: str, place: str, error: Exception
+) -> None:
+    raised, notes = failure(where, error, monkeypatch)
+    assert type(raised) is FinetextError
+    assert str(raised).startswith(place if place.endswith("model") else f"{place}{PARTS[0].name}")
+    assert f": {type(error).__name__}: no such type; --debug" in str(raised)
+    assert f"{type(error).__name__}: no\n such type" in notes
+    assert "secret" not in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (DataError("x.csv, line 3: it is broken"), DataError, "x.csv, line 3: it is broken"),
+        (TooLargeError("x.csv is large", "; cut it"), TooLargeError, "x.csv is large; cut it"),
+        (MemoryError(), TooLargeError, "there is not enough memory on this machine"),
+        (RunError("the folder is another's"), RunError, "the folder is another's"),
+    ],
+)
+def test_an_error_for_people_arrives_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[FinetextError], said: str
+) -> None:
+    raised, notes = failure("write", error, monkeypatch)
+    assert type(raised) is kind
+    assert str(raised).startswith(said)
+    assert notes == ""
 
 
 @pytest.mark.parametrize("said", [None, "1"])

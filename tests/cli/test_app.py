@@ -148,6 +148,7 @@ def test_the_commands_are_the_documented_ones() -> None:
             "map",
             "learning-curve",
             "decide",
+            "cascade",
             "report",
         ),
         "export",

@@ -57,6 +57,27 @@ def test_the_status_is_0_where_nothing_is_shown(
     assert done.out.startswith("same.csv: no drift is shown")
 
 
+def test_it_says_where_the_labels_are_from_and_what_fail_on_cannot_see(
+    command: Command, watched_run: Path, new: Path
+) -> None:
+    done = command("monitor", watched_run, new, "--fail-on", "worse", status=3)
+    assert "those of the column 'label', in 150 of 150 rows" in " ".join(done.out.split())
+    new.write_text(new.read_text().replace("text,label", "text,escalated"))
+    done = command("monitor", watched_run, new, "--fail-on", "worse", status=0)
+    said = "True labels: none, since no column is called label; name their column with --label."
+    assert said in " ".join(done.out.split())
+    assert "--fail-on worse: without labels" in " ".join(done.err.split())
+    found = json.loads(command("monitor", watched_run, new, "--json", status=0).out)
+    assert (found["labeled"], found["label_columns"], found["is_worse"]) == (0, [], False)
+    named = command("monitor", watched_run, new, "--label", "escalated", "--json", status=0)
+    assert json.loads(named.out)["label_columns"] == ["escalated"]
+    none = command(
+        "monitor", watched_run, new, "--label", "escalated", "--set", "data.labelled=false",
+        status=2,
+    )  # fmt: skip
+    assert "contradict each other" in none.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

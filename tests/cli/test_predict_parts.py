@@ -70,6 +70,11 @@ def test_a_folder_that_exists_needs_no_slash(
         (["--out", "x/", "--top", "0"], "--top 0: the number of labels must be 1 or more"),
         (["--out", "x/", "--text", "satz"], "has no column 'satz'"),
         (["--out", "0.parquet/x/"], "0.parquet"),
+        (
+            ["--out", "s4://a/my out/"],
+            "s4://a/my out is an address that cannot be used here; known",
+        ),
+        (["--out", "https://host/x/"], "https://host/x is an address that cannot be used here"),
     ],
 )
 def test_options_that_a_folder_does_not_have(

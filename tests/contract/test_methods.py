@@ -1,4 +1,4 @@
-"""What holds for every method in the registry, those of other packages included."""
+"""What holds for every method in the registry, those of other packages included, and a cascade."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from llm_server import LlmServer, serving
 from finetext.core import registry
 from finetext.core.arrays import probabilities_of
 from finetext.core.contracts import Classifier, FitContext, Member, Method, predict
-from finetext.core.decision import Decision
+from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import RecipeError
 from finetext.core.types import Dataset
 from finetext.evaluation.calibration import tempered
+from finetext.evaluation.cascading import HeldOut
+from finetext.methods.cascade import CascadeClassifier, Stage
 from finetext.methods.teacher import Teacher
 from finetext.runs.recipe import Recipe
 
 ENDPOINT = LlmServer()
+CASCADE = "cascade"
 ODD_NAMES = {"sport": 'it\'s "sport", or\nnot', "money": "0", "food": "true 🍲 é\u202e"}
 ODD_TEXTS = {
     "empty": "",
@@ -63,6 +66,15 @@ def members(encoder: Path, train: Dataset, context: FitContext) -> dict[str, Mem
     return {of: Member(one, predict(one, train)) for of, one in fitted.items()}
 
 
+def cascaded(encoder: Path, train: Dataset, context: FitContext) -> Classifier:
+    """A cascade of two methods, of which the first decides about half of the texts."""
+    (cheap, one), (expensive, other) = members(encoder, train, context).items()
+    limits = HeldOut.of(one.predictions, other.predictions).thresholds()
+    assert train.scheme is not None
+    stages = Stage(cheap, one.classifier), Stage(expensive, other.classifier)
+    return CascadeClassifier(train.scheme, AS_LIKELY, *stages, limits[len(limits) // 2])
+
+
 @pytest.fixture(scope="module", autouse=True)
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A language model that goes by the length of a text, and a cache for its answers."""
@@ -72,7 +84,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=registry.names("methods"))
+@pytest.fixture(scope="module", params=[*registry.names("methods"), CASCADE])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -95,7 +107,10 @@ def case(
         train = make_dataset(mixed_topics.texts, odd)
 
     def fit(seed: int) -> Classifier:
-        method, context = made(name, tiny_encoder), FitContext(seed=seed, device="cpu")
+        context = FitContext(seed=seed, device="cpu")
+        if name == CASCADE:
+            return cascaded(tiny_encoder, train, context)
+        method = made(name, tiny_encoder)
         if isinstance(method, Teacher):
             saved = tmp_path_factory.mktemp("teacher") / "model"
             made("tfidf", tiny_encoder).fit(train, train, context).save(saved)
@@ -243,6 +258,7 @@ def test_predictions_keep_ids_and_targets(case: Case) -> None:
     assert predictions.decisions.shape == case.train.targets.shape
 
 
+@pytest.mark.parametrize("name", registry.names("methods"))
 def test_hyperparameters_are_validated(name: str) -> None:
     def refused(settings: dict[str, object], message: str) -> None:
         with pytest.raises(RecipeError, match=message):
@@ -253,6 +269,7 @@ def test_hyperparameters_are_validated(name: str) -> None:
         refused({field.name: object()}, rf"\[methods.{name}\]: {field.name} = ")
 
 
+@pytest.mark.parametrize("name", registry.names("methods"))
 def test_its_defaults_can_be_put_into_a_recipe(name: str) -> None:
     recipe = Recipe.from_values({"methods": {name: {}}})
     assert recipe.methods[name] == registry.load("methods", name)()

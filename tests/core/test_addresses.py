@@ -29,6 +29,13 @@ from finetext.core.errors import DataError
         ("sftp://u:p/q@h/x", "sftp://h/x"),
         ("abfs://container@account/x?sig=1", "abfs://container@account/x"),
         ("github://owner:name@main/x.csv", "github://owner:name@main/x.csv"),
+        ("s3://b/part-?.parquet", "s3://b/part-?.parquet"),
+        ("gs://b/year=20??/no#1.csv", "gs://b/year=20??/no#1.csv"),
+        ("memory://a/?/day=1/x.csv", "memory://a/?/day=1/x.csv"),
+        ("s3://key:secret@b/part-?.parquet", "s3://b/part-?.parquet"),
+        ("s3://b/x.csv?X-Amz-Signature=1", "s3://b/x.csv"),
+        ("az://c/x.csv#access_token=1", "az://c/x.csv"),
+        ("odd://h/x?y", "odd://h/x"),
     ],
 )
 def test_an_address_is_shown_without_secrets(url: str, shown: str) -> None:
@@ -51,7 +58,14 @@ def test_a_recorded_address_says_that_it_is_not_whole() -> None:
     assert was_shortened("https://h/x?...")
     assert recorded("sftp://u:secret@h/x") == "sftp://h/x?..."
     assert recorded("ftp://u@h/x") == "ftp://h/x?..."
-    for same in ("s3://anonymous@b/x", "abfs://container@account/x", "s3://b/x", "a?b.csv", "a@b"):
+    for same in (
+        "s3://b/part-?.csv",
+        "s3://anonymous@b/x",
+        "abfs://container@account/x",
+        "s3://b/x",
+        "a?b.csv",
+        "a@b",
+    ):
         assert recorded(same) == same
     assert not was_shortened("https://h/x")
 

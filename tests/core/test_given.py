@@ -8,11 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 
+from finetext.core.contracts import Classifier
 from finetext.core.decision import AS_LIKELY
 from finetext.core.errors import DataError
 from finetext.core.text_columns import texts_of
 from finetext.core.types import LabelScheme
 from finetext.methods.majority import MajorityClassifier
+
+
+class Noting(Classifier):
+    """Says of a letter its number; notes what it is given."""
+
+    kind = "noting"
+    scheme = LabelScheme(("no", "yes"))
+    decision = AS_LIKELY
+    save_weights = load_weights = with_temperature = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+
+    def predict_proba(self, texts: Any) -> Any:
+        self.seen.append(texts)
+        own = np.array([ord(text) / 100 if text else 0.5 for text in texts])
+        return np.stack([1 - own, own], axis=1)
+
 
 TEXTS = ["a fine film", "", "ein schöner Film"]
 
@@ -93,3 +112,15 @@ def test_one_text_is_called_for_its_probabilities(classifier: MajorityClassifier
     assert classifier("any text") == {"a": 0.75, "b": 0.25}
     with pytest.raises(DataError, match="one text, not list; predict_proba takes several"):
         classifier(TEXTS)  # type: ignore[arg-type]
+
+
+def test_a_text_that_repeats_is_predicted_once() -> None:
+    texts = ["b", "a", "b", "", "a", "c"]
+    model = Noting()
+    assert model.predict_proba(texts)[:, 1].tolist() == [0.98, 0.97, 0.98, 0.5, 0.97, 0.99]
+    assert model.seen == [["b", "a", "", "c"]]
+    assert model.logits(tuple(texts)).shape == (6, 2)
+    assert model.predict_proba([]).shape == (0, 2)
+    model.seen.clear()
+    model.predict_proba(["b", "a"])
+    assert model.seen == [["b", "a"]]

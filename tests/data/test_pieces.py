@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec import AbstractFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
 from finetext.core.errors import DataError
-from finetext.core.settings import ReadSettings
 from finetext.data import pieces as module
 from finetext.data.pieces import (
     InputFile,
     Piece,
     input_files,
+    partition_columns,
     pieces_of,
+    share_at,
     share_of,
-    tables_of,
-    text_columns_of,
-    texts_in,
 )
-
-UNLABELED = ReadSettings(labelled=False)
+from finetext.storage.filesystems import Place
 
 
 def written(path: Path, columns: dict[str, Any], **how: Any) -> str:
@@ -48,6 +47,8 @@ def test_shares_of_pieces_have_every_row_once(
     assert [piece for n in range(1, count + 1) for piece in share_of(pieces, n, count)] == pieces
     counts = [len(share_of(pieces, n, count)) for n in range(1, count + 1)]
     assert max(counts) - min(counts) <= 1
+    for place, piece in enumerate(pieces):
+        assert piece in share_of(pieces, share_at(place, len(pieces), count), count)
     assert len({piece.name for piece in pieces}) == len(pieces)
     assert [piece.name for piece in pieces] == sorted(piece.name for piece in pieces)
     for number, rows in enumerate(sizes):
@@ -58,58 +59,6 @@ def test_shares_of_pieces_have_every_row_once(
             covered = [row for p in own for row in range(p.start, p.stop or 0)]
             assert covered == list(range(rows))
             assert all((p.stop or 0) - p.start <= most for p in own)
-
-
-@given(
-    rows=st.integers(1, 60),
-    group=st.integers(1, 25),
-    most=st.integers(1, 70),
-    batch=st.integers(1, 30),
-)
-def test_pieces_of_parquet_are_its_rows(
-    tmp_path_factory: pytest.TempPathFactory, rows: int, group: int, most: int, batch: int
-) -> None:
-    path = tmp_path_factory.mktemp("pieces") / "in.parquet"
-    table = pa.table({"text": [f"text {n}" for n in range(rows)], "n": range(rows)})
-    pq.write_table(table, path, row_group_size=group)
-    (file,) = input_files([str(path)])
-    found = [list(tables_of(piece, UNLABELED, batch)) for piece in pieces_of([file], most)]
-    for tables in found:
-        assert all(len(of) == batch for of in tables[:-1])
-        assert 1 <= len(tables[-1]) <= batch
-    assert pa.concat_tables(of for tables in found for of in tables).equals(table)
-
-
-def test_types_are_those_of_the_file(tmp_path: Path) -> None:
-    columns = {
-        "text": pa.array(["one", None, "three"], pa.large_string()),
-        "price": pa.array([1, None, 3], pa.decimal128(9, 2)),
-        "day": pa.array([0, 1, None], pa.date32()),
-        "tags": pa.array([["a"], None, []], pa.list_(pa.string())),
-        "place": pa.array([{"x": 1.5}, None, {"x": None}], pa.struct([("x", pa.float32())])),
-        "kind": pa.array(["a", "b", "a"]).dictionary_encode(),
-    }
-    source = written(tmp_path / "in.parquet", columns, row_group_size=2)
-    (file,) = input_files([source])
-    (piece,) = pieces_of([file])
-    (table,) = tables_of(piece, UNLABELED, 10)
-    assert table.schema.equals(pa.table(columns).schema)
-    assert table.to_pylist() == pa.table(columns).to_pylist()
-    schema, texts = text_columns_of(piece, ReadSettings(labelled=False, text="text"))
-    assert (schema, texts) == (table.schema, ("text",))
-    assert texts_in(table, texts, source) == ["one", None, "three"]
-
-
-def test_text_files_are_one_piece_each(tmp_path: Path) -> None:
-    rows = "".join(f"a text of {n},{n}\n" for n in range(5))
-    (tmp_path / "a.csv").write_text(f"text,n\n{rows}")
-    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(f"text,n\n{rows}".encode()))
-    files = input_files([str(tmp_path)])
-    assert [Path(file.source).name for file in files] == ["a.csv", "b.csv.gz"]
-    for piece in pieces_of(files):
-        tables = list(tables_of(piece, UNLABELED, 2))
-        assert [len(of) for of in tables] == [2, 2, 1]
-        assert pa.concat_tables(tables)["n"].to_pylist() == list("01234")
 
 
 def test_a_folder_or_a_pattern_stands_for_its_files(tmp_path: Path) -> None:
@@ -174,7 +123,7 @@ def test_a_file_is_known_by_name_size_and_end(tmp_path: Path) -> None:
 def test_a_change_in_the_middle_of_a_text_file_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a large one by its time, and else by every byte, so that copies have the same facts."""
+    """By every byte, so that copies have the same facts; of a large table by the time."""
     path, copy = tmp_path / "a.csv", tmp_path / "copy" / "a.csv"
     copy.parent.mkdir()
     rows = ["text,n", *(f"a text,{number:09}" for number in range(200_000))]
@@ -189,7 +138,7 @@ def test_a_change_in_the_middle_of_a_text_file_is_seen(
     assert path.stat().st_size == file.size
     with pytest.raises(DataError, match=r"a.csv changed while it was read"):
         file.check_unchanged()
-    monkeypatch.setattr(module, "_HASHED_WHOLE", 1 << 10)
+    monkeypatch.setattr(module, "_HASHED", 1 << 10)
     (file,) = input_files([str(path)])
     os.utime(path, ns=(3, 3))
     assert input_files([str(path)])[0].facts != file.facts
@@ -201,15 +150,103 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_one(tmp_path: Path) -> None
     assert [file.rows for file in input_files([str(tmp_path / "data [v2]")])] == [1]
 
 
-def test_a_text_file_of_a_header_alone_has_no_rows(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("text,n\n")
-    (piece,) = pieces_of(input_files([str(tmp_path / "a.csv")]))
-    assert not list(tables_of(piece, UNLABELED, 10))
+def test_of_a_large_table_no_content_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every process plans all files, and would read all of them."""
+    for number in range(3):
+        (tmp_path / f"{number}.csv").write_text(f"text\na text of {number}\n")
+    read: list[str] = []
+    opened = Place.open
+    monkeypatch.setattr(Place, "open", lambda of: read.append(of.name) or opened(of))
+    monkeypatch.setattr(Place, "sha256", lambda of, ends=None: read.append(of.name) or "0" * 64)
+    input_files([str(tmp_path)])
+    assert sorted(read) == ["0.csv", "1.csv", "2.csv"]
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    monkeypatch.setattr(module, "_HASHED", size - 1)
+    read.clear()
+    large = input_files([str(tmp_path)])
+    assert [file.facts["version"] for file in large] == [
+        str(Path(file.source).stat().st_mtime_ns) for file in large
+    ]
+    for file in large:
+        file.check_unchanged()
+    assert not read
 
 
-def test_batches_begin_where_those_of_a_file_do() -> None:
-    from finetext.batch import tables
-    from finetext.data import stream
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+def test_a_file_of_a_large_table_is_known_by_its_time_and_footer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(module, "_HASHED", 0)
+    path = tmp_path / name
 
-    assert module.ROWS_A_PIECE % stream.ROWS == 0
-    assert stream.ROWS % tables.ROWS == 0
+    def write(text: str, time: int) -> None:
+        if name == "a.csv":
+            path.write_text(f"text\n{text}\n")
+        else:
+            written(path, {"text": [text]}, compression="none")
+        os.utime(path, ns=(time, time))
+
+    write("one", 1)
+    (file,) = input_files([str(path)])
+    file.check_unchanged()
+    write("two", 2)
+    assert path.stat().st_size == file.size
+    with pytest.raises(DataError, match=f"{name} changed while it was read"):
+        file.check_unchanged()
+    assert input_files([str(path)])[0].facts != file.facts
+    write("two", 1)  # its time was set back
+    is_seen = input_files([str(path)])[0].facts != file.facts
+    assert is_seen == (name == "a.parquet")  # whose footer has the ranges of its values
+
+
+def test_where_no_version_is_known_the_ends_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in file systems that tell neither a version nor a time."""
+    monkeypatch.setattr(module, "_HASHED", 0)
+    monkeypatch.setattr(MemoryFileSystem, "modified", AbstractFileSystem.modified)
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/timeless/a.csv", b"text\none\n")
+    (file,) = input_files(["memory://timeless/a.csv"])
+    assert file.version is None
+    file.check_unchanged()
+    memory.pipe("/timeless/a.csv", b"text\ntwo\n")
+    with pytest.raises(DataError, match="changed while it was read"):
+        file.check_unchanged()
+
+
+def test_a_pattern_at_the_root_of_a_file_system() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/root-a.csv": b"text\none\n", "/root-b.csv": b"text\ntwo\n"})
+    try:
+        found = [file.source for file in input_files(["memory://root-?.csv"])]
+        with pytest.raises(DataError, match=r"no file fits memory://root-\?\?.csv$"):
+            input_files(["memory://root-??.csv"])
+    finally:
+        memory.rm(["/root-a.csv", "/root-b.csv"])
+    assert found == ["memory://root-a.csv", "memory://root-b.csv"]
+
+
+def test_a_link_to_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "a.parquet", {"text": ["a"]})
+    (tmp_path / "b.parquet").symlink_to(tmp_path / "gone.parquet")
+    for source in (tmp_path, tmp_path / "*.parquet"):
+        with pytest.raises(DataError, match=r"b.parquet is a link to a file that is not there"):
+            input_files([str(source)])
+    (tmp_path / "gone.parquet").write_bytes((tmp_path / "a.parquet").read_bytes())
+    assert len(input_files([str(tmp_path / "[ab].parquet")])) == 2
+
+
+def test_columns_that_only_folders_name_are_known() -> None:
+    def columns_of(*paths: str) -> list[str]:
+        return partition_columns([InputFile(path, 1, "") for path in paths])
+
+    assert columns_of("in/day=1/a.parquet", "in/day=2/a.parquet") == ["day"]
+    assert columns_of("s3://b/y=1/m=1/a.csv", "s3://b/y=1/m=2/a.csv") == ["m"]
+    assert columns_of("run=7/a.parquet", "run=7/b.parquet") == []
+    assert columns_of("a.parquet", "b.parquet") == []
+
+
+def test_no_files_are_refused() -> None:
+    with pytest.raises(DataError, match="no files are given"):
+        input_files([])

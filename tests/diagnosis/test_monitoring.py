@@ -14,7 +14,6 @@ from finetext.data.hashed_texts import texts_with
 from finetext.diagnosis import watched_rows
 from finetext.diagnosis.monitoring import (
     HASHES,
-    NO_LABEL,
     STATES,
     Monitoring,
     _word_changes,
@@ -102,6 +101,11 @@ def test_copies_and_groups_count_once() -> None:
     assert len({in_groups.groups[row] for row in rows_to_test(reference(), in_groups, 0)[1]}) == 35  # type: ignore[index]
 
 
+def test_rows_without_a_text_are_counted() -> None:
+    found = compared(new_rows(texts=[*texts(50, 4), *["", "  ", ""] * 10]))
+    assert (found.rows, found.tested, found.blank) == (80, 52, 30)
+
+
 def test_a_flood_of_one_text_is_no_drift() -> None:
     flooded = [*texts(70, 4), *["word1 word2"] * 300]
     likely = np.concatenate([probabilities(70, 5), np.tile([0.01, 0.99], (300, 1))])
@@ -128,6 +132,26 @@ def test_only_so_many_rows_are_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched_rows, "MOST_NEW", 50)
     found = compared(new_rows())
     assert (found.rows, found.tested) == (80, 50)
+
+
+def test_rows_with_a_label_that_were_not_drawn_are_not_compared() -> None:
+    """Who labels rows chooses them: all foreign ones here, of which none was drawn."""
+    drawn = np.arange(0, 120, 2)
+    own = [*texts(60, 4), *texts(60, 6, start=500)]
+    order = np.argsort(np.r_[drawn, drawn + 1])
+    new = new_rows(120, texts=[own[n] for n in order], probabilities=probabilities(120, 5))
+    truths, labeled = new.probabilities[1::2].argmax(axis=1), drawn + 1
+    found = compared(
+        replace(new, drawn=drawn, total=5_000, truths=truths, labeled=labeled, no_labels="")
+    )
+    assert (found.rows, found.tested, found.copies, found.labeled) == (5_000, 60, 0, 60)
+    assert found.drifted == ()
+    assert found.worse is not None
+    assert found.worse.accuracy.n == 60
+    assert set(rows_to_test(reference(), replace(new, drawn=drawn), 0)[1]) == set(drawn)
+    twice = replace(new, texts=new.texts[:60] * 2, drawn=np.r_[0:20, 60:80])
+    assert (compared(twice).tested, compared(twice).copies) == (20, 20)
+    assert "texts" in compared(new).drifted
 
 
 def test_states_are_compared_where_there_are_some() -> None:
@@ -162,7 +186,7 @@ def test_rows_without_a_label_of_their_own_count_as_a_label() -> None:
     new = new_rows(probabilities=probabilities(80, 5, sure=1.0))
     found = compared(new, of)
     shares = {change.label: change for change in found.labels}
-    assert shares[NO_LABEL].now.value > shares[NO_LABEL].before.value
+    assert shares[None].now.value > shares[None].before.value
     given = Given.of(new.probabilities.astype(np.float16), TWO, decision)
     assert (given.labels.sum(axis=1) == 1).all()
     assert found.estimated is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,13 @@ from finetext.diagnosis.monitoring import (
 )
 from finetext.evaluation.drift import DriftTest
 from finetext.evaluation.sequential import WorseTest
-from finetext.report.monitoring import gauges, headline, monitoring_lines, write_monitoring_page
+from finetext.report.monitoring import (
+    gauges,
+    headline,
+    label_shares,
+    monitoring_lines,
+    write_monitoring_page,
+)
 
 WORSE = WorseTest(
     Score(0.9, 0.86, 0.93, 300), 0.86, 0.0, Score(0.75, 0.7, 0.8, 240), 900.0, 120,
@@ -48,12 +55,16 @@ FOUND = Monitoring(
     Score(0.81, 0.76, 0.86, 480),
     WORSE,
     240,
+    label_columns=("stance",),
 )
 NOTHING = replace(
     FOUND, tests=tuple(replace(of, corrected=1.0) for of in FOUND.tests), words=(), foreign=(),
     worse=replace(WORSE, worse_at=None, evidence=2.5),
 )  # fmt: skip
 FEW = replace(NOTHING, tests=(), estimated=None, worse=None, tested=12, labeled=3)
+UNLABELED = replace(
+    NOTHING, worse=None, labeled=0, label_columns=(), no_labels="no column is called label"
+)
 
 
 def test_the_headline_is_the_verdict() -> None:
@@ -78,7 +89,61 @@ def test_the_lines_say_what_was_found_and_on_what_it_rests() -> None:
     ):
         assert part in said
     assert "so that may not hold" in said
+    assert "does not hold here" not in said
+    bad = replace(WORSE, accuracy=Score(0.5, 0.45, 0.55, 240))
+    contradicted = " ".join(monitoring_lines(replace(FOUND, worse=bad)))
+    assert "So the accuracy estimated without labels does not hold here." in contradicted
     assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_it_says_which_labels_were_taken_for_true_ones_and_how_to_name_others(
+    tmp_path: Path,
+) -> None:
+    evil = replace(UNLABELED, no_labels="the column '<b>\x1b[31m' has no label")
+    told = {
+        "those of the column 'stance', in 240 of 500 rows; --label names others": FOUND,
+        "none, since no column is called label; name their column with --label.": UNLABELED,
+        "none, since data.labelled = false.": replace(UNLABELED, no_labels="data.labelled = false"),
+        "those of the columns 'a', 'b', 'c', 'd', 'e' and 1 more, in 240": replace(
+            FOUND, label_columns=tuple("abcdef")
+        ),
+        "none; name their column with --label.": replace(UNLABELED, no_labels=""),
+    }
+    for said, found in told.items():
+        assert f"True labels: {said}" in " ".join(monitoring_lines(found))
+        page = write_monitoring_page(found, tmp_path / "page.html").read_text()
+        assert f"True labels: {said}" in unescape(re.sub("</?span[^>]*>", "", page))
+    assert "\x1b" not in "".join(monitoring_lines(evil))
+    assert "<b>" not in write_monitoring_page(evil, tmp_path / "page.html").read_text()
+
+
+def test_rows_without_a_text_are_told() -> None:
+    found = replace(NOTHING, blank=250)
+    assert "250 rows without a text, which count as one" in " ".join(monitoring_lines(found))
+    assert 'finetext_monitor_blank_rows{model="runs/reviews"} 250.0' in gauges(found)
+    assert "without a text" not in " ".join(monitoring_lines(NOTHING))
+
+
+def test_no_label_is_no_class_though_one_is_called_so() -> None:
+    parser = pytest.importorskip("prometheus_client.parser")
+    share = Score(0.2, 0.1, 0.3, 480)
+    found = replace(
+        FOUND, labels=(LabelChange("no label", share, share), LabelChange(None, share, share))
+    )
+    samples = [
+        (of.name, tuple(sorted(of.labels.items())))
+        for family in parser.text_string_to_metric_families(gauges(found))
+        for of in family.samples
+    ]
+    assert len(samples) == len(set(samples))
+    text = gauges(found)
+    assert (
+        'finetext_monitor_predicted_label_share{model="runs/reviews",label="no label"} 0.2' in text
+    )
+    assert 'finetext_monitor_no_label_share{model="runs/reviews"} 0.2' in text
+    assert "no_label_share" not in gauges(FOUND)
+    rows = [row[0].text for row in label_shares(found).rows]
+    assert rows == ["no label", "(no label)"]
 
 
 def test_no_drift_is_no_proof_and_few_rows_say_what_it_takes() -> None:
@@ -95,6 +160,7 @@ def test_what_cross_validated_rows_do_not_tell_is_said(tmp_path: Path) -> None:
     crossed = replace(NOTHING, tests=NOTHING.tests[:1], cross_validated=True, estimated=None)
     page = write_monitoring_page(crossed, tmp_path / "page.html").read_text()
     lines = " ".join(" ".join(monitoring_lines(crossed)).split())
+    page = re.sub("</?span[^>]*>", "", page)
     for said in (page, lines):
         assert "drift of labels and of confidence is not tested" in said
         assert "--reference DATA" in said

@@ -57,6 +57,7 @@ def test_the_best_model_keeps_states_of_rows_it_is_scored_on(
     for entry in run.leaderboard:
         found, predictions = kept(run, entry.method), run.predictions(entry.method, "test")
         assert found.part == ("cross-validated" if folds else "test")
+        assert found.label_columns == ("label",)
         assert len(found) == len(set(run.texts(entry.method)))
         of_first, of_kept = (
             np.sort(of.probabilities[:, 0]) for of in (predictions, found.predictions)
@@ -101,4 +102,4 @@ def test_a_model_with_another_decision_rule_keeps_the_rows(table: str, command: 
         run.folder / run.best / "model" / FILE
     ).read_bytes()
     found = finetext.monitor("sure", table, listener=finetext.Listener())
-    assert any(change.label == "no label" for change in found.labels)
+    assert any(change.label is None for change in found.labels)

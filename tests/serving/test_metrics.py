@@ -6,15 +6,20 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from serving_toys import Client, Toy
 
 pytest.importorskip("prometheus_client")
 
+from finetext.methods.cascade import CascadeClassifier, Stage
 from finetext.serving.metrics import FOLDER, Metrics, forget_worker, free_number
+
+Make = Callable[..., Client]
 
 WORKER = """
 import sys
@@ -93,3 +98,14 @@ def test_a_free_number_is_the_least_that_is_not_taken(taken: set[int]) -> None:
     number = free_number(taken)
     assert number not in taken
     assert set(range(1, number)) <= taken
+
+
+def test_texts_that_a_cascade_sends_on_are_counted(make_client: Make, toy: Toy) -> None:
+    stages = Stage("cheap", toy), Stage("expensive", Toy())
+    surest = toy.predict_proba(["a", "bbb", "cc"]).max(axis=1)
+    cascade = CascadeClassifier(toy.scheme, toy.decision, *stages, float(surest.max()))
+    client = make_client(cascade)
+    client("POST", "/predict", {"inputs": ["a", "bbb", "cc"]})
+    found = numbers(client("GET", "/metrics").body)
+    assert found["finetext_texts_total"] == 3
+    assert found["finetext_texts_sent_on_total"] == int((surest < surest.max()).sum()) > 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFile
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from finetext.core.errors import DataError
@@ -29,7 +29,11 @@ from finetext.storage.filesystems import Place, is_address, place_of
         ("https://host/a.csv", False),
         ("file:///a.csv", False),
         ("odd://a/b", False),
-        ("s3://bucket/key is where it was", False),
+        ("s3://bucket/Q1 2026/new data.csv", True),
+        ("memory://bucket/my out/", True),
+        ("odd://a b", False),
+        ("C://a/b", False),
+        ("s3://bucket/a\nnext line", False),
         ("a.csv", False),
         (Path("a.csv"), False),
         (None, False),
@@ -37,6 +41,21 @@ from finetext.storage.filesystems import Place, is_address, place_of
 )
 def test_what_an_address_is(source: object, is_one: bool) -> None:
     assert is_address(source) is is_one
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("odd://a/out", r"odd://a/out is an address that cannot be used here; known are s3://, .*"),
+        ("s4://a/my out", r"s4://a/my out is an address that cannot be used here; known are s3://"),
+        ("https://u:p@h/out?sig=1", r"^https://h/out is an address .* here; name a file instead$"),
+        ("file:///a.csv", r"file:///a.csv is an .* here; write the path alone"),
+        ("S3://a/out", r"S3://a/out is an .* here; write s3:// in lower case"),
+    ],
+)
+def test_an_address_is_no_local_path(source: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        place_of(source)
 
 
 def fail_after(place: Place, data: bytes) -> None:
@@ -75,6 +94,7 @@ def test_what_fsspec_knows_is_written_and_read() -> None:
         file.seek(1)
         assert file.read(2) == b"hr"
     assert place_of("memory://one/").files() == {"folder/a.txt": 5}
+    assert place_of("memory:///").files()["one/folder/a.txt"] == 5  # also of the root
     assert fsspec.filesystem("memory").cat("/one/folder/a.txt") == b"three"
 
 
@@ -169,3 +189,91 @@ def test_credentials_do_not_belong_into_an_address(monkeypatch: pytest.MonkeyPat
     assert "secret" not in str(caught.value)
     place = place_of("s3://anonymous@bucket/a.csv")
     assert (place.shown, place.path) == ("s3://bucket/a.csv", "bucket/a.csv")
+
+
+class OwnMemory(MemoryFileSystem):
+    """Memory under another scheme."""
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return f"/{path.rpartition('://')[2].strip('/')}"
+
+
+class Uncreated(OwnMemory):
+    """A system in which the first part of a path is no folder, as that of hf:// is not."""
+
+    protocol = "uncreated"
+
+    def info(self, path: str, **how: Any) -> Any:
+        if "/" not in path.strip("/"):
+            raise ValueError(f"Repository id must be 'namespace/name', got {path!r}")
+        return super().info(path, **how)
+
+
+class Remembering(OwnMemory):
+    """A system that remembers what it was asked, as s3fs, adlfs and hf:// do."""
+
+    protocol = "remembering"
+    seen: ClassVar[dict[tuple[str, str], Any]] = {}
+
+    def find(self, path: str, *given: Any, **how: Any) -> Any:
+        if ("find", path) not in self.seen:
+            self.seen["find", path] = super().find(path, *given, **how)
+        return self.seen["find", path]
+
+    def info(self, path: str, **how: Any) -> Any:
+        if ("info", path) not in self.seen:
+            found = super().info(path, **how)
+            facts = {"ETag": str(self.modified(path))} if found["type"] == "file" else {}
+            self.seen["info", path] = found | facts
+        return self.seen["info", path]
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        for one in [one for one in self.seen if one[1].startswith(path or "")]:
+            del self.seen[one]
+
+
+@pytest.fixture
+def systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    for system in (Uncreated, Remembering):
+        fsspec.register_implementation(system.protocol, system, clobber=True)
+    monkeypatch.setattr(filesystems, "_schemes", lambda: {"uncreated", "remembering"})
+
+
+def test_only_buckets_are_looked_for_before_the_work(systems: None) -> None:
+    place = place_of("uncreated://datasets/me/set/out")
+    place.check_writable()
+    (place / "a.txt").write(b"one")
+    assert place.files() == {"a.txt": 3}
+
+
+def test_what_others_write_meanwhile_is_seen(systems: None) -> None:
+    place = place_of("remembering://shared/folder")
+    (place / "a").write(b"one")
+    assert place.files() == {"a": 3}
+    before = (place / "a").about()
+    MemoryFileSystem().pipe("/shared/folder/b", b"four")
+    MemoryFileSystem().pipe("/shared/folder/a", b"two")
+    assert place.files() == {"a": 3, "b": 4}
+    (place / "a").about()
+    MemoryFileSystem().pipe("/shared/folder/a", b"six")
+    after = (place / "a").about(again=True)
+    assert before != after
+    assert after is not None
+    assert after[0] == 3
+
+
+def test_a_version_changes_with_the_content(tmp_path: Path) -> None:
+    for folder in (str(tmp_path), "memory://versions"):
+        place = place_of(folder) / "a.txt"
+        assert place.about() is None
+        assert place_of(folder).about() is None
+        place.write(b"one")
+        first = place.about()
+        assert place.about() == first
+        place.write(b"two")
+        second = place.about()
+        assert first is not None
+        assert second is not None
+        assert (first[0], second[0]) == (3, 3)
+        assert first[1] != second[1]

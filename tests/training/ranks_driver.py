@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +17,7 @@ from torch import nn
 from toys import Curve, Settings
 
 from finetext.core.contracts import FitContext
+from finetext.training import ranks
 from finetext.training.joining import join
 from finetext.training.loop import train_model
 from finetext.training.plan import Stage
@@ -60,15 +65,15 @@ def fail(count: int) -> None:
 
 def main() -> dict[str, Any]:
     together = partial(Curve, divided_loss=loss_of)
-    ranks = ranks_here()
-    found: dict[str, Any] = {"processes": 0 if ranks is None else ranks.here.size}
+    these = ranks_here()
+    found: dict[str, Any] = {"processes": 0 if these is None else these.here.size}
     said: list[str] = []
     alone = trained(Curve(), said=said)
     found["said alone"] = said
     task = together()
     found["threads"] = [of["num_threads"] for of in threadpool_info()]
     found["together"] = apart(alone, trained(task))
-    found["kept"] = ranks is not None and ranks._sent is not None
+    found["kept"] = these is not None and these._sent is not None
     found["rows of each"] = sorted(set(task.seen))
     found["in bf16"] = apart(*(trained(of, precision="bf16") for of in (Curve(), together())))
     dropped = [trained(of, 0.5) for of in (together(), together(), Curve())]
@@ -91,7 +96,32 @@ def main() -> dict[str, Any]:
     return found
 
 
+def stop(*given: Any) -> Any:
+    """Stop this process without a word to the others, as one that hangs."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def with_one_that_stops() -> dict[str, Any]:
+    try:
+        trained(Curve(divided_loss=stop))
+    except Exception as error:
+        return {"lost": type(error).__name__}
+    return {}
+
+
+def gloo_threads() -> list[str]:
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 if __name__ == "__main__":
     threadpool_limits(1)  # as libraries do that are loaded while a launcher says so
+    if stops := sys.argv[1:] == ["stops"]:
+        ranks.A_STEP = timedelta(seconds=3)  # type: ignore[misc]
     join()  # from here on in the first process only
-    print(json.dumps(main()))
+    found = with_one_that_stops() if stops else main()
+    here = ranks_here()
+    assert here is not None
+    found["threads before the end"] = gloo_threads()
+    here.leave()
+    print(json.dumps(found | {"threads in the end": gloo_threads()}), flush=True)

@@ -53,27 +53,49 @@ class Toy:
     """Stands for a model."""
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
-    """What the first of three processes found."""
+def started(processes: int, *words: str) -> list[subprocess.Popen[str]]:
+    """Processes that train together, each as `ranks_driver.py` says."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(PROCESSES)}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
     place["OMP_NUM_THREADS"] = "2"
-    processes = [
+    return [
         subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("ranks_driver.py")],
+            [sys.executable, Path(__file__).with_name("ranks_driver.py"), *words],
             env={**os.environ, **place, "RANK": str(rank)},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for rank in range(PROCESSES)
+        for rank in range(processes)
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    """What the first of three processes found."""
+    processes = started(PROCESSES)
     ends = [process.communicate(timeout=LONGEST) for process in processes]
     assert processes[0].returncode == 0, ends[0][1]
     assert [said for said, _ in ends[1:]] == [""] * (PROCESSES - 1)
     assert "ended" not in "".join(errors for _, errors in ends)
     return dict(json.loads(ends[0][0]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux names the threads")
+def test_no_thread_is_left_that_can_abort_the_end(found: dict[str, Any]) -> None:
+    assert found["threads before the end"]
+    assert found["threads in the end"] == []
+
+
+def test_a_process_that_hangs_keeps_nobody_from_ending() -> None:
+    first, second = started(2, "stops")
+    try:
+        said, errors = first.communicate(timeout=LONGEST)
+        assert json.loads(said)["lost"] == "LostProcessError", errors
+        assert first.returncode == 0
+    finally:
+        second.kill()
+        second.communicate()
 
 
 def test_a_process_that_was_started_alone_trains_alone() -> None:

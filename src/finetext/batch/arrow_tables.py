@@ -8,7 +8,7 @@ from typing import Any, Final, final
 from finetext.batch.tables import REJECTED, Shown, layout_of, predict_table
 from finetext.core.contracts import Classifier
 from finetext.core.types import Finding
-from finetext.data.pieces import texts_in
+from finetext.data.piece_tables import texts_in
 from finetext.data.rows import Rows, Texts, as_texts, missing_text
 from finetext.data.write import Table, arrow_table
 

@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from glob import glob
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.text_columns import text_in_json
 from finetext.core.types import LabelScheme
+from finetext.data.formats import TABLE_SUFFIXES
 from finetext.data.rows import ONLY_TEXTS, Rows, Texts, Wanted
 from finetext.data.stream import lines_of, open_stream
+from finetext.data.write import form_of
 from finetext.storage.filesystems import is_address
 
 Reading = ReadSettings | Mapping[str, Any] | None  # some by name; labels are not required
@@ -90,6 +93,11 @@ def one_text(source: str, columns: Sequence[str] = ()) -> str:
     For a model of several text `columns` it is a JSON object of them.
     """
     if Path(source).suffix[1:].isalnum() and not set(source) & set(" \n"):
+        if glob(source):
+            raise DataError(
+                f"{source} is a pattern of several files, which are predicted into a folder: write "
+                "--out FOLDER/"
+            )
         raise DataError(f"there is no file {source}; a text that looks like one needs a space")
     text = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
@@ -112,6 +120,8 @@ def exists(source: str) -> bool:
 
 
 def _is_readable(source: str) -> bool:
-    # A text may begin with an address, but then has spaces.
-    is_url = source.startswith(("http://", "https://", "hub:")) and len(source.split()) == 1
-    return is_url or is_address(source) or exists(source)
+    # A text may begin with an address, but then has spaces, and does not end as a table's name.
+    is_one_word = len(source.split()) == 1
+    is_url = source.startswith(("http://", "https://", "hub:")) and is_one_word
+    is_named = source.endswith("/") or form_of(PurePosixPath(source)) in TABLE_SUFFIXES
+    return is_url or (is_address(source) and (is_one_word or is_named)) or exists(source)

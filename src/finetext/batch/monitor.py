@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from finetext.batch.inputs import Reading
+from finetext.batch.monitored_rows import (
+    MonitoredRows,
+    name_of,
+    read_rows,
+    settings_for,
+)
 from finetext.core.addresses import public_address
 from finetext.core.arrays import Floats, Integers
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Classifier, Listener, ProgressEvent, batches_of, predict
-from finetext.core.errors import DataError, ModelError, RecipeError, UnlabeledError
+from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import ReadSettings, made
 from finetext.core.terminal import one_line
-from finetext.core.types import Dataset, Finding, LabelScheme
+from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
 from finetext.data.read import read as read_data
-from finetext.data.read import source_columns
 from finetext.diagnosis.monitoring import Monitoring, compare
 from finetext.diagnosis.text_map import states_of, with_states
 from finetext.diagnosis.watched_rows import NewRows, rows_to_test
 from finetext.models.files import KEPT_ROWS
 from finetext.models.folder import best_model
 from finetext.models.hub import model_folder
-from finetext.models.reference import Reference, States, drawn, letters_kept
+from finetext.models.reference import Reference, States, drawn, lasting_names, letters_kept
 from finetext.runs.load import load
 
 MOST_ROWS: Final = 10_000
-"""Rows that are looked at; of more without labels, as many are drawn at random."""
+"""Rows that are compared; of more, as many are drawn at random. All with a label are read."""
 _BATCH: Final = 1_000
-_DROPPED: Final = "unlabelled-dropped"
+_CHANCE: Final = 0.01
+"""Below which it is no chance that a model is right on every row."""
 
 
 @within_memory
@@ -56,7 +59,9 @@ def monitor(
 
     Args:
         model: model folder, run folder, "hub:owner/name", or a classifier with a `reference`.
-        data: what `finetext.read` takes, labels optional, in the order in which the rows came.
+        data: what `finetext.read` takes, in the order in which the rows came. Labels are optional:
+            they are those of the column that `read` names as `label`, or else of the column that
+            the model learned from or one called label, if it has classes of the model.
         reference: labeled rows to compare with, which the model has not learned from; by default
             those whose numbers the model folder keeps.
         read: how to read both: `ReadSettings`, or some of them by name. Rows of a group count as
@@ -71,46 +76,46 @@ def monitor(
     Raises:
         ModelError: the model keeps nothing to compare with, is damaged, or cannot be loaded.
         DataError: the data cannot be read, or have a label that the model does not know.
-        RecipeError: the tolerance is none.
+        RecipeError: the tolerance is none, or labels are both named and excluded.
     """
     if not 0 <= tolerance < 1:
         raise RecipeError(f"tolerance is {tolerance:g}; it must be from 0 to below 1, such as 0.02")
+    asked = read if isinstance(read, ReadSettings) else made("[data]", ReadSettings, read or {})
     with heard(listener) as hears:
         classifier = model if isinstance(model, Classifier) else load(model, device, say=hears.say)
-        how = _settings(read, classifier.scheme)
-        kept = _kept(model, classifier) if reference is None else None
-        rows = _read(data, how, time)
-        hears.say(rows.dataset.description)
+        before, learned = _before(model, classifier, reference, asked, hears)
+        rows = read_rows(data, asked, classifier.scheme, learned, time)
+        hears.say(rows.description)
         for finding in rows.findings:
             hears.finding(finding)
-        if kept is None:
-            kept = _of_data(classifier, reference, how, hears)
+        kept = _of_data(classifier, before, hears) if isinstance(before, Dataset) else before
         for finding in _notices(kept, rows.dataset):
             hears.finding(finding)
         new = _predicted(classifier, rows, seed, hears)
         states = _states(classifier, kept, new, seed, hears)
         named = not isinstance(model, Classifier)
         called = one_line(public_address(str(model)).rstrip("/")) if named else "the classifier"
-        return compare((called, _name(data)), kept, new, states, seed, tolerance)
+        found = compare((called, name_of(data)), kept, new, states, seed, tolerance)
+        for finding in _too_right(found):
+            hears.finding(finding)
+        return found
 
 
-@dataclass(frozen=True, eq=False)
-class _NewData:
-    """Rows in the order of time, the labels of those that have some, and what reading noticed.
-
-    `labels` is position to label.
-    """
-
-    dataset: Dataset
-    labels: Mapping[int, Any]
-    findings: tuple[Finding, ...]
-
-
-def _settings(read: Reading, scheme: LabelScheme) -> ReadSettings:
-    if isinstance(read, ReadSettings):
-        return read.with_texts_of(scheme)
-    known = {"classes": scheme.names, "multilabel": scheme.multilabel}
-    return made("[data]", ReadSettings, {**known, **(read or {})}).with_texts_of(scheme)
+def _before(
+    model: str | Path | Classifier,
+    classifier: Classifier,
+    reference: Any,
+    asked: ReadSettings,
+    hears: Listener,
+) -> tuple[Reference | Dataset, tuple[str, ...]]:
+    """Return the rows to compare with, and the columns of their labels."""
+    if reference is None:
+        kept = _kept(model, classifier)
+        return kept, kept.label_columns
+    how = settings_for(replace(asked, labelled=True), classifier.scheme)
+    rows = read_data(reference, settings=how)
+    hears.say(f"compared with {rows.description}")
+    return rows, lasting_names(rows.columns_of("label"))
 
 
 def _kept(model: str | Path | Classifier, classifier: Classifier) -> Reference:
@@ -131,9 +136,8 @@ def _kept(model: str | Path | Classifier, classifier: Classifier) -> Reference:
     return found
 
 
-def _of_data(classifier: Classifier, source: Any, how: ReadSettings, hears: Listener) -> Reference:
+def _of_data(classifier: Classifier, dataset: Dataset, hears: Listener) -> Reference:
     """Return labeled rows as a model folder would keep them."""
-    dataset = read_data(source, settings=how)
     for finding in dataset.findings:
         hears.finding(finding)
     found, texts = predict(classifier, dataset), dataset.texts
@@ -144,68 +148,6 @@ def _of_data(classifier: Classifier, source: Any, how: ReadSettings, hears: List
     read = read[: max(1, letters_kept(read))]
     states = states_of(dense, read, progress=hears.progress)
     return replace(kept, states=States.of(np.asarray(states.vectors)))
-
-
-def _read(source: Any, how: ReadSettings, time: str | None) -> _NewData:
-    """Read new rows; those without a label are kept, too."""
-    labels, unlabeled = dict[str, Any](), replace(how, labelled=False, multilabel=None)
-    unlabeled = replace(unlabeled, classes=None, label=None)
-    try:
-        dataset = read_data(source, settings=replace(how, drop_unlabelled=True))
-        labels = dict(zip(dataset.ids, dataset.labels, strict=True))
-        if any(finding.code == _DROPPED for finding in dataset.findings):
-            dataset = read_data(source, settings=replace(unlabeled, label=how.label))
-    except UnlabeledError:
-        if how.label is not None:
-            raise
-        dataset = read_data(source, settings=unlabeled)
-    if not len(dataset):
-        raise DataError(f"{_name(source)} has no rows")
-    if time is not None:
-        values = source_columns(source, [time], dataset.ids, unlabeled)
-        ((name, column),) = values.items()
-        dataset = dataset.select(np.argsort(_moments(column, name, source), kind="stable"))
-    place = {row: labels[row_id] for row, row_id in enumerate(dataset.ids) if row_id in labels}
-    return _NewData(dataset, place, dataset.findings)
-
-
-def _moments(values: Sequence[Any], column: str, source: Any) -> Floats:
-    """Return numbers or dates, of one kind, as numbers; raise a DataError that names another."""
-    found, kinds = list[float](), list[str]()
-    for row, value in enumerate(values):
-        text = "" if value is None else str(value).strip()
-        where = f"{_name(source)}, column {column!r}: row {row + 1} has {text!r}, "
-        if (moment := _moment(text)) is None:
-            raise DataError(
-                f"{where}which is no number and no date such as 2026-11-30 or 2026-11-30T14:05:00; "
-                "mend it, or order the rows by another column"
-            )
-        found.append(moment[0])
-        kinds.append(moment[1])
-        if kinds[-1] != kinds[0]:
-            raise DataError(
-                f"{where}which is {kinds[-1]}, and row 1 has {kinds[0]}: they have no common "
-                "order; mend it, or order the rows by another column"
-            )
-    return np.array(found)
-
-
-def _moment(text: str) -> tuple[float, str] | None:
-    """Return a finite number or a date as a number, and its kind in words; None of others.
-
-    Dates without time zone are taken as in UTC, so that no hour is there twice.
-    """
-    try:
-        return (value, "a number") if math.isfinite(value := float(text)) else None
-    except ValueError:
-        pass
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        return date.replace(tzinfo=UTC).timestamp(), "a date without a time zone"
-    return date.timestamp(), "a date with a time zone"
 
 
 def _notices(kept: Reference, dataset: Dataset) -> list[Finding]:
@@ -219,23 +161,44 @@ def _notices(kept: Reference, dataset: Dataset) -> list[Finding]:
     return [Finding("warning", "groups-unknown", message)]
 
 
-def _predicted(classifier: Classifier, rows: _NewData, seed: int, hears: Listener) -> NewRows:
-    """Return the rows with probabilities: all with labels, or as many as are looked at."""
-    dataset, labels = rows.dataset, rows.labels
-    if not labels and len(dataset) > MOST_ROWS:
+def _too_right(found: Monitoring) -> list[Finding]:
+    """Return a warning if all labels are as predicted, though the model was not that accurate."""
+    test = found.worse
+    if test is None or test.accuracy.value < 1:
+        return []
+    if test.before.high**test.accuracy.n > _CHANCE:
+        return []
+    message = (
+        f"all {counted(test.accuracy.n, 'label')} are as the model predicts, which has a chance of "
+        f"less than 1% at its accuracy before, {test.before}: if it wrote them, they are no "
+        "true labels; name others with --label, or take none with --set data.labelled=false"
+    )
+    return [Finding("warning", "labels-as-predicted", message)]
+
+
+def _predicted(classifier: Classifier, rows: MonitoredRows, seed: int, hears: Listener) -> NewRows:
+    """Return rows with probabilities: all that have a label, and those that are drawn."""
+    dataset, chosen = rows.dataset, None
+    labeled: Integers = np.array(sorted(rows.labels), dtype=np.int64)
+    names = [rows.labels[row] for row in labeled]
+    if len(dataset) > MOST_ROWS:
         random = np.random.default_rng(seed)
-        dataset = dataset.select(np.sort(random.choice(len(dataset), MOST_ROWS, replace=False)))
-        hears.say(f"{counted(MOST_ROWS, 'row')} of {len(rows.dataset):,} are looked at")
+        chosen = np.sort(random.choice(len(dataset), MOST_ROWS, replace=False))
+        kept = np.union1d(chosen, labeled)
+        dataset = dataset.select(kept)
+        chosen, labeled = np.searchsorted(kept, chosen), np.searchsorted(kept, labeled)
+        also = f", and all {counted(len(names), 'row')} with a label" if names else ""
+        also = ", and the labels of all" if len(names) == len(rows.dataset) else also
+        hears.say(f"{counted(MOST_ROWS, 'row')} of {len(rows.dataset):,} are looked at{also}")
     texts, likely = dataset.texts, list[Floats]()
     for some in batches_of(len(texts), _BATCH):
         likely.append(classifier.predict_proba(texts[some]))
         hears.progress(ProgressEvent("monitor: predicting", some.stop, len(texts)))
-    truths: Integers | None = None
-    labeled = np.array(sorted(labels), dtype=np.int64)
-    if len(labeled):
-        truths = classifier.scheme.encode([labels[row] for row in labeled])
-    groups = dataset.groups
-    return NewRows(dataset.ids, texts, np.concatenate(likely), groups, truths, labeled)
+    return NewRows(
+        dataset.ids, texts, np.concatenate(likely), dataset.groups,
+        classifier.scheme.encode(names) if names else None, labeled, chosen,
+        len(rows.dataset), rows.label_columns, rows.no_labels,
+    )  # fmt: skip
 
 
 def _states(
@@ -253,11 +216,3 @@ def _states(
             "compare with: --reference DATA"
         )
     return found
-
-
-def _name(source: Any) -> str:
-    """Return what to call data: the name of their file, if they are one."""
-    if isinstance(source, str | Path):
-        name = public_address(str(source))
-        return one_line(name if name.startswith("hub:") else Path(name).name or name)
-    return "the data"

@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,20 +23,20 @@ from finetext.batch.tables import ROWS, Shown
 from finetext.core import __version__
 from finetext.core.addresses import public_address
 from finetext.core.contracts import Classifier
-from finetext.core.errors import DataError, FinetextError, NoRowsError
+from finetext.core.errors import DataError, FinetextError, ModelError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import listed
+from finetext.data.piece_tables import CommonColumns, tables_of
 from finetext.data.pieces import (
     InputFile,
     Piece,
     changed_error,
-    check_columns,
     input_files,
+    partition_findings,
     pieces_of,
+    share_at,
     share_of,
-    tables_of,
-    text_columns_of,
 )
 from finetext.storage.codec import from_json, to_json
 from finetext.storage.filesystems import Place, is_address, place_of
@@ -48,9 +47,14 @@ from finetext.storage.unfinished import settle
 # Readers of folders of Parquet pass over names that begin so.
 IDENTITY: Final = "_finetext.json"
 COMPLETE: Final = "_SUCCESS"
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Of the identity. Before 2, other facts of the input showed that it had not changed."""
 ROWS_A_GROUP: Final = 20_000
 _BYTES_A_GROUP: Final = 1 << 26
+_COPIED: Final = (
+    ". In a table of this size a file counts as changed if its time differs: copies must keep it, "
+    "as those of cp -p do"
+)
 _PART: Final = re.compile(r"part-\d{7,}-\d{12,}-([0-9a-f]{8})\.parquet")
 
 
@@ -103,7 +107,7 @@ class PartsPlan:
         """The folder."""
         return replace(place_of(self.out), shown=public_address(self.named))
 
-    @property
+    @cached_property
     def pieces(self) -> list[Piece]:
         """All pieces in the order of the rows."""
         return pieces_of(self.files)
@@ -124,6 +128,16 @@ class PartsPlan:
     def share(self, number: int, count: int) -> Sequence[Piece]:
         """Return the pieces of one of `count` shares, done or not."""
         return share_of(self.pieces, number, count)
+
+    def shares_missing(self, progress: Progress, count: int, most: int) -> list[int]:
+        """Return the first `most` of `count` shares that have pieces whose parts are missing."""
+        missing, found = set(progress.missing), dict[int, None]()
+        for place, piece in enumerate(self.pieces):
+            if piece in missing:
+                found[share_at(place, len(self.pieces), count)] = None
+            if len(found) == most:
+                break
+        return list(found)
 
     def progress(self) -> Progress:
         """Return which parts are there, by their names; raises a DataError."""
@@ -172,11 +186,15 @@ class PartsPlan:
         except (ValueError, KeyError, TypeError, FinetextError) as error:
             raise DataError(f"{place.shown}: {IDENTITY} cannot be read: {error}") from None
         if is_other:
-            raise DataError(f"{place.shown} is of another version of finetext; name another folder")
+            raise DataError(
+                f"{place.shown} was begun by another version of finetext, which tells changed "
+                "files in another way. Complete it with that version, or name another folder"
+            )
         if changed := differences(was, now):
+            is_timed = "the input changed" in changed and any(of.version for of in self.files)
             raise DataError(
                 f"{place.shown} has parts of another prediction: {'; '.join(changed)}. Repeat the "
-                "command that it was begun with, or name another folder"
+                "command that it was begun with, or name another folder" + _COPIED * is_timed
             )
 
     def claim(self) -> None:
@@ -237,8 +255,15 @@ def plan_parts(
 
     Raises:
         DataError: a source is missing or has other columns, or the folder has something else in it.
+        ModelError: the model is no folder and no name of one.
     """
+    if not isinstance(model, str | Path):
+        kind = type(model).__name__
+        raise ModelError(f"give the folder or name of the model, not a {kind}: save it first")
     given = [sources] if isinstance(sources, str | Path) else sources
+    if not isinstance(given, Sequence) or not all(isinstance(of, str | Path) for of in given):
+        kind = type(sources).__name__
+        raise DataError(f"a table in parts is made of files: give their paths, not a {kind}")
     named = [str(of).rstrip("/") for of in given]
     files, folder = input_files(named), str(out).rstrip("/")
     _refuse_inside(named, files, folder)
@@ -275,14 +300,6 @@ def _refuse_inside(sources: Sequence[str], files: Sequence[InputFile], out: str)
             )
 
 
-def _columns_of(plan: PartsPlan, read: ReadSettings) -> tuple[Any, tuple[str, ...]]:
-    """Return the schema and the text columns of the first piece that has rows."""
-    for piece in plan.pieces:
-        with suppress(NoRowsError):
-            return text_columns_of(piece, read)
-    raise NoRowsError(f"{public_address(plan.files[0].source)}: there are no rows")
-
-
 @final
 class PartWriter:
     """Predicts pieces of a plan and writes their parts, with one classifier in one process.
@@ -296,21 +313,23 @@ class PartWriter:
         """Find the columns of the texts, as in the first rows; raises a DataError."""
         self.plan = plan
         read = plan.read.with_texts_of(classifier.scheme)
-        self._input, self.texts = _columns_of(plan, read)
+        self._columns = CommonColumns.of(plan.files, read)
+        self.texts = self._columns.texts
         self._read = replace(read, text=self.texts)
-        self._predictor = TablePredictor(classifier, self._input, self.texts, plan.shown)
+        schema = self._columns.schema
+        self._predictor = TablePredictor(classifier, schema, self.texts, plan.shown)
         self.schema = self._predictor.schema
         self.findings: list[Finding] = list(self._predictor.findings)
+        self.findings += partition_findings(plan.files)
 
     def check(self, pieces: Sequence[Piece]) -> None:
-        """Raise a DataError if one of the files that say so only when read has other columns."""
+        """Raise a DataError if one of the files that say so only when read has other columns.
+
+        It is worth reading them twice: otherwise it is said after hours, in a folder half filled.
+        """
         for piece in pieces:
             if piece.stop is None:
-                with suppress(NoRowsError):
-                    self._check_columns(text_columns_of(piece, self._read)[0], piece)
-
-    def _check_columns(self, found: Any, piece: Piece) -> None:
-        check_columns(found, piece.source, self._input, self.plan.files[0].source)
+                self._columns.check(piece, self._read)
 
     def write(self, piece: Piece, progress: Callable[[int], None] = lambda rows: None) -> int:
         """Predict a piece and write its part; return its rows.
@@ -345,8 +364,7 @@ class PartWriter:
     def tables(self, piece: Piece) -> Iterator[Any]:
         """Yield the rows of a piece with their predictions, as Arrow tables of 2,000 rows."""
         for table in tables_of(piece, self._read, ROWS, self.findings):
-            self._check_columns(table.schema, piece)
-            yield self.predicted(table.cast(self._input.remove_metadata()), piece.source)
+            yield self.predicted(self._columns.fitted(table, piece.source), piece.source)
 
     def predicted(self, table: Any, source: str = "the table") -> Any:
         """Return an Arrow table of the input with the columns of its predictions.

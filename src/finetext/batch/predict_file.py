@@ -32,12 +32,12 @@ from finetext.core.wording import counted
 from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
+from finetext.methods.cascade import routing_in_words, routing_of
 from finetext.runs.asked import answers_watched
-from finetext.storage.filesystems import is_address, place_of
+from finetext.storage.filesystems import is_address, place_of, refuse_other_address
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
-    from finetext.runs.load import Engine
 
 LONG: Final = 10.0  # seconds from which the throughput is reported
 Each = Callable[[Classifier, Table], None]
@@ -114,7 +114,7 @@ def predict_file(
         FinetextError: something given cannot be used, or differs from what is to be resumed.
         KeyboardInterrupt: it was stopped; the message says how to resume.
     """
-    out, address = (None, str(out)) if is_address(out) else (out, None)
+    out, address = _local_or_address(out)
     out, rejected = (None if path is None else Path(path) for path in (out, rejected))
     known, how = not isinstance(model, Classifier), (locale, keep_formulas)
     files = Files(out, rejected, str(source), resume, known, force, *how, address)
@@ -126,6 +126,12 @@ def predict_file(
     job = _Job(model, read, Shown(top, every), columns, batch_size, options)
     with heard(listener) as hears:
         return _predicted(files, job, each, hears)
+
+
+def _local_or_address(out: str | Path | None) -> tuple[str | Path | None, str | None]:
+    """Return a path of this machine or an address; raises a DataError for an unknown address."""
+    refuse_other_address(out or "")
+    return (None, str(out)) if is_address(out) else (out, None)
 
 
 @contextmanager
@@ -218,6 +224,7 @@ def _check_out(
     out: str | Path | None, source: str, force: bool, locale: str | None, keep_formulas: bool
 ) -> None:
     """Raise a DataError, before any work, if the table cannot be written."""
+    refuse_other_address(out or "")
     if out is not None and not is_address(out):
         inputs = [source] if exists(source) else []
         check_table(Path(out), force, inputs, locale=locale, keep_formulas=keep_formulas)
@@ -250,14 +257,13 @@ class _Job:
         """The options that are not left out."""
         return {name: of for name, of in self.options.items() if of is not None}
 
-    def classifier(self, say: Callable[[str], None], source: str) -> Classifier:
+    def classifier(self, say: Callable[[str], None]) -> Classifier:
         from finetext.runs.load import load
 
         if isinstance(self.model, Classifier):
             return self.model
-        device, precision = self.options["--device"], self.options["--precision"]
-        engine: Engine = "latency" if is_text(source) else "throughput"
-        return load(self.model, device, precision=precision, engine=engine, say=say)
+        precision = self.options["--precision"]
+        return load(self.model, self.options["--device"], precision=precision, say=say)
 
     def identity(self, source: str) -> Identity | None:
         """Return of what the prediction is; None if its model cannot be told from another."""
@@ -283,7 +289,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         check_correction(job.model, files.source, is_text(files.source))
     gathered: Table = {}
     with _placed(files) as local, opened(local) as output:
-        classifier = job.classifier(hears.say, files.source)
+        classifier = job.classifier(hears.say)
         wanted = Wanted(job.columns, files.rejected is not None)
         texts = read_input(files.source, job.read, wanted, classifier.scheme)
         if texts.description:
@@ -299,7 +305,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
             hears.say(f"resuming after {done:,} rows" if done else "there is nothing to resume")
         start, empty = time.monotonic(), EmptyTexts(texts.id_column)
         rows = empty.watched(batches(texts, job.batch_size))
-        hooks = hears.progress, watch.through
+        hooks, routed = (hears.progress, watch.through), routing_of(classifier)
         noticed = list[Finding]()
         with answers_watched(classifier, noticed.append) as check_answers:
             for batch, table in predictions(classifier, rows, layout, done, *hooks):
@@ -313,6 +319,8 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         seconds = time.monotonic() - start
     if not (correct or done):
         watch.find()
+    if (routing := routed()) is not None:
+        hears.say(routing_in_words(classifier, routing))
     findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings, *noticed]
     _tell([*findings, *findings_of(watch, files.source, correct)], hears)
     count = output.rows - output.rejected

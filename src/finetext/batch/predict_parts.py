@@ -21,6 +21,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.data.pieces import Piece
+from finetext.methods.cascade import routing_in_words, routing_of
 from finetext.runs.asked import answers_watched
 from finetext.runs.load import load
 
@@ -118,7 +119,7 @@ def predict_parts(
 
 
 def _shard_of(shard: str) -> tuple[int, int]:
-    found = _SHARD.fullmatch(shard)
+    found = _SHARD.fullmatch(shard) if isinstance(shard, str) else None
     number, count = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= number <= count:
         raise RecipeError(
@@ -150,11 +151,10 @@ class _Share:
     def write(self, todo: Sequence[Piece]) -> None:
         """Write the parts that nobody has written meanwhile."""
         plan, hears, noticed = self.plan, self.hears, list[Finding]()
-        classifier = load(
-            plan.model, plan.device, precision=plan.precision, engine="throughput", say=hears.say
-        )
+        classifier = load(plan.model, plan.device, precision=plan.precision, say=hears.say)
         writer = PartWriter(plan, classifier)
         writer.check(todo)
+        routed = routing_of(classifier)
         with self._written(todo, writer.texts) as seen:
             with answers_watched(classifier, noticed.append) as check_answers:
 
@@ -168,6 +168,8 @@ class _Share:
                         self.written += 1
             self.rejected = writer.rejected
             self.findings = [*writer.findings, *noticed]
+        if (routing := routed()) is not None:
+            hears.say(routing_in_words(classifier, routing))
 
     def write_with_ray(self, todo: Sequence[Piece], actors: int | None) -> None:
         """Let actors of Ray write the parts that nobody has written meanwhile."""
@@ -234,8 +236,7 @@ def _shown(plan: PartsPlan, progress: Progress, count: int) -> str:
     place = plan.place.shown
     if progress.is_complete:
         return f"{place}: complete, {counted(progress.parts, 'part')}"
-    missing = set(progress.missing)
-    open_ones = [n for n in range(1, count + 1) if missing.intersection(plan.share(n, count))]
+    open_ones = plan.shares_missing(progress, count, _MOST_SHARDS_SHOWN + 1)
     names = ", ".join(map(str, open_ones[:_MOST_SHARDS_SHOWN]))
     more = ", ..." if len(open_ones) > _MOST_SHARDS_SHOWN else ""
     return (

@@ -72,7 +72,7 @@ class Predictor:
         self._shown = Shown(top, every)
         use_given_cpus()
         try:
-            self._classifier = load(model, device, precision=precision, engine="throughput")
+            self._classifier = load(model, device, precision=precision)
         except ModelError as error:
             raise ModelError(f"{error}{on_this_node()}") from None
         self._texts = _text_columns(self._classifier.scheme, text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import traceback
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,13 +18,9 @@ from typing import Any, Final, final
 
 from finetext.batch.parts import PartsPlan, PartWriter
 from finetext.batch.predictor import on_this_node, use_given_cpus
-from finetext.core.errors import (
-    DataError,
-    FinetextError,
-    MissingExtraError,
-    ModelError,
-    RecipeError,
-)
+from finetext.core.addresses import public_address
+from finetext.core.budget import in_words
+from finetext.core.errors import FinetextError, MissingExtraError, ModelError, RecipeError
 from finetext.core.threads import usable_cores
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
@@ -64,9 +61,24 @@ class Written:
 
 @dataclass(frozen=True)
 class Failed:
-    """The message of an error, which not every exception carries from one process to another."""
+    """An error of an actor as one for people, which unlike others arrives in another process whole.
 
-    message: str
+    The traceback of one that nobody expects is its note, which `--debug` shows.
+    """
+
+    error: FinetextError
+
+    @classmethod
+    def by(cls, error: Exception, where: str) -> Failed:
+        """Return what an error says, with the place if it is none for people."""
+        if isinstance(error, FinetextError):
+            return cls(error)
+        if (told := in_words(error)) is None:
+            reason = short(" ".join(str(error).split()), 500)
+            said = f"{where}: {type(error).__name__}: {reason}; --debug shows where that was"
+            told = FinetextError(said)
+            told.add_note(traceback.format_exc())
+        return cls(told)
 
 
 @final
@@ -82,29 +94,28 @@ class PartActor:
         try:
             use_given_cpus()
             plan, said = self._plan, list[str]()
-            self._classifier = load(
-                plan.model, plan.device, precision=plan.precision, engine="throughput",
-                say=said.append,
-            )  # fmt: skip
+            how = plan.device, plan.precision
+            self._classifier = load(plan.model, how[0], precision=how[1], say=said.append)
             self._writer = PartWriter(plan, self._classifier)
             self._writer.check(todo)
             return Opened(tuple(said), tuple(self._writer.texts))
         except ModelError as error:
-            return Failed(f"{error}{on_this_node()}")
-        except FinetextError as error:
-            return Failed(str(error))
+            return Failed(ModelError(f"{error}{on_this_node()}"))
+        except Exception as error:
+            return Failed.by(error, f"the model {public_address(self._plan.model)}")
 
     def write(self, piece: Piece) -> Written | Failed:
         """Write a part, unless another process did meanwhile."""
-        if self._plan.is_done(piece):
-            return Written(was_there=True)
         writer, noticed = self._writer, list[Finding]()
         rejected, before = writer.rejected, len(writer.findings)
         try:
+            if self._plan.is_done(piece):
+                return Written(was_there=True)
             with answers_watched(self._classifier, noticed.append) as check:
                 rows = writer.write(piece, lambda rows: check())
-        except FinetextError as error:
-            return Failed(str(error))
+        except Exception as error:
+            source = public_address(piece.source)
+            return Failed.by(error, f"the part {piece.name} of {source}")
         found = (*writer.findings[before:], *noticed)
         return Written(rows, writer.rejected - rejected, found)
 
@@ -154,7 +165,7 @@ class Crew:
                 self._go_on()
                 continue
             if isinstance(answer, Failed):
-                raise DataError(answer.message)
+                raise answer.error
             self.free.append(actor)
             self.deaths[None] = 0
             self.is_checked = True

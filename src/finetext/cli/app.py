@@ -10,6 +10,7 @@ import typer
 
 from finetext.__main__ import STOPPED
 from finetext.cli import options
+from finetext.cli.cascade import cascade
 from finetext.cli.compare import compare, precision_recall
 from finetext.cli.data import agreement, explore, label_errors
 from finetext.cli.distill import distill
@@ -60,6 +61,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "map runs/reviews --method tfidf": map_texts,
     "learning-curve reviews.csv --methods tfidf,probe": learning_curve,
     "decide runs/reviews --aim f1 --out balanced": decide,
+    "cascade runs/reviews --max-loss 0.5 --out fast": cascade,
     "report runs/reviews": report,
     "export runs/reviews --quantize int8": export,
     "serve runs/reviews --port 8000": serve,

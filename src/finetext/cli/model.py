@@ -269,7 +269,7 @@ def serve(
             task = Task(str(model), made_limits, token, device, precision)
             supervise(listening, task, ready)
         else:
-            classifier = load(model, device, precision=precision, engine="latency", say=say)
+            classifier = load(model, device, precision=precision, say=say)
             columns = classifier.scheme.text_columns
             server.answer(
                 listening, classifier, about(model), token, made_limits,

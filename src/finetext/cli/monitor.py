@@ -10,6 +10,7 @@ from finetext.cli.options import Output, Reading, argument, option
 from finetext.core.errors import RecipeError
 
 if TYPE_CHECKING:
+    from finetext.core.types import Finding
     from finetext.diagnosis.monitoring import Monitoring
 
 FAILED: Final = 3
@@ -19,12 +20,14 @@ _FAILURES: Final = ("drift", "worse")
 
 def monitor(
     model: options.Model,
-    data: Annotated[str, argument("NEW_DATA", "New rows; labels are optional.")],
+    data: Annotated[str, argument("NEW_DATA", "New rows, with labels or without.")],
     reference: Annotated[
-        str | None, option("DATA", "Labeled rows to compare with; those MODEL keeps.")
+        str | None, option("DATA", "Labeled rows that MODEL did not learn from.")
     ] = None,
     text: options.Text = None,
-    label: options.Label = None,
+    label: Annotated[
+        str | None, option("COLUMN", "True labels, or several of 0 and 1; else by name.")
+    ] = None,
     group: Annotated[str | None, option("COLUMN", "Groups whose rows count as one.")] = None,
     id: options.RowId = None,
     header: options.Header = None,
@@ -51,13 +54,12 @@ def monitor(
     from finetext.batch.monitor import monitor as compare
     from finetext.cli import arguments
     from finetext.report.monitoring import gauges, monitoring_lines, write_monitoring_page
-    from finetext.storage.files import check_new
 
     failing = _failing(fail_on)
     if prometheus is not None:
         _check_gauges(prometheus)
     if page is not None:
-        check_new(page, force, [data])
+        _check_page(page, force, data)
     screen = output.screen(data)
     given = Reading(text, label, group, id=id, header=header, sheet=sheet).given()
     with screen.watching():
@@ -66,6 +68,8 @@ def monitor(
             time=time, tolerance=tolerance, seed=seed or 0, device=device or "auto",
             listener=screen.listener,
         )  # fmt: skip
+        if "worse" in failing and found.worse is None:
+            screen.listener.finding(_untested())
     if page is not None:
         write_monitoring_page(found, page)
     if prometheus is not None:
@@ -86,9 +90,22 @@ def _failing(names: str | None) -> set[str]:
     return set(given or ())
 
 
+def _untested() -> Finding:
+    from finetext.core.types import Finding
+
+    message = "--fail-on worse: without labels of new rows that can be compared, nothing is"
+    return Finding("warning", "worse-untested", f"{message} ever shown to be worse")
+
+
 def _shown(found: Monitoring) -> set[str]:
     shown = {"drift": bool(found.drifted), "worse": found.is_worse}
     return {name for name, is_shown in shown.items() if is_shown}
+
+
+def _check_page(page: Path, force: bool, data: str) -> None:
+    from finetext.storage.files import check_new
+
+    check_new(page, force, [data])
 
 
 def _check_gauges(path: Path) -> None:

@@ -303,7 +303,7 @@ def plot(
         check_picture(out)
     text = _text(source)
     screen = output.screen()
-    classifier = load(model, device, precision=precision, engine="latency", say=screen.say)
+    classifier = load(model, device, precision=precision, say=screen.say)
     text = text_in_json(text, classifier.scheme.text_columns)
     bars = Bars.of(classifier, text)
     if output.as_json:

@@ -1,5 +1,7 @@
 """Addresses as they may be shown and recorded: without user, password, query and fragment.
 
+In object storage and on disks there is no query: there `?` is a wildcard, and `#` a character.
+
 Signed addresses and access tokens are secrets of the user, and runs and reports are passed on.
 """
 
@@ -13,19 +15,31 @@ REMOVED: Final = "?..."
 """The end of a recorded address of which something was left out."""
 _NO_USER: Final = ("abfs", "abfss", "az", "wasb", "wasbs", "git", "github")
 """Schemes in which a container or a repository, and no user, stands before the @."""
+_NO_QUERY: Final = (
+    *("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hf", "hdfs", "memory"),
+    *("sftp", "ssh", "ftp", "smb"),
+)
+"""Schemes of file systems, in whose paths `?` and `#` are characters like others."""
+_QUERY: Final = re.compile(r"[?#]")
+_VALUES: Final = re.compile(r"[?#][^/?#=]+=")
+"""The beginning of a query or a fragment with named values, such as a signature, anywhere."""
 _ANONYMOUS: Final = "anonymous@"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_ADDRESS: Final = re.compile(rf"(?:\b(?:{'|'.join(_NO_USER)}))?://[^\s'\"<>`]+")
+_ADDRESS: Final = re.compile(rf"(?:\b(?:{'|'.join((*_NO_USER, *_NO_QUERY))}))?://[^\s'\"<>`]+")
 """An address from the end of its scheme on, and with the scheme where that decides."""
 
 
 def public_address(url: str) -> str:
-    """Return an address without user, password, query and fragment."""
+    """Return an address without user, password, query and fragment.
+
+    Of a file system, such as s3://, it keeps `?` and `#`, unless a named value follows.
+    """
     scheme, mark, _ = url.partition("://")
     if not mark:
         return url
     user, rest = _user_and_rest(url)
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    ends = _VALUES if scheme.lower() in _NO_QUERY else _QUERY
+    rest = ends.split(rest, maxsplit=1)[0]
     is_no_user = scheme.lower() in _NO_USER and user is not None
     return f"{scheme}://{f'{user}@' if is_no_user else ''}{rest}"
 

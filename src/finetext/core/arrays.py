@@ -34,12 +34,9 @@ Number = Annotated[float, _NoneIsNan]
 
 def probabilities_of(logits: Floats, multilabel: bool) -> Floats:
     """Softmax of (n, k) logits, or the sigmoid of each where labels do not exclude each other."""
-    if multilabel:
-        from scipy.special import expit
+    from scipy.special import expit, softmax
 
-        return np.asarray(expit(logits))
-    likely = np.exp(logits - np.max(logits, axis=1, keepdims=True))  # as scipy, which loads slowly
-    return np.asarray(likely / likely.sum(axis=1, keepdims=True))
+    return np.asarray(expit(logits) if multilabel else softmax(logits, axis=1))
 
 
 def logits_of(probabilities: Floats, multilabel: bool) -> Floats:

@@ -183,7 +183,7 @@ class Classifier(ABC):
 
     Attributes:
         has_members: whether it consists of other classifiers. Its `load_weights` then takes a
-            `LoadMember` as well, which loads each of them.
+            `LoadClassifier` as well, which loads each of them.
     """
 
     kind: ClassVar[str]
@@ -297,11 +297,11 @@ class Classifier(ABC):
         return loaded
 
 
-LoadMember = Callable[[str, Path, LabelScheme, Decision, str], Classifier]
+LoadClassifier = Callable[[str, Path, LabelScheme, Decision, str], Classifier]
 """Loads a classifier by its kind and the arguments of its `load_weights`."""
 
 
-def load_member(
+def load_classifier(
     kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
 ) -> Classifier:
     """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
@@ -311,11 +311,18 @@ def load_member(
 
 
 def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:
-    """Wrap a method that takes a list of texts so that it takes them in any form."""
+    """Wrap a method that takes a list of texts so that it takes them in any form.
+
+    It gets a text that repeats once: real texts repeat often, and each costs the same.
+    """
 
     @wraps(predicts)
     def wrapped(self: Any, texts: Sequence[str]) -> Floats:
-        return predicts(self, texts_of(texts, self.scheme.text_columns))
+        given = texts_of(texts, self.scheme.text_columns)
+        places = {text: place for place, text in enumerate(dict.fromkeys(given))}
+        if len(places) == len(given):
+            return predicts(self, given)
+        return predicts(self, list(places))[[places[text] for text in given]]
 
     return wrapped
 

@@ -39,6 +39,7 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "onnx": "finetext.models.onnx:OnnxClassifier",
         "static": "finetext.methods.static:StaticClassifier",
         "blend": "finetext.methods.blend:BlendClassifier",
+        "cascade": "finetext.methods.cascade:CascadeClassifier",
     },
     "exporters": {
         "onnx": "finetext.models.onnx_export:OnnxExporter",

@@ -284,6 +284,7 @@ class ServeSettings:
         client_connections: most open connections of one address, for IPv6 of one /64 network (429).
             Behind a proxy all clients have the address of the proxy.
         held_bytes: most bytes of requests in memory at once (503).
+        known_bytes: most bytes of numbers that are kept for texts that come again; 0 keeps none.
         hosts: names under which clients reach the server, such as that of a proxy. Other names are
             refused (403) if there are some here, or if only this machine can connect and there is
             no token; numeric addresses and `localhost` never are.
@@ -310,6 +311,7 @@ class ServeSettings:
     connections: Count = 512
     client_connections: Count = 256
     held_bytes: Count = 64 * MEBIBYTE
+    known_bytes: NotNegativeCount = 32 * MEBIBYTE
     hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

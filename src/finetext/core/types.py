@@ -199,6 +199,10 @@ class Dataset:
         is_whole = self.table._indices is None  # no selection on top of the stored rows
         return list(self.table.data.column(name).to_pylist() if is_whole else self.table[name][:])
 
+    def columns_of(self, role: str) -> tuple[str, ...]:
+        """Return the columns of the source that were taken for a role, such as "label"."""
+        return tuple(of.column for of in self.roles if of.role == role)
+
     @cached_property
     def ids(self) -> list[str]:
         """The id of each row."""

@@ -29,7 +29,7 @@ from finetext.data.rows import Batch, row_texts
 __all__ = [
     "KNOWN_NAMES", "LABEL_NAMES", "TEXT_NAMES", "Chosen", "by_name", "choose_columns",
     "has_column", "is_number", "named", "plain_name", "refuse_odd_text", "splits_in",
-    "text_columns",
+    "text_columns", "values_of",
 ]  # fmt: skip
 
 _ID_NAMES: Final = (
@@ -278,6 +278,12 @@ def has_column(batch: Batch, name: str) -> bool:
     with suppress(DataError):
         return bool(named(batch, name))
     return False
+
+
+def values_of(batches: Sequence[Batch], name: str) -> tuple[str, list[list[Any]]]:
+    """Return a column by name or number, and its values in each batch; None where it is absent."""
+    column = named(next((of for of in batches if has_column(of, name)), batches[0]), name)
+    return column, [batch.column(column) for batch in batches]
 
 
 def refuse_odd_text(batch: Batch, column: str, texts: Sequence[Any]) -> None:

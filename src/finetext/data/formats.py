@@ -14,7 +14,7 @@ from textwrap import shorten
 from typing import Any, Final
 
 from finetext.core.budget import take_lines
-from finetext.core.errors import DataError
+from finetext.core.errors import DataError, NoRowsError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Finding
 from finetext.data.columns import LABEL_NAMES, TEXT_NAMES, plain_name
@@ -48,7 +48,7 @@ def parse_table(file: File, settings: ReadSettings) -> Batch:
     """Read a file, no longer gzipped, in any of the known formats."""
     data = file.load()
     if not data.strip():
-        raise DataError(f"{file.name} is empty")
+        raise NoRowsError(f"{file.name} is empty")
     suffix = file.path.suffix.lower()
     if suffix not in EXCEL:
         refuse_sheet(file.name, settings)
@@ -60,7 +60,7 @@ def parse_table(file: File, settings: ReadSettings) -> Batch:
         raise DataError(f"{file.name} is in the old Excel format; save it as .xlsx or .csv")
     text, findings = decode(data, file.name, settings.encoding)
     if not text.strip():
-        raise DataError(f"{file.name} is empty")
+        raise NoRowsError(f"{file.name} is empty")
     batch = parse_text(text, file.name, suffix, settings)
     skipped = skipped_findings(file.name, batch.blank, batch.repeats, batch.footers)
     return replace(batch, findings=findings + batch.findings + skipped)

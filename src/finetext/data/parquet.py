@@ -7,6 +7,7 @@ stays within the budget of reading.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ _VALUE: Final = 96
 """Bytes that a decoded value takes in Arrow and in Python, less those of a text."""
 _FOOTER: Final = 20
 """Bytes of memory for a byte of the description of a file."""
+_TAIL: Final = 1 << 16
+"""Bytes at the end of a file that are read for its footer."""
 _HEADER: Final = 1 << 12
 _LONGEST_HEADER: Final = 1 << 24
 _AHEAD: Final = 1 << 22
@@ -112,10 +115,25 @@ def parquet_batches(
             yield Batch(name, cells, "Parquet"), done / max(1, file.metadata.num_rows)
 
 
-def parquet_shape(source: Any, name: str) -> tuple[Any, int]:
-    """Return the Arrow schema and the number of rows of an open Parquet file."""
-    with _opened(source, name) as file:
-        return file.schema_arrow, int(file.metadata.num_rows)
+def parquet_footer(source: Any, name: str) -> tuple[Any, int, str]:
+    """Return the Arrow schema, the number of rows and the footer's SHA-256 of an open Parquet file.
+
+    The footer is read alone: in object storage that is one request, or two if it is a long one.
+    """
+    import pyarrow
+
+    with _opened(source, name):
+        size = source.size()
+        source.seek(max(0, size - _TAIL))
+        tail = source.read(_TAIL)
+        length = int.from_bytes(tail[-8:-4], "little") + 8
+        if len(tail) < length <= size:
+            take(length, name)
+            source.seek(size - length)
+            tail = source.read(length)
+    with _opened(pyarrow.BufferReader(tail), name) as file:
+        columns, rows = file.schema_arrow, int(file.metadata.num_rows)
+    return columns, rows, hashlib.sha256(tail[-length:]).hexdigest()
 
 
 def parquet_rows(

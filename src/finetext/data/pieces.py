@@ -11,35 +11,32 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from finetext.core.addresses import public_address
-from finetext.core.errors import DataError, NoRowsError
-from finetext.core.settings import ReadSettings
+from finetext.core.errors import DataError
 from finetext.core.types import Finding
 from finetext.core.wording import listed
-from finetext.data.columns import choose_columns, refuse_odd_text
 from finetext.data.formats import DELIMITED, JSON_LINES
-from finetext.data.parquet import as_batch, parquet_rows, parquet_shape
-from finetext.data.rows import TextWatch, Wanted, row_texts
-from finetext.data.stream import ROWS, open_stream
-from finetext.data.write import arrow_table, form_of
+from finetext.data.parquet import parquet_footer
+from finetext.data.write import form_of
 from finetext.storage.filesystems import Place, place_of
 
 ROWS_A_PIECE: Final = 100_000
 """A multiple of the rows that are read, and predicted, at a time: batches begin as in a file."""
 _ENDS: Final = 1 << 20
-"""Bytes at both ends of a file that show that it has not changed; of Parquet one is the footer."""
-_HASHED_WHOLE: Final = 1 << 26
-"""Bytes of a text file up to which all of it shows that."""
+"""Bytes at both ends of a Parquet file that show that it has not changed; one is the footer."""
+_HASHED: Final = 1 << 26
+"""Bytes of a table up to which its content shows that, and not what the file system says of it."""
 _AT_ONCE: Final = 16
-_OF_A_FILE: Final = {"odd-ids", "missing-texts"}
-"""What is noticed of a file and does not hold for its pieces, whose rows have no ids."""
 _WILD: Final = re.compile(r"[*?\[]")
+_PARTITION: Final = re.compile(r"(\w+)=.*")
 _SUFFIXES: Final = (".parquet", *DELIMITED, *sorted(JSON_LINES))
 
 
@@ -50,10 +47,11 @@ class InputFile:
     Attributes:
         source: its path or address.
         size: in bytes.
-        sha256: of all of it, or of its first and last MiB: see `facts`.
+        sha256: of all of it, or of a part of it, or empty: see `facts`.
         rows: how many it has; None if only reading it tells.
         columns: its Arrow schema; None if only reading it tells.
-        changed: when it was written, of a text file of more than 64 MiB: nanoseconds.
+        version: ETag or the like, else when it was written; None where the content shows changes.
+        is_hashed: whether the content was hashed as in a table of up to 64 MiB.
     """
 
     source: str
@@ -61,23 +59,25 @@ class InputFile:
     sha256: str
     rows: int | None = None
     columns: Any = None
-    changed: int | None = None
+    version: str | None = None
+    is_hashed: bool = field(default=True, compare=False)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What must be the same when work on it is resumed, also on another machine.
 
-        Of Parquet it is the size, the first MiB and the last one, which has the places, sizes and
-        ranges of all values: what changes neither is not seen. Of a text file it is every byte, but
-        of more than 64 MiB both ends and the time when it was written: copies on several machines
-        must keep that time, as `cp -p` and `rsync -t` do.
+        If at most 64 MiB of the whole table have to be read for that, it is the content: every byte
+        of a text file, the first and the last MiB of a Parquet file. Of a larger table, every
+        process would have to read all of it: there it is the ETag or the like, or the time when the
+        file was written, and of Parquet the footer, which has the places, sizes and ranges of all
+        values. Where a file system tells neither, it is the first and the last MiB.
         """
         facts = {"name": _name_of(self.source), "size": self.size, "sha256": self.sha256}
-        return facts if self.changed is None else facts | {"changed": self.changed}
+        return facts if self.version is None else facts | {"version": self.version}
 
     def check_unchanged(self) -> None:
         """Raise a DataError if the file is another one by now."""
-        if _known(self.source).facts != self.facts:
+        if _known(_listed(self.source, again=True), self.is_hashed).facts != self.facts:
             raise changed_error(self.source)
 
 
@@ -117,6 +117,11 @@ def share_of(pieces: Sequence[Piece], number: int, count: int) -> Sequence[Piece
     return pieces[total * (number - 1) // count : total * number // count]
 
 
+def share_at(place: int, total: int, count: int) -> int:
+    """Return the share, from 1 to `count`, that has the piece at a place, from 0, of `total`."""
+    return -(-(place + 1) * count // total)
+
+
 def input_files(sources: Sequence[str]) -> tuple[InputFile, ...]:
     """Return the files of paths, addresses, folders and patterns such as `data/*.parquet`.
 
@@ -124,11 +129,15 @@ def input_files(sources: Sequence[str]) -> tuple[InputFile, ...]:
         DataError: a source is missing or has no table, or a file has other columns than the first.
     """
     found = [one for source in sources for one in _files_at(source)]
+    if not found:
+        raise DataError("no files are given; name files, folders or patterns of them")
     repeated = [one for one, times in Counter(map(_path_of, found)).items() if times > 1]
     if repeated:
         raise DataError(f"{public_address(repeated[0])} is given twice; name each file once")
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        files = tuple(threads.map(_file_of, found))
+        listed_ones = list(threads.map(_listed, found))
+        is_small = sum(map(_bytes_to_hash, listed_ones)) <= _HASHED
+        files = tuple(threads.map(partial(_known, is_hashed=is_small), listed_ones))
     if all(file.rows == 0 for file in files):
         raise DataError(f"{listed(list(map(public_address, found)), 3)}: there are no rows")
     shaped = [file for file in files if file.columns is not None]
@@ -146,6 +155,7 @@ def _files_at(source: str) -> list[str]:
         return _tables_in(source, place) if path.is_dir() else [_refuse_other_form(source)]
     if place.is_local:
         fitting = glob.glob(os.path.expanduser(source), recursive=True)
+        _refuse_dangling(fitting)
         found = [path for path in fitting if os.path.isfile(path)]
     elif _WILD.search(place.path):
         found = _matching(source, place)
@@ -155,6 +165,33 @@ def _files_at(source: str) -> list[str]:
     if not found:
         raise DataError(f"no file fits {place.shown}")
     return [_refuse_other_form(one) for one in sorted(found)]
+
+
+def _refuse_dangling(paths: Iterable[str]) -> None:
+    """Raise a DataError for a link to a file that is gone: its rows would be missed in silence."""
+    for path in paths:
+        if not os.path.exists(path):
+            raise DataError(f"{path} is a link to a file that is not there; restore or remove it")
+
+
+def partition_columns(files: Sequence[InputFile]) -> list[str]:
+    """Return the columns that folders name, as in `day=1/part.parquet`, where they differ."""
+    folders = [PurePosixPath(file.source).parts[:-1] for file in files]
+    every = set(chain.from_iterable(folders))
+    shared = every.intersection(*folders)
+    found = (_PARTITION.fullmatch(folder) for folder in sorted(every - shared))
+    return list(dict.fromkeys(of[1] for of in found if of))
+
+
+def partition_findings(files: Sequence[InputFile]) -> list[Finding]:
+    """Return a warning if folders name values of columns that the files do not have."""
+    if not (names := partition_columns(files)):
+        return []
+    message = (
+        f"folders such as {names[0]}=... name values of {listed(names, 3)}: only columns that are "
+        "in the files are in the parts"
+    )
+    return [Finding("warning", "partition-columns", message)]
 
 
 def _matching(source: str, place: Place) -> list[str]:
@@ -171,6 +208,8 @@ def _matching(source: str, place: Place) -> list[str]:
 
 def _tables_in(source: str, place: Place) -> list[str]:
     """Return the tables below a folder; names that begin with `_` or `.` are of no table."""
+    if place.is_local:
+        _refuse_dangling(map(str, Path(place.path).rglob("*")))
     names = [name for name in place.files() if not re.search(r"(^|/)[_.]", name)]
     tables = [name for name in names if form_of(PurePosixPath(name)) in _SUFFIXES]
     if not place.is_local and not names:
@@ -215,26 +254,35 @@ def changed_error(source: str) -> DataError:
     )
 
 
-def _known(source: str) -> InputFile:
-    """Return a file with what shows that it has not changed."""
+def _is_parquet(source: str) -> bool:
+    return form_of(PurePosixPath(source)) == ".parquet"
+
+
+def _listed(source: str, again: bool = False) -> InputFile:
+    """Return a file as far as the file system knows it."""
     place = place_of(source)
-    size = place.size()
-    if size is None:
+    if (about := place.about(again)) is None:
         raise DataError(f"there is no file {place.shown}")
-    is_parquet = form_of(PurePosixPath(place.name)) == ".parquet"
-    if not is_parquet and size <= _HASHED_WHOLE:
-        return InputFile(source, size, place.sha256())
-    changed = None if is_parquet else place.changed()
-    return InputFile(source, size, place.sha256(_ENDS), changed=changed)
+    return InputFile(source, about[0], "", version=about[1])
 
 
-def _file_of(source: str) -> InputFile:
-    file, place = _known(source), place_of(source)
-    if form_of(PurePosixPath(place.name)) != ".parquet":
-        return file
-    with place.open() as opened:
-        columns, rows = parquet_shape(opened, place.shown)
-    return replace(file, rows=rows, columns=columns)
+def _bytes_to_hash(file: InputFile) -> int:
+    return min(file.size, 2 * _ENDS) if _is_parquet(file.source) else file.size
+
+
+def _known(file: InputFile, is_hashed: bool) -> InputFile:
+    """Return a file with what shows that it has not changed."""
+    place, is_parquet = place_of(file.source), _is_parquet(file.source)
+    columns, rows, digest, version = None, None, "", file.version
+    if is_parquet:
+        with place.open() as opened:
+            columns, rows, digest = parquet_footer(opened, place.shown)
+    if is_hashed:
+        digest, version = place.sha256(_ENDS if is_parquet else None), None
+    elif version is None:
+        digest = place.sha256(_ENDS)
+    known = replace(file, sha256=digest, rows=rows, columns=columns)
+    return replace(known, version=version, is_hashed=is_hashed)
 
 
 def check_columns(columns: Any, source: str, first: Any, first_source: str) -> None:
@@ -257,58 +305,3 @@ def check_columns(columns: Any, source: str, first: Any, first_source: str) -> N
             f"{'; '.join(odd[:3])}. All files of a table need the same ones: predict them apart, "
             "or convert them"
         )
-
-
-def tables_of(
-    piece: Piece, settings: ReadSettings, rows: int, findings: list[Finding] | None = None
-) -> Iterator[Any]:
-    """Yield the rows of a piece as Arrow tables of `rows` rows, but for the last one.
-
-    A text file of a header alone has none.     What was noticed is added to `findings` at the end.
-    """
-    import pyarrow
-
-    held: list[Any] = []
-    for table in _tables(piece, settings, [] if findings is None else findings):
-        held.append(table)
-        whole = pyarrow.concat_tables(held)
-        ends = range(rows, len(whole) + 1, rows)
-        yield from (whole.slice(end - rows, rows) for end in ends)
-        held = [whole.slice(ends[-1] if ends else 0)]
-    if held and len(held[0]):
-        yield held[0]
-
-
-def _tables(piece: Piece, settings: ReadSettings, findings: list[Finding]) -> Iterator[Any]:
-    if piece.stop is not None:
-        place = place_of(piece.source)
-        with place.open() as file:
-            how = place.shown, settings.most_bytes, piece.start, piece.stop
-            yield from parquet_rows(file, *how)
-        return
-    try:
-        texts = open_stream(piece.source, settings, Wanted(columns=True))
-    except NoRowsError:
-        return
-    for rows in texts.batches:
-        yield arrow_table({name: list(of) for name, of in rows.columns.items()}, texts.columns)
-    findings += [of for of in texts.findings if of.code not in _OF_A_FILE]
-
-
-def text_columns_of(piece: Piece, settings: ReadSettings) -> tuple[Any, tuple[str, ...]]:
-    """Return the Arrow schema of a piece, and the columns of its texts; raises as reading does."""
-    table = next(tables_of(piece, settings, ROWS), None)
-    if table is None:
-        raise NoRowsError(f"{public_address(piece.source)} has no rows")
-    batch = as_batch(table, piece.source)
-    chosen = choose_columns(batch, settings)
-    refuse_odd_text(batch, chosen.text, row_texts(batch, chosen.texts))
-    return table.schema, chosen.texts
-
-
-def texts_in(table: Any, columns: Sequence[str], source: str) -> list[Any]:
-    """Return the texts of an Arrow table, None where they are missing; raises a DataError."""
-    batch = as_batch(table.select(list(columns)), source)
-    values = row_texts(batch, columns)
-    TextWatch().look(batch, values)  # refuses what is no text
-    return values

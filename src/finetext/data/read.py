@@ -26,6 +26,7 @@ from finetext.data.columns import (
     named,
     refuse_odd_text,
     splits_in,
+    values_of,
     with_labels,
 )
 from finetext.data.download import download
@@ -127,18 +128,16 @@ def source_columns(
         )
     found: dict[str, list[Any]] = {}
     for name in names:
-        having = next((b for b in opened.batches if has_column(b, name)), opened.batches[0])
-        column = named(having, name)
-        values = [batch.column(column) for batch in opened.batches]
+        column, values = values_of(opened.batches, name)
         found[column] = [values[at][row] for at, row in map(rows.__getitem__, ids)]
     return found
 
 
-def open_source(source: Any, settings: ReadSettings) -> Source:
-    """Return the batches of a source, exports of annotation tools as plain columns; see `read`."""
+def open_source(source: Any, settings: ReadSettings, tools: ReadSettings | None = None) -> Source:
+    """Return batches of plain columns; `tools` are other settings for annotation exports."""
     with reading(settings.most_bytes), explained(source):
-        opened = _open(source, settings)
-        return replace(opened, batches=tuple(plain(of, settings) for of in opened.batches))
+        opened, how = _open(source, settings), tools or settings
+        return replace(opened, batches=tuple(plain(of, how) for of in opened.batches))
 
 
 def _open(source: Any, settings: ReadSettings) -> Source:

@@ -14,6 +14,7 @@ from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.core.types import LabelScheme, Score
 from finetext.core.wording import counted
 from finetext.data.hashed_texts import Codes, bucket_of, hashed, words_of
+from finetext.diagnosis.text_map import NO_LABEL
 from finetext.diagnosis.watched_rows import Given, NewRows, repeat, rows_to_test
 from finetext.evaluation.drift import (
     FEWEST,
@@ -31,7 +32,8 @@ from finetext.evaluation.sequential import TOLERANCE, WorseTest, worse_test
 from finetext.models.reference import Reference
 from finetext.storage.codec import Jsonable
 
-NO_LABEL: Final = "no label"
+UNLABELED: Final = f"({NO_LABEL})"
+"""What stands in tables for no label, as a class may be called "no label"."""
 STATES: Final = "states of the model"
 HASHES: Final = "hashed words and characters"
 _FOREIGN: Final = 10
@@ -43,11 +45,16 @@ _LONGEST: Final = 500
 
 @dataclass(frozen=True)
 class LabelChange:
-    """A predicted label: its share of the reference rows, and that of the new rows."""
+    """A predicted label, None for no label: its share of the reference and of the new rows."""
 
-    label: str
+    label: str | None
     before: Score
     now: Score
+
+    @property
+    def name(self) -> str:
+        """The label, or that there is none, in words."""
+        return UNLABELED if self.label is None else self.label
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ class Monitoring(Jsonable):
         reference: the rows compared with, in words, such as "450 test rows".
         rows: number of new rows; `tested` of them are compared: of each text, or of each group,
             one, and at most 2,000. Where some repeat, as many rows of both kinds are drawn before.
-        copies: new rows whose text occurred before.
+        copies: new rows whose text occurred before, of at most 10,000 that were drawn; `blank` are
+            those of them without a text.
         features: what of the texts is compared.
         tests: of texts, labels and confidence; empty with fewer than 30 rows of either kind.
         cross_validated: whether the reference rows are, so that their labels and confidence are
@@ -99,7 +107,8 @@ class Monitoring(Jsonable):
         foreign: new texts that look most foreign, if drift of texts is shown.
         estimated: accuracy on the new rows without their labels; None if it cannot be told.
         worse: the sequential test; None without labels or with fewer than 30 reference rows.
-        labeled: number of new rows with a label.
+        labeled: number of new rows with a label; `label_columns` are the columns of these, and
+            `no_labels` says why there are none.
     """
 
     model: str
@@ -119,6 +128,9 @@ class Monitoring(Jsonable):
     worse: WorseTest | None = None
     labeled: int = 0
     multilabel: bool = False
+    label_columns: tuple[str, ...] = ()
+    no_labels: str = ""
+    blank: int = 0
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -177,9 +189,9 @@ def compare(
     return Monitoring(
         *names,
         counted(len(of), f"{reference.part} row"),
-        len(new),
+        len(new) if new.total is None else new.total,
         len(tested),
-        len(new) - len(set(new.texts)),
+        new.copies,
         features.kind,
         tests,
         reference.is_crossed,
@@ -191,6 +203,9 @@ def compare(
         _worse(new, now, (before.answered, right), of.groups, tolerance),
         len(new.labeled),
         scheme.multilabel,
+        new.label_columns,
+        new.no_labels,
+        new.blank,
     )
 
 
@@ -246,7 +261,7 @@ def _tests(
 def _label_changes(before: Integers, now: Integers, scheme: LabelScheme) -> tuple[LabelChange, ...]:
     found = [
         LabelChange(name, proportion(before[:, at] == 1), proportion(now[:, at] == 1))
-        for at, name in enumerate((*scheme.names, NO_LABEL))
+        for at, name in enumerate((*scheme.names, None))
         if before[:, at].any() or now[:, at].any() or at < len(scheme)
     ]
     return tuple(sorted(found, key=lambda of: -abs(np.nan_to_num(of.now.value - of.before.value))))
@@ -284,7 +299,7 @@ def _word_changes(
 def _most_foreign(
     new: NewRows, tested: Integers, away: Floats, given: Given, scheme: LabelScheme
 ) -> tuple[ForeignText, ...]:
-    names = np.array([*scheme.names, NO_LABEL], dtype=object)
+    names = np.array([*scheme.names, UNLABELED], dtype=object)
     order = np.argsort(-away, kind="stable")[:_FOREIGN]
     return tuple(
         ForeignText(

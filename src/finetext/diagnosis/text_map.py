@@ -22,6 +22,7 @@ from finetext.data.read import read
 from finetext.encoders.catalogue import DEFAULT_ENCODER
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.blend import BlendClassifier
+from finetext.methods.cascade import CascadeClassifier
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.static import StaticClassifier
 from finetext.methods.tfidf import TfidfClassifier
@@ -220,8 +221,11 @@ class States:
 def with_states(model: Classifier) -> Classifier | None:
     """Return a classifier that has dense states, of a blend its member with the most weight.
 
-    None if there is none, as without an encoder.
+    Of a cascade it is that of its expensive classifier. None if there is none, as without an
+    encoder.
     """
+    if isinstance(model, CascadeClassifier):
+        model = model.expensive.classifier
     parts = model.parts if isinstance(model, BlendClassifier) else ()
     members = [part.classifier for part in sorted(parts, key=lambda part: -part.weight)]
     return next((of for of in members or [model] if isinstance(of, _DENSE)), None)
@@ -238,14 +242,17 @@ def states_of(
 
     Of a transformer these are the inputs of the layer that returns its logits, of a probe the
     frozen states, of `static` the mean token vectors, of TF-IDF its features, of a blend those of
-    its member with the most weight. Of an encoder (alias, Hub name or folder), also of one given
-    beside a classifier, they are the frozen states; of any other classifier those of `minilm` are.
+    its member with the most weight, of a cascade those of its expensive classifier. Of an encoder
+    (alias, Hub name or folder), also of one given beside a classifier, they are the frozen states;
+    of any other classifier those of `minilm` are.
     """
 
     def shown(event: ProgressEvent) -> None:
         progress(replace(event, stage="map: states"))
 
     context = FitContext(progress=shown)
+    if isinstance(model, CascadeClassifier):
+        model = model.expensive.classifier
     if isinstance(model, BlendClassifier):
         model = max(model.parts, key=lambda part: part.weight).classifier
     match model if encoder is None else None:

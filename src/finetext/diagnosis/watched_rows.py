@@ -15,6 +15,8 @@ from finetext.data.units import one_of_each
 from finetext.evaluation.drift import MOST_NEW
 from finetext.models.reference import Reference
 
+WITHOUT_LABELS: Final = "data.labelled = false"
+"""Why no labels are known where the user says that there are none."""
 _COPIES: Final = 0.01
 """Share of rows that repeat others, up to which it changes nothing how many rows are drawn."""
 
@@ -28,6 +30,11 @@ class NewRows:
         truths: labels of the rows `labeled`, encoded; None without any.
         labeled: positions of the rows with labels, in the order of time.
         groups: n names, or None.
+        drawn: positions of the rows that were drawn at random from all and are compared; None for
+            all. Of the others only the labels count: who labels rows rarely draws them at random.
+        total: number of all rows, n by default.
+        label_columns: the columns that the labels are from.
+        no_labels: why no labels are known, in words.
     """
 
     ids: Sequence[str]
@@ -36,6 +43,10 @@ class NewRows:
     groups: Sequence[str] | None = None
     truths: Integers | None = None
     labeled: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    drawn: Integers | None = None
+    total: int | None = None
+    label_columns: tuple[str, ...] = ()
+    no_labels: str = ""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -44,6 +55,22 @@ class NewRows:
     def units(self) -> Sequence[str]:
         """The group of each row, or without groups its text: rows of one unit count as one."""
         return self.texts if self.groups is None else self.groups
+
+    @property
+    def compared(self) -> Integers:
+        """The positions of the rows that may be compared."""
+        return np.arange(len(self)) if self.drawn is None else self.drawn
+
+    @property
+    def copies(self) -> int:
+        """How many of these have the text of another one before."""
+        rows = self.compared
+        return len(rows) - len({self.texts[row] for row in rows})
+
+    @property
+    def blank(self) -> int:
+        """How many of these have no text, of which only one is compared."""
+        return sum(not self.texts[row].strip() for row in self.compared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +121,11 @@ def rows_to_test(reference: Reference, new: NewRows, seed: int) -> tuple[Integer
     `repeat`, as many rows of both kinds are drawn before.
     """
     known: Integers = np.arange(len(reference))
-    some: Integers = np.arange(len(new))
+    some = new.compared
     if repeat(reference, new):
-        most = min(reference.rows, len(new), MOST_NEW)
+        most = min(reference.rows, len(some), MOST_NEW)
         known = np.flatnonzero(reference.places < most)
-        some = np.random.default_rng(seed).permutation(len(new))[:most]
+        some = np.random.default_rng(seed).permutation(some)[:most]
     some = some[one_of_each([new.texts[row] for row in some], seed)]
     known = known[one_of_each([reference.units[row] for row in known], seed)]
     some = some[one_of_each([new.units[row] for row in some], seed)]
@@ -107,5 +134,6 @@ def rows_to_test(reference: Reference, new: NewRows, seed: int) -> tuple[Integer
 
 def repeat(reference: Reference, new: NewRows) -> bool:
     """Return whether more than 1% of the rows of either kind repeat the text or group of others."""
-    known, some = len(set(reference.units)), min(len(set(new.units)), len(set(new.texts)))
-    return min(known / reference.rows, some / len(new)) < 1 - _COPIES
+    known, rows = len(set(reference.units)), new.compared
+    some = min(len({of[row] for row in rows}) for of in (new.units, new.texts))
+    return min(known / reference.rows, some / len(rows)) < 1 - _COPIES

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,22 +11,16 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats, probabilities_of
-from finetext.core.contracts import Classifier, FitContext, LoadMember, Method, load_member
+from finetext.core.contracts import Classifier, FitContext, LoadClassifier, Method, load_classifier
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision
 from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.blending import PRIOR_ROWS, Gain, Weighing, bounded_logits
-from finetext.storage.received import read_received_text
-from finetext.training.precision import precision_of_model
+from finetext.methods.members import MEMBERS, load_member, read_description, save_members
 
 FEWEST_MEMBERS: Final = 2
-MOST_MEMBERS: Final = 50
-"""Members of a model that is loaded."""
-MEMBERS: Final = "members"
-"""The folder of the members in a model folder."""
 _DESCRIPTION: Final = "blend.json"
-_NAME: Final = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -99,14 +91,6 @@ class Part:
     weight: float
     classifier: Classifier
 
-    def described(self) -> dict[str, Any]:
-        """Return what is needed to load it, as JSON values."""
-        of = self.classifier
-        return {
-            "name": self.name, "weight": self.weight, "classifier": of.kind,
-            "precision": of.number_format,
-        }  # fmt: skip
-
 
 @dataclass(frozen=True, eq=False)
 class BlendClassifier(Classifier):
@@ -162,12 +146,8 @@ class BlendClassifier(Classifier):
 
     def save_weights(self, folder: Path) -> None:
         """Write `blend.json`, and each member into `members/NAME`."""
-        described = {"members": [part.described() for part in self.parts]}
-        (folder / _DESCRIPTION).write_text(json.dumps(described), encoding="utf-8")
-        for part in self.parts:
-            place = folder / MEMBERS / part.name
-            place.mkdir(parents=True)
-            part.classifier.save_weights(place)
+        members = {part.name: (part.classifier, {"weight": part.weight}) for part in self.parts}
+        save_members(folder, _DESCRIPTION, members)
 
     @classmethod
     def load_weights(
@@ -176,19 +156,15 @@ class BlendClassifier(Classifier):
         scheme: LabelScheme,
         decision: Decision,
         device: str,
-        load: LoadMember = load_member,
+        load: LoadClassifier = load_classifier,
     ) -> Self:
         """Read what `save_weights` wrote."""
-        described = json.loads(read_received_text(folder, _DESCRIPTION))["members"]
+        described = read_description(folder, _DESCRIPTION)[MEMBERS]
         _check(described)
-        parts = []
-        for of in described:
-            place = folder / MEMBERS / of["name"]
-            member = load(of["classifier"], place, scheme, AS_LIKELY, device)
-            if of.get("precision") is not None:
-                precision = precision_of_model(of["precision"], device)
-                member = member.with_precision(precision)
-            parts.append(Part(of["name"], float(of["weight"]), member))
+        parts = (
+            Part(of["name"], float(of["weight"]), load_member(folder, of, scheme, device, load))
+            for of in described
+        )
         return cls(scheme, decision, tuple(parts))
 
     def provenance(self) -> dict[str, Any]:
@@ -205,20 +181,13 @@ class BlendClassifier(Classifier):
         }
 
 
-def _check(described: Any) -> None:
-    """Raise a ValueError if a file describes no members that can be loaded one by one."""
-    if not isinstance(described, list) or not 1 <= len(described) <= MOST_MEMBERS:
-        raise ValueError(f"{_DESCRIPTION} has no list of 1 to {MOST_MEMBERS} members")
-    names = [of["name"] for of in described if isinstance(of, Mapping)]
-    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
-        raise ValueError(f"{_DESCRIPTION}: a member has no name that a folder can have")
-    if not len(described) == len(names) == len(set(names)):
-        raise ValueError(f"{_DESCRIPTION}: two members have the same name")
+def _check(described: Sequence[Mapping[str, Any]]) -> None:
+    """Raise a ValueError if a member has no weight, or consists of members itself."""
     for of in described:
         weight, kind = of["weight"], of["classifier"]
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise ValueError(f"the weight of {of['name']} is {weight!r}, no number")
         if not (math.isfinite(weight) and weight >= 0):
             raise ValueError(f"the weight of {of['name']} is {weight!r}; it must be 0 or more")
-        if kind == BlendClassifier.kind:
-            raise ValueError(f"its member {of['name']} is a blend itself")
+        if kind in (BlendClassifier.kind, "cascade"):
+            raise ValueError(f"its member {of['name']} is a {kind} itself")

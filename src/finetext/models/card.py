@@ -19,6 +19,7 @@ from finetext.core.registry import load, table
 from finetext.core.text_columns import PAIR, as_one, join
 from finetext.models.card_sentences import (
     LONGEST,
+    cascade_sentences,
     decision_sentences,
     escaped,
     reading_sentences,
@@ -46,6 +47,7 @@ _KINDS: Final = {
     "probe": "a linear head on the mean-pooled states of an encoder",
     "transformer": "a transformer encoder, all of whose weights were fine-tuned",
     "blend": "a weighted sum of the logits of several classifiers, its members",
+    "cascade": "a cheap classifier that sends the texts that it is less sure of on to another",
     "onnx": "an encoder with a head as an ONNX graph, which needs no torch",
     "static": "a logistic regression on tokens and the mean of their static embeddings, which need "
     "no encoder",
@@ -89,6 +91,7 @@ def model_card(described: Mapping[str, Any], name: str = "") -> str:
         "positive": _positive(described),
         "text_columns": described.get("text_columns", ()),
         "reading": reading_sentences(described),
+        "routing": cascade_sentences(described),
         "example": _example(described, True),
         "bare_example": _example(described, False),
         "most_labels": MOST_LABELS,

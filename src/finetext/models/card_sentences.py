@@ -10,7 +10,9 @@ from typing import Any, Final
 from finetext.core import wording
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
+from finetext.core.types import Score
 from finetext.data.weak_labels import WeakLabels
+from finetext.evaluation.cascading import Certificate
 from finetext.evaluation.leaderboard import TextsRead
 from finetext.evaluation.out_of_scope import ScopeScores
 from finetext.storage.codec import from_json
@@ -60,6 +62,47 @@ def reading_sentences(described: Mapping[str, Any]) -> list[str]:
             noun = "text" if described.get("record", {}).get("folds") else "test text"
             said.append(f"It {from_json(TextsRead, read, 'reading').words(noun)}.")
     return said
+
+
+def cascade_sentences(described: Mapping[str, Any]) -> list[str]:
+    """Return sentences on which classifier of a cascade decides a text, and what that costs.
+
+    There are none for another model. Raises a ModelError if what is recorded is damaged.
+    """
+    made = described.get("provenance", {}).get("cascade")
+    if made is None:
+        return []
+    record = described.get("record", {}).get("cascade", {})
+    cheap, expensive = (escaped(made[of]["name"]) for of in ("cheap", "expensive"))
+    rows = escaped(record.get("rows", "ones"))
+    words = "whose probabilities are all at least {} away from the threshold of their label"
+    limit = words if described["multilabel"] else "whose likeliest label has at least {}"
+    said = [
+        f"{cheap} decides the texts {limit.format(format(made['threshold'], '.3g'))}, and "
+        f"{expensive} the others."
+    ]
+    if (known := made.get("certificate")) is None:
+        return said
+    of = from_json(Certificate, known, "certificate", ModelError)
+    units = f" in {of.units:,} groups, which count the same each" if of.grouped else ""
+    said.append(
+        f"With {of.confidence:.0%} confidence that costs at most {100 * of.most_loss:g} points of "
+        f"accuracy against {expensive} alone, on rows like the {rows}{units} that certified it: of "
+        f"these it sent {of.sent.value:.1%} on and lost {points(of.loss)}."
+    )
+    tested = [record.get(name) for name in ("tested", "tested_sent")]
+    if None not in tested:
+        loss, sent = (from_json(Score, of, "cascade", ModelError) for of in tested)
+        tests = wording.counted(loss.n, "test row")
+        said.append(f"Of {tests} it sent {sent.value:.1%} on and lost {points(loss)}.")
+    if remark := record.get("remark"):
+        said.append(f"{escaped(wording.capitalize_first(str(remark)))}.")
+    return said
+
+
+def points(loss: Score) -> str:
+    """Return a share as points with its interval: "0.30 points [-0.10, 0.70]"."""
+    return f"{100 * loss.value:.2f} points [{100 * loss.low:.2f}, {100 * loss.high:.2f}]"
 
 
 def decision_sentences(described: Mapping[str, Any]) -> list[str]:

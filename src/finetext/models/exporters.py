@@ -122,6 +122,11 @@ def check_exportable(classifier: Any, form: str) -> None:
             f"({', '.join(part.name for part in classifier.parts)}) are models of their own; "
             + (f"export {' or '.join(able)} from its run" if able else "copy its model folder")
         )
+    if classifier.kind == "cascade":
+        raise ModelError(
+            f"a cascade cannot be exported to {form}, as its members are models of their own; "
+            f"export {classifier.expensive.name} from its run, or copy the folder of the cascade"
+        )
     if classifier.kind not in ("transformer", "probe"):
         raise ModelError(
             f"a {classifier.kind} classifier cannot be exported to {form}; its model folder works "

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core.contracts import Classifier, LoadMember, load_member
+from finetext.core.contracts import Classifier, LoadClassifier, load_classifier
 from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme
@@ -111,7 +111,9 @@ def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def load_model(folder: Path, device: str = "auto", load: LoadMember = load_member) -> Classifier:
+def load_model(
+    folder: Path, device: str = "auto", load: LoadClassifier = load_classifier
+) -> Classifier:
     """Return the classifier in a model folder or one of transformers; raises a ModelError.
 
     `load` is how it and its members are loaded, by their kinds.
@@ -138,7 +140,7 @@ def load_model(folder: Path, device: str = "auto", load: LoadMember = load_membe
 
 
 def _load(
-    folder: Path, place: Path, described: Mapping[str, Any], device: str, load: LoadMember
+    folder: Path, place: Path, described: Mapping[str, Any], device: str, load: LoadClassifier
 ) -> Classifier:
     """Return the classifier whose files are in `place`; messages name the folder of the user."""
     from safetensors import SafetensorError

@@ -79,6 +79,7 @@ class Reference:
         places: (m,) the place of each among the `rows` that were drawn before copies were removed.
         part: the rows in words, one of `PARTS`.
         states: those of the first rows; None for a model without states of its own.
+        label_columns: the columns of the labels that the model learned from; empty if unknown.
     """
 
     predictions: Predictions
@@ -88,6 +89,7 @@ class Reference:
     rows: int
     part: str
     states: States | None = None
+    label_columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.predictions)
@@ -135,6 +137,7 @@ class Reference:
             arrays["mean"] = self.states.mean.astype(np.float32)
             arrays["scale"] = self.states.scale.astype(np.float32)
         said = {"part": self.part, "labels": list(of.scheme.names), "rows": self.rows}
+        said |= {"label_columns": list(self.label_columns)}
         about = {"finetext": json.dumps(said)}
         ordered = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         with replaced_file(folder / FILE) as beside:
@@ -158,7 +161,9 @@ class Reference:
             if about["part"] not in PARTS:
                 raise ValueError("its rows are of no part that is known")
             drawn = about["part"], int(about["rows"])
-            return cls._of_arrays(arrays, scheme, decision, drawn)
+            columns = tuple(map(str, about.get("label_columns", ())))
+            made = cls._of_arrays(arrays, scheme, decision, drawn)
+            return replace(made, label_columns=columns)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(
                 f"{folder / FILE} is damaged: {error}; name rows to compare with: --reference DATA"
@@ -232,6 +237,11 @@ def numbered(predictions: Predictions, texts: Sequence[str]) -> Predictions:
     if groups is not None:
         groups = tuple(map(str, np.unique(groups, return_inverse=True)[1].tolist()))
     return replace(of, ids=ids, groups=groups, decision=predictions.decision.shipped)
+
+
+def lasting_names(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of columns; none if they are numbers, which count those of one table."""
+    return () if any(map(str.isdecimal, columns)) else columns
 
 
 def letters_kept(texts: Sequence[str]) -> int:

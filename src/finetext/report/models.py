@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from finetext.core.registry import table
@@ -22,6 +22,7 @@ from finetext.core.wording import (
     speed,
 )
 from finetext.models.card_sentences import (
+    cascade_sentences,
     decision_sentences,
     reading_sentences,
     weak_labels_of,
@@ -67,13 +68,13 @@ def model_lines(about: About) -> list[str]:
         "kind": described.get("classifier") or about.looks_like or "unknown",
         "method": known.get("method"),
         "members": _members(known.get("members")),
+        "cascade": _plain(cascade_sentences(described)),
         "encoder": f"{named} ({kind})" if named and kind else named or kind,
         "texts": " + ".join(map(short, texts)),
         "reading": " ".join(reading_sentences(described)),
         "labels": about.labels and f"{len(about.labels)}{several}: {labels}{more}",
         "positive": described.get("positive") or unnamed,
-        # A sentence of the card has the escapes of Markdown.
-        "decision": " ".join(sentences).replace("\\", "").replace("`", ""),
+        "decision": _plain(sentences),
         "data": data.get("hub") or data.get("name"),
         "rows": _rows(record),
         "weak": weak and weak.words(),
@@ -83,6 +84,11 @@ def model_lines(about: About) -> list[str]:
     }
     width = max(map(len, facts))
     return [f"{name:<{width}}  {value}" for name, value in facts.items() if value]
+
+
+def _plain(sentences: Sequence[str]) -> str:
+    """Return sentences of the card without the escapes of Markdown."""
+    return " ".join(sentences).replace("\\", "").replace("`", "")
 
 
 def _members(members: Any) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 
 from finetext.core.terminal import one_line
 from finetext.core.types import Score
-from finetext.core.wording import counted, ends, number, p_value, short
+from finetext.core.wording import counted, ends, listed, number, p_value, short
 from finetext.diagnosis.monitoring import Monitoring
+from finetext.diagnosis.watched_rows import WITHOUT_LABELS
 from finetext.evaluation.drift import ASSUMPTION, FEWEST, SHIFTED, STABLE, DriftTest
 from finetext.evaluation.sequential import NEEDED, WorseTest
 from finetext.report.plots import INK, SERIES, label_rows, svg
@@ -31,6 +32,7 @@ GAUGES: Final = ".prom"
 _LABELS: Final = 20
 _LABELS_ON_SCREEN: Final = 8
 _LONGEST: Final = 24
+_COLUMNS: Final = 5
 _TOPMOST: Final = 1e6
 _POWERS: Final = {-2: "0.01", 0: "1", 2: "100", 4: "10,000", 6: "a million"}
 """What the evidence axis names; the usual notation of powers is markup."""
@@ -63,6 +65,8 @@ def compared(found: Monitoring) -> str:
         said += f"; of {found.rows:,} rows some are drawn, and one of each text or group is tested"
     if found.copies:
         said += f"; {counted(found.copies, 'copy').replace('copys', 'copies')} of other new texts"
+    if found.blank:
+        said += f"; {counted(found.blank, 'row')} without a text, which count as one"
     return said
 
 
@@ -94,11 +98,24 @@ def _statistic(test: DriftTest) -> Cell:
 def label_shares(found: Monitoring, most: int = _LABELS) -> Table:
     """Return the predicted labels whose shares changed most as a table."""
     rows = [
-        (Cell(short(of.label, _LONGEST)), score(of.before, ".1%"), score(of.now, ".1%"))
+        (Cell(short(of.name, _LONGEST)), score(of.before, ".1%"), score(of.now, ".1%"))
         for of in found.labels[:most]
     ]
     caption = "Shares of predicted labels, the largest change first, with 95% intervals."
     return Table(caption, ("predicted label", "reference rows", "new rows"), rows)
+
+
+def labels_sentence(found: Monitoring) -> str:
+    """Return which labels are taken for true ones, and how to name others."""
+    if found.labeled:
+        columns = listed([repr(short(name)) for name in found.label_columns], _COLUMNS)
+        which = "column" if len(found.label_columns) == 1 else "columns"
+        others = "--label names others, --set data.labelled=false none"
+        rows = f"{found.labeled:,} of {counted(found.rows, 'row')}"
+        return f"True labels: those of the {which} {columns}, in {rows}; {others}."
+    why = f", since {one_line(found.no_labels)}" if found.no_labels else ""
+    how = "" if found.no_labels == WITHOUT_LABELS else "; name their column with --label"
+    return f"True labels: none{why}{how}."
 
 
 def accuracy_sentences(found: Monitoring) -> list[str]:
@@ -114,6 +131,8 @@ def accuracy_sentences(found: Monitoring) -> list[str]:
             )
     if (test := found.worse) is not None:
         said.append(worse_sentence(test, what))
+        if found.estimated is not None and test.accuracy.high < found.estimated.low:
+            said.append("So the accuracy estimated without labels does not hold here.")
     elif found.labeled:
         said.append(
             f"The {counted(found.labeled, 'label')} cannot be compared: that takes "
@@ -152,7 +171,7 @@ def advice(found: Monitoring) -> str:
     if not found.tests:
         rows = f"{counted(found.tested, 'different new row')} and {one_line(found.reference)}"
         return f"There are {rows}; it takes {FEWEST} of either kind to test anything."
-    return "That is no proof of none: few rows show only large changes."
+    return "No drift shown is no proof of none: few rows show only large changes."
 
 
 def left_out(found: Monitoring) -> str:
@@ -169,7 +188,7 @@ def left_out(found: Monitoring) -> str:
 
 def monitoring_lines(found: Monitoring) -> list[str]:
     """Return everything in lines of at most 80 characters, where names are short."""
-    lines = [*wrapped(headline(found)), *wrapped(compared(found))]
+    lines = [*wrapped(headline(found)), *wrapped(compared(found)), *wrapped(labels_sentence(found))]
     if found.tests:
         lines += ["", *table_lines(drift_table(found))]
     for said in filter(None, (advice(found), left_out(found))):
@@ -196,6 +215,7 @@ def write_monitoring_page(found: Monitoring, path: Path) -> Path:
         "found": found,
         "headline": headline(found),
         "compared": compared(found),
+        "true_labels": labels_sentence(found),
         "advice": advice(found),
         "left_out": left_out(found),
         "drift": drift_table(found),
@@ -221,8 +241,9 @@ def _labels_plot(found: Monitoring) -> str:
             for row, of in zip(rows, shares, strict=True):
                 axes.plot([100 * of.low, 100 * of.high], [row, row], color=SERIES[place])
             values = [100 * of.value for of in shares]
-            axes.plot(values, rows, "o", color=SERIES[place], label=title, markersize=5)
-        label_rows(axes, [of.label for of in shown])
+            dots = {"color": SERIES[place], "label": title, "markersize": 5, "clip_on": False}
+            axes.plot(values, rows, "o", **dots)  # those at 0 and 100 whole, too
+        label_rows(axes, [of.name for of in shown])
         axes.set_xlim(left=0)
         axes.set_xlabel("% of rows predicted so")
         figure.legend(loc="outside upper left", ncols=2)
@@ -303,6 +324,7 @@ def _gauges(found: Monitoring, at: float) -> dict[str, tuple[str, _Values]]:
     return {
         "rows": ("New rows.", [(one, float(found.rows))]),
         "tested_rows": ("New rows that the tests compare.", [(one, float(found.tested))]),
+        "blank_rows": ("New rows without a text, of at most 10,000.", [(one, float(found.blank))]),
         "labeled_rows": ("New rows with a label.", [(one, float(found.labeled))]),
         "drift": (
             "Whether drift is shown at 5% over all tests, 0 or 1; absent with too few rows.",
@@ -318,7 +340,11 @@ def _gauges(found: Monitoring, at: float) -> dict[str, tuple[str, _Values]]:
         ),
         "predicted_label_share": (
             "Share of the new rows that are predicted to have a label.",
-            [({"label": of.label}, of.now.value) for of in found.labels],
+            [({"label": of.label}, of.now.value) for of in found.labels if of.label is not None],
+        ),
+        "no_label_share": (
+            "Share of the new rows that get no label; absent if none do, now and before.",
+            [(one, of.now.value) for of in found.labels if of.label is None],
         ),
         "confidence_mean": (
             "Mean confidence of new rows.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from finetext.core.budget import within_memory
-from finetext.core.contracts import Classifier, LoadMember, load_member
+from finetext.core.contracts import Classifier, LoadClassifier, load_classifier
 from finetext.core.errors import ModelError, UnknownNameError
 from finetext.methods.llm import LlmClassifier
 from finetext.models.engines import FastLoader, engine_of
@@ -64,7 +64,7 @@ def load(
     if device not in (None, "auto", "cpu") or wanted == "fp16":
         choose_device(device or "auto", wanted or "auto")
     run, device = Run.open(folder) if is_run(folder) else None, device or "auto"
-    loader: LoadMember = load_member
+    loader: LoadClassifier = load_classifier
     if wanted is None and _is_fast_at(engine, device):
         loader = FastLoader(say)
     place = folder if run is None else model_in_run(run.folder, run.entry().model)

@@ -14,7 +14,14 @@ from finetext.core.deadline import Clock
 from finetext.core.wording import part_in_words
 from finetext.diagnosis.text_map import states_of, with_states
 from finetext.models.folder import load_model
-from finetext.models.reference import Reference, States, drawn, letters_kept, numbered
+from finetext.models.reference import (
+    Reference,
+    States,
+    drawn,
+    lasting_names,
+    letters_kept,
+    numbered,
+)
 from finetext.runs.fit_methods import FittedMethod, Started
 from finetext.runs.run import Run
 
@@ -37,7 +44,8 @@ def keep_references(started: Started, fitted: Mapping[str, FittedMethod], run: R
             continue
         texts = [text_of[row] for row in of.ids]
         if known is None or known[0] != of.ids:
-            known = of.ids, Reference.of(of, texts, part)
+            columns = lasting_names(started.run.dataset.columns_of("label"))
+            known = of.ids, replace(Reference.of(of, texts, part), label_columns=columns)
         kept = replace(known[1], predictions=numbered(of, texts))
         folder = run.folder / one.entry.model
         if name in (run.best, run.recommended):

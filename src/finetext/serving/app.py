@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
+import numpy as np
 from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
@@ -30,7 +31,7 @@ from finetext.models.engines import engine_of
 from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher, silent
 from finetext.serving.metrics import Metrics
-from finetext.serving.model import ServedModel, decisions, scored, wants_logits
+from finetext.serving.model import KnownRows, ServedModel, decisions, scored, wants_logits
 from finetext.serving.requests import (
     Refusal,
     StrictRoute,
@@ -134,11 +135,13 @@ class Service:
         self._model, self._settings, self._about = model, settings, about
         self._classifier = model.classifier
         self.metrics = Metrics()
+        self._known = KnownRows(settings.known_bytes, len(self._classifier.scheme))
         self.is_stopping: Callable[[], bool] = lambda: False
         """Whether the server only finishes what it has."""
         self._tables = TableReader(settings.request_seconds, settings.queue_tables)
         watch, check = self.metrics.predicted, model.check
-        self.batcher = Batcher(model.scores, model.tokens, settings, watch, check)
+        scores = partial(model.scores, sent_on=self.metrics.sent_on)
+        self.batcher = Batcher(scores, model.tokens, settings, watch, check)
         self.batcher.changed = self.metrics.queue.set
 
     async def predict(self, asked: schemas.Classification) -> Response:
@@ -146,12 +149,12 @@ class Service:
         given, scheme = asked.parameters or schemas.Parameters(), self._classifier.scheme
         function = given.function_to_apply
         logits = wants_logits(function, scheme.multilabel)
-        rows = await self.batcher.predict([Ask(text, logits) for text in self._texts(asked.inputs)])
+        rows = await self._rows([Ask(text, logits) for text in self._texts(asked.inputs)])
         return await _written(rows, partial(scored, scheme, rows, function, given.top_k))
 
     async def decide(self, asked: schemas.Decision) -> Response:
         """Return the label of each text, or none where the model abstains."""
-        rows = await self.batcher.predict([Ask(text) for text in self._texts(asked.inputs)])
+        rows = await self._rows([Ask(text) for text in self._texts(asked.inputs)])
         scheme, decision = self._classifier.scheme, self._classifier.decision
         return await _written(rows, partial(decisions, scheme, decision, rows))
 
@@ -230,6 +233,18 @@ class Service:
         """Return the metrics."""
         headers = {"content-type": CONTENT_TYPE_LATEST}
         return Response(self.metrics.exposed(), headers=headers)
+
+    async def _rows(self, asks: Sequence[Ask]) -> Floats:
+        """Return (n, k) numbers of the texts; the model gets those that it was not asked lately."""
+        rows = {ask: row for ask in asks if (row := self._known.get(ask)) is not None}
+        new = list(dict.fromkeys(ask for ask in asks if ask not in rows))
+        if new:
+            predicted = await self.batcher.predict(new)
+            rows |= zip(new, predicted, strict=True)
+        for ask in new:
+            self._known.add(ask, rows[ask])
+        self.metrics.repeated.inc(len(asks) - len(new))
+        return np.array([rows[ask] for ask in asks])
 
     def _texts(self, inputs: str | Mapping[str, str] | list[Any]) -> list[str]:
         """Return the texts of a request; raises a Refusal if they are too many, long or few."""

@@ -50,6 +50,11 @@ class Metrics:
         )
         self.queue = Gauge("finetext_queue_texts", waiting, registry=mine, multiprocess_mode=_SUM)
         self._texts = Counter("finetext_texts", "Texts that were predicted.", registry=mine)
+        self.repeated = Counter(
+            "finetext_texts_repeated", "Texts whose numbers were known already.", registry=mine
+        )
+        sent = "Texts that a cascade sent on to its expensive classifier."
+        self._sent = Counter("finetext_texts_sent_on", sent, registry=mine)
         size, time = "Texts in a batch.", "Time of the model for a batch."
         self._batches = Histogram("finetext_batch_texts", size, buckets=_SIZES, registry=mine)
         self._model = Histogram("finetext_batch_seconds", time, buckets=_SECONDS, registry=mine)
@@ -70,6 +75,10 @@ class Metrics:
         self._texts.inc(texts)
         self._batches.observe(texts)
         self._model.observe(seconds)
+
+    def sent_on(self, texts: int) -> None:
+        """Count texts of a batch that a cascade sent on to its expensive classifier."""
+        self._sent.inc(texts)
 
     def exposed(self) -> bytes:
         """Return the metrics in the text format of Prometheus, summed over all workers."""

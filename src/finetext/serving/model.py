@@ -5,8 +5,10 @@ JSON is written directly: dictionaries of a thousand labels a text would block f
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +24,7 @@ from finetext.core.decision import Decision
 from finetext.core.errors import FinetextError
 from finetext.core.text_columns import join
 from finetext.core.types import LabelScheme
+from finetext.methods.cascade import routing_of
 from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
 from finetext.models.engines import GraphClassifier, original_of
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 
 LONGEST_CARD: Final = 200_000
+_BYTES_OF_ENTRY: Final = 400
+"""Of a text's hash and the objects around its numbers."""
 
 
 def about(model: str | Path) -> dict[str, Any]:
@@ -134,6 +139,36 @@ def _check(rows: Floats) -> None:
         raise ValueError("the model returned something that is not a number")
 
 
+class KnownRows:
+    """The rows of numbers of the texts that were asked last, so that none is predicted again soon.
+
+    It keeps hashes, no texts.
+    """
+
+    def __init__(self, most_bytes: int, labels: int) -> None:
+        """Keep so many bytes of them."""
+        self._most = most_bytes // (_BYTES_OF_ENTRY + 8 * labels)
+        self._rows: OrderedDict[tuple[bytes, bool], Floats] = OrderedDict()
+
+    def get(self, ask: Ask) -> Floats | None:
+        """Return the (k,) numbers of a text, or None."""
+        if (row := self._rows.get(key := _key(ask))) is not None:
+            self._rows.move_to_end(key)
+        return row
+
+    def add(self, ask: Ask, row: Floats) -> None:
+        """Keep the (k,) numbers of a text, and forget those that were not asked for the longest."""
+        if self._most and not np.isnan(row).any():
+            self._rows[_key(ask)] = row.copy()  # a view would keep its whole batch
+        while len(self._rows) > self._most:
+            self._rows.popitem(last=False)
+
+
+def _key(ask: Ask) -> tuple[bytes, bool]:
+    text = ask.text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest(), ask.logits
+
+
 @dataclass(frozen=True, eq=False)
 class ServedModel:
     """A classifier as the server uses it, from one thread."""
@@ -145,8 +180,14 @@ class ServedModel:
         text = join(["Warm-up."] * max(1, len(self.classifier.scheme.text_columns)))
         self.scores([Ask(text), Ask(text, logits=True)])
 
-    def scores(self, asks: Sequence[Ask]) -> Floats:
-        """Return (n, k) probabilities, or logits where asked for, in the order of the texts."""
+    def scores(
+        self, asks: Sequence[Ask], sent_on: Callable[[int], None] = lambda texts: None
+    ) -> Floats:
+        """Return (n, k) probabilities, or logits where asked for, in the order of the texts.
+
+        `sent_on` is called with the number of texts that a cascade sends on.
+        """
+        routed = routing_of(self.classifier)
         rows = np.empty((len(asks), len(self.classifier.scheme)))
         works = {False: self.classifier.predict_proba, True: self.classifier.logits}
         with answers_watched(self.classifier, lambda finding: LOG.warning("%s", finding.message)):
@@ -158,6 +199,8 @@ class ServedModel:
                 if found.shape != (len(places), rows.shape[1]):
                     raise ValueError(f"the model returned {found.shape} for {len(places)} texts")
                 rows[places] = found
+        if (routing := routed()) is not None:
+            sent_on(routing.sent)
         return rows
 
     def tokens(self, text: str) -> int:

@@ -66,7 +66,6 @@ def serve(
     from finetext.core.contracts import Classifier
 
     check_installed()
-    from finetext.runs.load import load
     from finetext.serving.model import about
     from finetext.serving.workers import Task, supervise
 
@@ -82,8 +81,7 @@ def serve(
         elif isinstance(model, Classifier):
             answer(listening, model, {"name": model.kind}, token, settings, ready)
         else:
-            classifier = load(model, engine="latency")
-            answer(listening, classifier, about(model), token, settings, ready)
+            answer(listening, Classifier.load(model), about(model), token, settings, ready)
 
 
 def answer(

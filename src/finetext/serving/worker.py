@@ -61,7 +61,7 @@ def work(task: Task, number: int, listening: socket.socket, tell: Callable[..., 
     log_to_stderr(task.settings.log_format)
     keep_by_number(number)
     say = lambda line: LOG.info("%s", line)  # noqa: E731
-    classifier = load(task.model, task.device, precision=task.precision, engine="latency", say=say)
+    classifier = load(task.model, task.device, precision=task.precision, say=say)
 
     def ready(address: str) -> None:
         tell(address=address, columns=classifier.scheme.text_columns)

@@ -97,9 +97,8 @@ class Workers:
         self._listening, self._task, self._folder = listening, task, folder
         self._workers: dict[int, Worker] = {}
         """Those that answer, by place."""
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
-        """All that have not ended, by number."""
-        self._numbers: set[int] = set()
+        self._processes: dict[int, asyncio.subprocess.Process | None] = {}
+        """All that have not ended, by number; None for one that is about to start."""
         self._changing = [asyncio.Lock() for _ in range(task.settings.workers)]
         """By place: a model that loads for long keeps no other place empty."""
         self._stop, self._renew = asyncio.Event(), asyncio.Event()
@@ -122,7 +121,7 @@ class Workers:
                 self._listening.listen(0)  # who is connected already is accepted, nobody else
             self._listening.close()
             await asyncio.sleep(LAST_CALL)
-            await self._retire(*self._processes.values())
+            await self._retire(*filter(None, self._processes.values()))
 
     async def _unless_stopped(self, *works: Coroutine[Any, Any, None]) -> None:
         """Work until all is done, one raises, or a signal says stop."""
@@ -144,8 +143,8 @@ class Workers:
 
     async def _started(self) -> Worker:
         """Return a new worker that is ready; raises a ModelError with what it says otherwise."""
-        number, handle = metrics.free_number(self._numbers), self._listening.fileno()
-        self._numbers.add(number)
+        number, handle = metrics.free_number(self._processes), self._listening.fileno()
+        self._processes[number] = None
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", PROGRAM, str(handle), str(number)),
@@ -153,12 +152,12 @@ class Workers:
                 pass_fds=(handle,), process_group=0, env=self._environment(),
             )  # fmt: skip
         except OSError as error:  # no memory, or no more processes or files
-            self._numbers.discard(number)
+            del self._processes[number]
             raise ModelError(f"a worker cannot start: {error.strerror}") from None
         self._processes[number] = process
         assert process.stdin is not None
         assert process.stdout is not None
-        ended = asyncio.create_task(self._forget(number))
+        ended = asyncio.create_task(self._forget(number, process))
         try:
             process.stdin.write(json.dumps(to_json(self._task)).encode() + b"\n")
             try:
@@ -176,12 +175,11 @@ class Workers:
             raise
         return Worker(process, told, monotonic())
 
-    async def _forget(self, number: int) -> None:
+    async def _forget(self, number: int, process: asyncio.subprocess.Process) -> None:
         """Let another worker have the number when this one has ended."""
-        await self._processes[number].wait()
+        await process.wait()
         metrics.forget_worker(number, self._folder)
         del self._processes[number]
-        self._numbers.discard(number)
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of a worker: its share of the threads, unless they are set."""

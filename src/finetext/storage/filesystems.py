@@ -28,10 +28,16 @@ from finetext.storage.files import replaced_file
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-_ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://\S+")
+_ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://[^\r\n]+")
+"""A scheme has two letters or more: one is a drive."""
 _OF_PYARROW: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 _ELSEWHERE: Final = {"http", "https", "data", "file", "local"}
 """Schemes that are read in another way, or not at all."""
+_OF_BUCKETS: Final = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+"""Schemes of object storage whose paths begin with a bucket, which is not created by writing."""
+_VERSIONS: Final = ("generation", "etag", "blob_id", "xet_hash", "sha")
+_TIMES: Final = ("mtime", "modify", "lastmodified", "last_modified", "last-modified", "modified")
+"""What file systems call the version of an object, and the time when it was written."""
 _ANONYMOUS: Final = "anonymous@"
 _CONNECTED: Final = 5.0
 _ANSWERED: Final = 30.0
@@ -48,9 +54,28 @@ _ADVICE: Final = {
 
 
 def is_address(source: object) -> bool:
-    """Return whether a source is an address in a file system other than that of this machine."""
+    """Return whether a source is an address in a file system other than that of this machine.
+
+    It may have spaces. Where it could be a text as well, the caller must tell them apart.
+    """
     found = _ADDRESS.fullmatch(source) if isinstance(source, str) else None
     return found is not None and found[1] not in _ELSEWHERE and found[1] in _schemes()
+
+
+def refuse_other_address(source: str | Path) -> None:
+    """Raise a DataError for an address of a file system that is not known: it is no local path."""
+    address = str(source)
+    found = _ADDRESS.fullmatch(address)
+    if found is None or is_address(address):
+        return
+    scheme = found[1].lower()
+    if scheme in _ELSEWHERE:
+        advice = "write the path alone" if scheme in ("file", "local") else "name a file instead"
+    elif scheme in _schemes():
+        advice = f"write {scheme}:// in lower case"
+    else:
+        advice = "known are s3://, gs://, az://, hf:// and the other file systems of fsspec"
+    raise DataError(f"{public_address(address)} is an address that cannot be used here; {advice}")
 
 
 @cache
@@ -85,8 +110,8 @@ class Place:
 
     def __truediv__(self, name: str) -> Place:
         """Return the place of a name below this folder."""
-        below = (f"{of.rstrip('/')}/{name}" for of in (self.shown, self.path))
-        return Place(next(below), self.system, next(below), self.is_local)
+        shown, path = f"{self.shown.rstrip('/')}/{name}", f"{self.path.rstrip('/')}/{name}"
+        return Place(shown, self.system, path, self.is_local)
 
     def size(self) -> int | None:
         """Return the size of a file in bytes; None if there is no file here."""
@@ -101,10 +126,12 @@ class Place:
         from pyarrow.fs import FileSelector, FileType
 
         with self._told("read"):
+            self._forget(self.path)
             selector = FileSelector(self.path, allow_not_found=True, recursive=True)
             found = self.system.get_file_info(selector)
         files = (of for of in found if of.type == FileType.File)
-        start = len(self.path.strip("/")) + 1
+        root = self.path.strip("/")
+        start = len(root) + 1 if root else 0
         return dict(sorted((of.path.strip("/")[start:], of.size or 0) for of in files))
 
     def open(self) -> Any:
@@ -117,11 +144,49 @@ class Place:
         with self._told("read"), self.system.open_input_stream(self.path) as file:
             return read_all(file, self.shown, _CHUNK)
 
-    def changed(self) -> int | None:
-        """Return when the file was last written, in nanoseconds; None if that is unknown."""
+    def about(self, again: bool = False) -> tuple[int, str | None] | None:
+        """Return the size of the file, and its version; None if there is no file here.
+
+        The version changes with the content: what object storage calls ETag, generation or the
+        like, else the time of the last change. It is None where the file system tells neither.
+
+        Args:
+            again: whether to ask anew where the library remembers what a folder has.
+        """
         with self._told("read"):
-            written: int | None = self.system.get_file_info(self.path).mtime_ns
-        return written
+            if again:
+                self._forget(self.path.rpartition("/")[0])
+            try:
+                return self._about()
+            except FileNotFoundError:
+                return None
+
+    def _about(self) -> tuple[int, str | None] | None:
+        from pyarrow.fs import FileType
+
+        handler, facts = getattr(self.system, "handler", None), dict[str, Any]()
+        if self.is_local or handler is not None:
+            found = self.system.get_file_info(self.path)
+            if found.type != FileType.File:
+                return None
+            size, facts = found.size, {"mtime": found.mtime_ns}
+            facts |= {} if handler is None else handler.fs.info(self.path)
+        else:  # one request tells all of it
+            with self.system.open_input_file(self.path) as file:
+                size, about = file.size(), file.metadata().items()
+            facts = {_text(name): _text(of) for name, of in about}
+        facts = {name.lower(): of for name, of in facts.items() if of}
+        version = next((facts[name] for name in (*_VERSIONS, *_TIMES) if name in facts), None)
+        if version is None and handler is not None:
+            with suppress(NotImplementedError):
+                version = handler.fs.modified(self.path)
+        return size, None if version is None else str(version)
+
+    def _forget(self, folder: str) -> None:
+        """Let the library ask anew what a folder has, to which other processes may have written."""
+        handler = getattr(self.system, "handler", None)
+        if handler is not None:
+            handler.fs.invalidate_cache(folder)
 
     def sha256(self, ends: int | None = None) -> str:
         """Return the SHA-256 of the file, or of so many bytes at its start and at its end."""
@@ -151,9 +216,11 @@ class Place:
         from pyarrow.fs import FileType
 
         bucket = self.path.partition("/")[0]
+        if self.shown.partition("://")[0] not in _OF_BUCKETS:
+            return  # of other systems the first part of a path may be no folder, as in hf://
         with self._told("write"):
             about = self.system.get_file_info(bucket)
-        if not self.is_local and about.type == FileType.NotFound and bucket != self.path:
+        if about.type == FileType.NotFound and bucket != self.path:
             raise DataError(f"cannot write {self.shown}: there is no {bucket}; create it first")
 
     @contextmanager
@@ -238,6 +305,7 @@ def place_of(source: str | Path) -> Place:
     from pyarrow.fs import LocalFileSystem
 
     address = str(source)
+    refuse_other_address(source)
     if not is_address(address):
         path = Path(address).expanduser()
         return Place(address, LocalFileSystem(), path.absolute().as_posix(), True)
@@ -263,6 +331,10 @@ def place_of(source: str | Path) -> Place:
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {shown}: {error}") from None
     return Place(shown, system, rest.rstrip("/"), False)
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 @cache

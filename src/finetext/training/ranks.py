@@ -8,6 +8,7 @@ does not depend on how many there are.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group: default values in it would keep that
 from threadpoolctl import threadpool_limits
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
@@ -96,6 +98,7 @@ class Ranks:
         threadpool_limits(self.threads if here.rank else alone)
         torch.set_num_threads(self.threads if here.rank else alone)
         self._sent: tuple[Any, list[bool], int] | None = None
+        self._is_lost = False
 
     def parts(self, rows: Integers, parts: int) -> Parts:
         """Divide the rows of a batch evenly among the processes, those of each in parts."""
@@ -184,6 +187,7 @@ class Ranks:
 
     def _explained(self, error: LostProcessError) -> LostProcessError:
         """Note that this process says what happened, and return the error with the reason."""
+        self._is_lost = True
         with suppress(RuntimeError):
             self._store.set(NOTICED, "")
             if self._store.check([FAILED]):
@@ -199,10 +203,23 @@ class Ranks:
             dist.scatter_object_list([None], [Forget()] * self.here.size, 0)
 
     def leave(self) -> None:
-        """Let the other processes end."""
+        """Let the other processes end, unless one is lost: they notice that this one ends."""
+        if not dist.is_initialized():
+            return
+        if not self._is_lost:
+            with suppress(RuntimeError):
+                dist.scatter_object_list([None], [None] * self.here.size, 0)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        """End the threads of gloo: one that is left when Python ends can abort the process.
+
+        A group has its threads until nobody refers to it.
+        """
         with suppress(RuntimeError):
-            dist.scatter_object_list([None], [None] * self.here.size, 0)
             dist.destroy_process_group()
+        self._group = None
+        gc.collect()  # the frames of an error may refer to it
 
     def serve(self) -> NoReturn:
         """Compute gradients until the first process ends, and end then.
@@ -219,7 +236,8 @@ class Ranks:
                     dist.scatter_object_list(received, None, 0)
                 match received[0]:
                     case None:
-                        dist.destroy_process_group()
+                        del worker
+                        self._disconnect()
                         sys.exit()
                     case Forget():
                         worker.forget_model()

@@ -1,0 +1,79 @@
+"""How a classifier that consists of others stores them: each in `members/NAME` of its folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.core.contracts import Classifier, LoadClassifier, load_classifier
+from finetext.core.decision import AS_LIKELY
+from finetext.core.types import LabelScheme
+from finetext.storage.received import read_received_text
+from finetext.training.precision import precision_of_model
+
+MEMBERS: Final = "members"
+"""The folder of the members in a model folder, and their list in its description."""
+MOST_MEMBERS: Final = 50
+"""Members of a model that is loaded."""
+_NAME: Final = re.compile(r"\w[\w.-]*")
+
+
+def save_members(
+    folder: Path,
+    file: str,
+    members: Mapping[str, tuple[Classifier, Mapping[str, Any]]],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write each member into `members/NAME`, and a description of all into a JSON file.
+
+    Args:
+        folder: the model folder, which is empty.
+        file: name of the JSON file.
+        members: name to the classifier, and what the description says of it beside its type.
+        more: further values of the description.
+    """
+    described = [
+        {"name": name, **own, "classifier": of.kind, "precision": of.number_format}
+        for name, (of, own) in members.items()
+    ]
+    text = json.dumps({MEMBERS: described, **(more or {})})
+    (folder / file).write_text(text, encoding="utf-8")
+    for name, (of, _) in members.items():
+        place = folder / MEMBERS / name
+        place.mkdir(parents=True)
+        of.save_weights(place)
+
+
+def read_description(folder: Path, file: str) -> dict[str, Any]:
+    """Return what `save_members` wrote into the file.
+
+    Raises a ValueError if it describes no members that can be loaded one by one.
+    """
+    content = json.loads(read_received_text(folder, file))
+    described = content[MEMBERS]
+    if not isinstance(described, list) or not 1 <= len(described) <= MOST_MEMBERS:
+        raise ValueError(f"{file} has no list of 1 to {MOST_MEMBERS} members")
+    names = [of["name"] for of in described if isinstance(of, Mapping)]
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        raise ValueError(f"{file}: a member has no name that a folder can have")
+    if not len(described) == len(names) == len(set(names)):
+        raise ValueError(f"{file}: two members have the same name")
+    return dict(content)
+
+
+def load_member(
+    folder: Path,
+    described: Mapping[str, Any],
+    scheme: LabelScheme,
+    device: str,
+    load: LoadClassifier = load_classifier,
+) -> Classifier:
+    """Return a member of the model in a folder, as the description of the model says."""
+    place = folder / MEMBERS / described["name"]
+    member = load(described["classifier"], place, scheme, AS_LIKELY, device)
+    if described.get("precision") is None:
+        return member
+    return member.with_precision(precision_of_model(described["precision"], device))
