@@ -183,7 +183,7 @@ class Classifier(ABC):
 
     Attributes:
         has_members: whether it consists of other classifiers. Its `load_weights` then takes a
-            `LoadClassifier` as well, which loads each of them.
+            function that loads a classifier as well, which loads each of them.
     """
 
     kind: ClassVar[str]
@@ -295,19 +295,6 @@ class Classifier(ABC):
         """
         loaded: Classifier = registry.load("storage", "load")(folder, device)
         return loaded
-
-
-LoadClassifier = Callable[[str, Path, LabelScheme, Decision, str], Classifier]
-"""Loads a classifier by its kind and the arguments of its `load_weights`."""
-
-
-def load_classifier(
-    kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
-) -> Classifier:
-    """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
-    of = registry.load("classifiers", kind)
-    loaded: Classifier = of.load_weights(folder, scheme, decision, device)
-    return loaded
 
 
 def _of_texts(predicts: Callable[[Any, Sequence[str]], Floats]) -> Any:

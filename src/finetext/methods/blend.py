@@ -11,13 +11,20 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats, probabilities_of
-from finetext.core.contracts import Classifier, FitContext, LoadClassifier, Method, load_classifier
+from finetext.core.contracts import Classifier, FitContext, Method
 from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision
 from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.blending import PRIOR_ROWS, Gain, Weighing, bounded_logits
-from finetext.methods.members import MEMBERS, load_member, read_description, save_members
+from finetext.methods.members import (
+    MEMBERS,
+    LoadKind,
+    load_kind,
+    load_member,
+    read_description,
+    save_members,
+)
 
 FEWEST_MEMBERS: Final = 2
 _DESCRIPTION: Final = "blend.json"
@@ -156,7 +163,7 @@ class BlendClassifier(Classifier):
         scheme: LabelScheme,
         decision: Decision,
         device: str,
-        load: LoadClassifier = load_classifier,
+        load: LoadKind = load_kind,
     ) -> Self:
         """Read what `save_weights` wrote."""
         described = read_description(folder, _DESCRIPTION)[MEMBERS]

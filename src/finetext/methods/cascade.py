@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 
 from finetext.core.arrays import Floats
-from finetext.core.contracts import Classifier, LoadClassifier, load_classifier
+from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
 from finetext.core.settings import Precision
@@ -19,7 +19,14 @@ from finetext.core.types import LabelScheme
 from finetext.core.wording import counted
 from finetext.evaluation.calibration import tempered
 from finetext.evaluation.cascading import Certificate, confidence_of
-from finetext.methods.members import MEMBERS, load_member, read_description, save_members
+from finetext.methods.members import (
+    MEMBERS,
+    LoadKind,
+    load_kind,
+    load_member,
+    read_description,
+    save_members,
+)
 from finetext.storage.codec import from_json
 
 DESCRIPTION: Final = "cascade.json"
@@ -135,7 +142,7 @@ class CascadeClassifier(Classifier):
         scheme: LabelScheme,
         decision: Decision,
         device: str,
-        load: LoadClassifier = load_classifier,
+        load: LoadKind = load_kind,
     ) -> Self:
         """Read what `save_weights` wrote."""
         described = read_description(folder, DESCRIPTION)

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core.contracts import Classifier, LoadClassifier, load_classifier
+from finetext.core.contracts import Classifier
 from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
 from finetext.core.types import LabelScheme
 from finetext.encoders.config_keys import GLICLASS
+from finetext.methods.members import LoadKind, load_kind
 from finetext.models import files
 from finetext.models.card import is_ours, model_card, without_path
 from finetext.models.files import CARD, DESCRIPTION
@@ -111,9 +112,7 @@ def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def load_model(
-    folder: Path, device: str = "auto", load: LoadClassifier = load_classifier
-) -> Classifier:
+def load_model(folder: Path, device: str = "auto", load: LoadKind = load_kind) -> Classifier:
     """Return the classifier in a model folder or one of transformers; raises a ModelError.
 
     `load` is how it and its members are loaded, by their kinds.
@@ -140,7 +139,7 @@ def load_model(
 
 
 def _load(
-    folder: Path, place: Path, described: Mapping[str, Any], device: str, load: LoadClassifier
+    folder: Path, place: Path, described: Mapping[str, Any], device: str, load: LoadKind
 ) -> Classifier:
     """Return the classifier whose files are in `place`; messages name the folder of the user."""
     from safetensors import SafetensorError

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from finetext.core.budget import within_memory
-from finetext.core.contracts import Classifier, LoadClassifier, load_classifier
+from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError, UnknownNameError
 from finetext.methods.llm import LlmClassifier
+from finetext.methods.members import LoadKind, load_kind
 from finetext.models.engines import FastLoader, engine_of
 from finetext.models.folder import load_model, model_in_run, warning_of
 from finetext.models.hub import model_folder
@@ -64,7 +65,7 @@ def load(
     if device not in (None, "auto", "cpu") or wanted == "fp16":
         choose_device(device or "auto", wanted or "auto")
     run, device = Run.open(folder) if is_run(folder) else None, device or "auto"
-    loader: LoadClassifier = load_classifier
+    loader: LoadKind = load_kind
     if wanted is None and _is_fast_at(engine, device):
         loader = FastLoader(say)
     place = folder if run is None else model_in_run(run.folder, run.entry().model)
