@@ -25,7 +25,7 @@ import finetext.ray
 from finetext.batch.predict_parts import predict_parts
 from finetext.batch.ray_engine import crew_of
 from finetext.core.contracts import FitContext
-from finetext.core.errors import DataError, FinetextError, MissingExtraError
+from finetext.core.errors import FinetextError, MissingExtraError, RecipeError
 from finetext.core.types import Dataset
 
 ROWS = 12_000
@@ -242,7 +242,7 @@ def test_an_actor_that_always_dies_ends_it_and_an_error_arrives_in_words(
             os.kill(os.getpid(), signal.SIGKILL)
 
     out = tmp_path / "out"
-    with pytest.raises(DataError, match="cuda:7"):
+    with pytest.raises(RecipeError, match="cuda:7"):
         predict_parts(model, rows, out, engine="ray", precision=None, device="cuda:7")
     monkeypatch.setattr(ray_engine, "PartActor", Dying)
     with pytest.raises(FinetextError, match="3 actors of Ray died while it loaded the model"):

@@ -203,6 +203,9 @@ def broken(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a member that asks an endpoint": (
+        lambda of: of["members"][1].update(classifier="llm"), "sends texts to an endpoint"
+    ),
     "a cascade in a cascade": (
         lambda of: of["members"][1].update(classifier="cascade"), "is a cascade itself"
     ),

@@ -233,3 +233,26 @@ def test_a_private_folder_is_kept_while_something_uses_it(folder: Path) -> None:
     del owner
     gc.collect()
     assert not place.exists()
+
+
+def test_a_private_folder_may_go_while_another_one_is_looked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the garbage collector removes what nobody uses at any moment."""
+
+    class Owner:
+        pass
+
+    owners, real = [Owner()], Path.is_relative_to
+    with private_folder(folder, ["file"]) as other:
+        keep_private(other / "file", owners[0])
+
+    def is_relative_to(path: Path, root: Path) -> bool:
+        owners.clear()
+        gc.collect()
+        return real(path, root)
+
+    with private_folder(folder, ["file"]) as place:
+        monkeypatch.setattr(Path, "is_relative_to", is_relative_to)
+        assert read_received_text(place, "file") == "mine"
+    assert not other.exists()

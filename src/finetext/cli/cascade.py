@@ -54,9 +54,10 @@ def _lines(made: Cascade) -> Iterator[str]:
 
     of = made.certificate
     units = f" in {of.units:,} groups, which count the same each," if of.grouped else ""
+    what = "a cascade of the models that predicted the held-out rows" if made.remark else "it"
     yield (
-        f"With {of.confidence:.0%} confidence it loses at most {100 * of.most_loss:g} points of "
-        f"accuracy against {made.expensive} alone."
+        f"With {of.confidence:.0%} confidence {what} loses at most {100 * of.most_loss:g} points "
+        f"of accuracy against {made.expensive} alone."
     )
     yield (
         f"On the {made.rows}{units} that certified it, it lost {points(of.loss)} and sent "
@@ -73,6 +74,6 @@ def _lines(made: Cascade) -> Iterator[str]:
         "the run measured of both."
     )
     if made.certificate.sent.value == 0:
-        yield f"Nothing is sent on: {made.cheap} alone is as good, and its own model is smaller."
+        yield f"Nothing is sent on: {made.cheap} alone loses no more, and its own model is smaller."
     if made.remark:
         yield f"Note: {made.remark}."

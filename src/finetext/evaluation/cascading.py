@@ -8,17 +8,19 @@ Thresholds are tested from "all texts are sent on" downward, each at the same le
 not shown to lose less than allowed: the fixed sequence of Learn then Test (Angelopoulos, Bates,
 Candes, Jordan and Lei, Learn then test: Calibrating predictive algorithms to achieve risk control,
 2021). So the threshold that is found loses more with a probability of at most the level, however
-many were tested. They are quantiles of the confidence, which no label has a part in.
+many were tested. They are quantiles of the confidence of these rows, which no label has a part in;
+the proof takes thresholds that are fixed before, so `benchmarks/cascade.py` counts how often a
+certificate is wrong.
 
 The p-values hold for any number of rows. Of independent rows they are those of the exact
 unconditional test of noninferiority in matched pairs (Hsueh, Liu and Chen, Unconditional exact
 tests for equivalence or noninferiority for paired binary endpoints, Biometrics, 2001) with the
 score statistic of Tango (Statistics in Medicine, 1998). Its nuisance parameter, the share of rows
-that only the cascade has right, is looked for in a confidence interval (Berger and Boos, P values
-maximized over a confidence set for the nuisance parameter, JASA, 1994). Where rows are in groups,
-the mean loss of a group is what is independent, and a test by betting takes its place (Waudby-Smith
-and Ramdas, Estimating means of bounded random variables by betting, JRSS B, 2024). Where no unit
-loses anything, that needs about a quarter more of them.
+that only the cascade has right, is searched on a grid in a confidence interval (Berger and Boos,
+P values maximized over a confidence set for the nuisance parameter, JASA, 1994). Where rows are in
+groups, the mean loss of a group is what is independent, and a test by betting takes its place
+(Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B, 2024).
+Where no unit loses anything, that needs about a quarter more of them.
 """
 
 from __future__ import annotations

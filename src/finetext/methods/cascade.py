@@ -30,6 +30,8 @@ from finetext.methods.members import (
 from finetext.storage.codec import from_json
 
 DESCRIPTION: Final = "cascade.json"
+_ASKING: Final = "llm"
+"""The classifier that asks an endpoint, which a cascade would do without saying so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +201,8 @@ def _checked(described: Mapping[str, Any], labels: int) -> tuple[float, ...] | N
     for of in members:
         if of["classifier"] == CascadeClassifier.kind:
             raise ValueError(f"its member {of['name']} is a cascade itself")
+        if of["classifier"] == _ASKING:
+            raise ValueError(f"its member {of['name']} sends texts to an endpoint")
     for name in ("threshold", "temperature"):
         _check_number(name, described[name])
     if described["temperature"] == 0:

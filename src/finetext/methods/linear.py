@@ -117,6 +117,10 @@ class LinearHead:
     bias: Floats
     inverse_regularisation: float
 
+    def __post_init__(self) -> None:
+        # Products round by the order in memory: a head that was loaded predicts as the fitted one.
+        object.__setattr__(self, "weights", np.ascontiguousarray(self.weights))
+
     def probabilities(self, features: Any, scheme: LabelScheme) -> Floats:
         """Return (n, k) probabilities for (n, d) dense or sparse features."""
         return probabilities_of(self.logits(features), scheme.multilabel)

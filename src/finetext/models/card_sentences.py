@@ -85,10 +85,11 @@ def cascade_sentences(described: Mapping[str, Any]) -> list[str]:
         return said
     of = from_json(Certificate, known, "certificate", ModelError)
     units = f" in {of.units:,} groups, which count the same each" if of.grouped else ""
+    whose = " of the models that predicted them" if record.get("remark") else ""
     said.append(
         f"With {of.confidence:.0%} confidence that costs at most {100 * of.most_loss:g} points of "
-        f"accuracy against {expensive} alone, on rows like the {rows}{units} that certified it: of "
-        f"these it sent {of.sent.value:.1%} on and lost {points(of.loss)}."
+        f"accuracy against {expensive} alone, on rows like the {rows}{units} that certified "
+        f"it{whose}: of these it sent {of.sent.value:.1%} on and lost {points(of.loss)}."
     )
     tested = [record.get(name) for name in ("tested", "tested_sent")]
     if None not in tested:

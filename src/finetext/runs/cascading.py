@@ -22,6 +22,8 @@ MAX_LOSS: Final = 0.5
 LEAST_SAVED: Final = 2.0
 """How many times as fast as the expensive method a method is that is tried without being named."""
 _POINTS: Final = 100
+_MOST_POINTS: Final = 99.9
+"""The last limit that is tried, of which it is not known that it can be certified."""
 
 
 @within_memory
@@ -195,13 +197,17 @@ def _lacking(cheap: str, held: HeldOut, most_loss: float, candidates: int) -> st
     if held.units < needed:
         why = f"it takes about {counted(needed, f'held-out {unit}')} and there are {held.units:,}"
     else:
-        harmed = int((held.losses[held.confidence >= held.thresholds()[0]] > 0).sum())
-        rows = counted(harmed, "row")
-        why = f"it alone is wrong on {rows} even among those of which it is most confident"
-    also = " One candidate needs fewer: name it with --cheap." if candidates > 1 else ""
+        surest = held.losses[held.confidence >= held.thresholds()[0]]
+        rows = counted(int((surest != 0).sum()), "row")
+        why = f"even of those of which it is most confident, it decides {rows} otherwise"
+    said = (
+        f"{cheap}: no threshold is certified to lose at most {points:g} points of accuracy: {why}"
+    )
+    if least >= _MOST_POINTS:
+        return said
     return (
-        f"{cheap}: no threshold is certified to lose at most {points:g} points of accuracy: {why}. "
-        f"With these {unit}s {least:.1f} points can be certified: --max-loss {least:.1f}.{also}"
+        f"{said}. A limit of {least:.1f} points would have been certified with these {unit}s; a "
+        "limit or a method that is chosen now, after a look at them, needs others to certify it"
     )
 
 

@@ -344,7 +344,8 @@ def _private(folder: Path) -> _Private | None:
     if not _PRIVATE:
         return None
     place = Path(os.path.realpath(folder))
-    return next((of for root, of in _PRIVATE.items() if place.is_relative_to(root)), None)
+    folders = _PRIVATE.copy()  # the garbage collector may remove one meanwhile: see `keep_private`
+    return next((of for root, of in folders.items() if place.is_relative_to(root)), None)
 
 
 @contextmanager
