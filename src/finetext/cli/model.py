@@ -235,7 +235,8 @@ def serve(
     """Serve the predictions of MODEL over HTTP until Ctrl-C."""
     from finetext.cli import arguments
     from finetext.core.settings import ServeSettings, made
-    from finetext.runs.load import load
+    from finetext.models.engines import engine_of
+    from finetext.runs.load import load_for
     from finetext.serving import server
 
     server.check_installed()
@@ -252,10 +253,11 @@ def serve(
     is_json = made_limits.log_format == "json"
     say = (lambda line: LOG.info("%s", line)) if is_json else screen.say
 
-    def ready(address: str, columns: Sequence[str]) -> None:
-        told = {"address": address, "has_token": token is not None}
-        output.show(told, [f"{model} is at {address}"])
-        say(f"ready at {address}" if is_json else _how_to_ask(address, bool(token), columns))
+    def ready(address: str, columns: Sequence[str], engine: str) -> None:
+        told = {"address": address, "has_token": token is not None, "engine": engine}
+        by = f", engine: {engine}" if engine else ""
+        output.show(told, [f"{model} is at {address}{by}"])
+        say(f"ready at {address}{by}" if is_json else _how_to_ask(address, bool(token), columns))
         sys.stdout.flush()
 
     log_to_stderr(made_limits.log_format)
@@ -269,11 +271,11 @@ def serve(
             task = Task(str(model), made_limits, token, device, precision)
             supervise(listening, task, ready)
         else:
-            classifier = load(model, device, precision=precision, say=say)
-            columns = classifier.scheme.text_columns
+            classifier = load_for("throughput", model, device, precision, say)
+            facts = classifier.scheme.text_columns, engine_of(classifier)
             server.answer(
                 listening, classifier, about(model), token, made_limits,
-                lambda address: ready(address, columns),
+                lambda address: ready(address, *facts),
             )  # fmt: skip
     say("stopped; accepted requests were answered, or refused if they took too long")
 

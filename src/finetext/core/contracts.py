@@ -203,6 +203,14 @@ class Classifier(ABC):
         """The requested precision of prediction; None if there is no choice."""
         return None
 
+    @property
+    def original(self) -> Classifier:
+        """The classifier of the method itself, where this one predicts in its place; else itself.
+
+        Whatever reads more than predictions, such as an encoder or a tokenizer, takes this one.
+        """
+        return self
+
     @abstractmethod
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Return the probability of every class for each of n texts of any length, even empty.

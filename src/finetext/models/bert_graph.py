@@ -1,8 +1,8 @@
-"""A fine-tuned BERT as an ONNX graph, made of its files in a moment and without torch.
+"""Build the ONNX graph of a fine-tuned BERT from its model folder, without torch.
 
-The graph has a few nodes for each layer, which ONNX Runtime computes in fused kernels ("contrib
-operators" in its documentation), and refers to the weights where `model.safetensors` has them, so
-that nothing is written. Whatever the builder does not know is a `NoGraphError`, and torch predicts.
+Each layer is a few nodes, which ONNX Runtime computes with fused kernels ("contrib operators" in
+its documentation). The graph refers to the weights in `model.safetensors`, so nothing is written.
+The builder raises a `NoGraphError` for a configuration that it does not know; torch predicts then.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from finetext.core.arrays import Floats
+from finetext.core.budget import take_json
 
 Weights = Mapping[str, np.ndarray[Any, Any]]
 MICROSOFT: Final = "com.microsoft"
@@ -52,7 +53,7 @@ _ALIGNMENT: Final = 4
 
 
 class NoGraphError(ValueError):
-    """The builder does not know a model, or its files are not what their configuration says."""
+    """The builder does not know the model, or the weights do not fit the configuration."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class ProbeHead:
 
 @dataclass(frozen=True)
 class BertGraph:
-    """A graph for ONNX Runtime in protocol buffers, and the weights that it refers to by name."""
+    """A serialized graph for ONNX Runtime, and the weights that it refers to by name."""
 
     content: bytes
     weights: Weights
@@ -129,13 +130,17 @@ def mapped_weights(path: Path) -> Weights:
 
     Raises:
         NoGraphError: the file is damaged.
-        OSError: it cannot be read.
+        ValueError, KeyError, TypeError, RecursionError: so is its header.
+        TooLargeError: the header takes more memory than it may.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _LARGEST_HEADER:
             raise NoGraphError(f"{path.name} has a header of {length:,} bytes")
-        header = json.loads(file.read(length))
+        text = file.read(length).decode()
+        take_json(text, str(path))
+        header = json.loads(text)
         content = np.memmap(file, dtype=np.uint8, mode="r", offset=0)[8 + length :]
     found = dict[str, np.ndarray[Any, Any]]()
     for name, about in header.items():

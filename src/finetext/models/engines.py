@@ -1,16 +1,16 @@
 """The engine that computes predictions: torch, or ONNX Runtime from the files of the same model.
 
-A `GraphClassifier` is a fine-tuned encoder or a probe that never needs torch to predict. It is made
-when a model folder is loaded, in a fraction of a second, of a graph that refers to the weights in
-the folder (`bert_graph`). What is more than a prediction is asked of the classifier itself, which
-is loaded then.
+A `GraphClassifier` predicts in place of a fine-tuned encoder or a probe, without torch. Loading a
+model folder builds its graph (`bert_graph`) in a fraction of a second. Everything else, such as
+saving, is left to the original classifier in torch, which is loaded when it is first needed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from finetext.core import registry
 from finetext.core.arrays import Floats, probabilities_of
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
+from finetext.core.errors import MissingExtraError
 from finetext.core.settings import Precision
 from finetext.core.types import LabelScheme
 from finetext.encoders.vocabulary import RECORD, digest_of
@@ -44,14 +45,20 @@ _NORMALIZERS: Final = {
     "tokenize_chinese_chars": ("handle_chinese_chars", True),
 }  # fmt: skip
 _TYPES: Final = "token_type_ids"
-_UNUSABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
+_UNUSABLE: Final = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_PACKAGES: Final = ("onnx", "onnxruntime")
 
 
 @dataclass(frozen=True, eq=False)
 class GraphClassifier(Classifier):
-    """A classifier whose predictions ONNX Runtime computes, and which is otherwise the `original`.
+    """A classifier whose predictions ONNX Runtime computes, in place of the `original`.
 
-    `name` is the original's kind, and `folder` the private folder that it can be loaded from.
+    Attributes:
+        graph: the session and its tokenizer.
+        name: the kind of the original.
+        folder: the private folder that the original can be loaded from.
+        precision: the number format that was asked for.
+        explain: told why another precision takes the original.
     """
 
     scheme: LabelScheme
@@ -60,6 +67,7 @@ class GraphClassifier(Classifier):
     name: str
     folder: Path
     precision: Precision = "auto"
+    explain: Callable[[str], None] = field(default=lambda reason: None, repr=False)
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -72,8 +80,8 @@ class GraphClassifier(Classifier):
         return self.graph.about.get("max_length")
 
     @cached_property
-    def original(self) -> Classifier:
-        """The same classifier in torch, loaded when it is asked for."""
+    def original(self) -> Classifier:  # type: ignore[override]
+        """See `Classifier.original`; it is in torch, and loaded when it is first needed."""
         of = registry.load("classifiers", self.name)
         loaded: Classifier = of.load_weights(self.folder, self.scheme, self.decision, "cpu")
         return loaded.with_precision(self.precision)
@@ -92,9 +100,10 @@ class GraphClassifier(Classifier):
         return self.precision
 
     def with_precision(self, precision: Precision) -> Classifier:  # type: ignore[override]
-        """Return the classifier itself in fp32, and the original for another number format."""
+        """Return the same classifier for fp32 or "auto", else the original in that format."""
         if precision in ("auto", "fp32"):
             return replace(self, precision=precision)
+        self.explain(f"the precision of the model is {precision}")
         return self.original.with_precision(precision)
 
     def with_temperature(self, temperature: float) -> Classifier:  # type: ignore[override]
@@ -109,7 +118,7 @@ class GraphClassifier(Classifier):
     def load_weights(
         cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Self:
-        """Raise a TypeError: it is made by a `FastLoader`, of the original's files."""
+        """Raise a TypeError: a `FastLoader` makes it from the files of the original."""
         raise TypeError(f"{cls.__name__} has no files of its own")
 
     def provenance(self) -> dict[str, Any]:
@@ -117,19 +126,18 @@ class GraphClassifier(Classifier):
         return self.original.provenance()
 
 
-def original_of(classifier: Classifier) -> Classifier:
-    """Return the classifier in torch behind a `GraphClassifier`, and any other one itself."""
-    return classifier.original if isinstance(classifier, GraphClassifier) else classifier
-
-
 def engine_of(classifier: Any) -> str:
-    """Return what computes the predictions, such as "torch in fp32"; "" for methods without one."""
+    """Return what computes the predictions, such as "torch in fp32"; "" if that is NumPy alone.
+
+    Of a blend or a cascade it names the engines of all members.
+    """
     if isinstance(classifier, GraphClassifier):
         return RUNTIME
     if isinstance(classifier, OnnxClassifier):
         return "ONNX Runtime"
-    if parts := getattr(classifier, "parts", ()):
-        return " and ".join(sorted({engine_of(part.classifier) for part in parts} - {""}))
+    if classifier.has_members:
+        members = getattr(classifier, "parts", ()) or classifier.stages
+        return " and ".join(sorted({engine_of(of.classifier) for of in members} - {""}))
     model = getattr(getattr(classifier, "encoder", classifier), "model", None)
     if classifier.number_format is None or model is None:
         return ""
@@ -140,19 +148,27 @@ def engine_of(classifier: Any) -> str:
 
 @dataclass(frozen=True)
 class FastLoader:
-    """Loads the classifiers that a graph can stand for as such, and all others as they are."""
+    """Loads a classifier with its graph where that can be built, and any other one in torch.
 
-    say: Callable[[str], None]
+    Attributes:
+        explain: told why a transformer or a probe has no graph.
+    """
+
+    explain: Callable[[str], None]
 
     def __call__(
         self, kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Classifier:
         """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
-        if kind in _FOLDERS and all(map(find_spec, ("onnx", "onnxruntime"))):
+        missing = next((name for name in _PACKAGES if find_spec(name) is None), None)
+        if kind in _FOLDERS and missing is not None:
+            self.explain(str(MissingExtraError("it", missing, "export")))
+        elif kind in _FOLDERS:
             try:
-                return graph_classifier(kind, folder, scheme, decision)
+                made = graph_classifier(kind, folder, scheme, decision)
+                return replace(made, explain=self.explain)
             except _UNUSABLE as error:
-                self.say(f"predicting with torch instead of ONNX Runtime: {error}")
+                self.explain(str(error).replace(f"{folder}{os.sep}", ""))
         of = registry.load("classifiers", kind)
         loaders = (self,) if of.has_members else ()
         loaded: Classifier = of.load_weights(folder, scheme, decision, device, *loaders)
@@ -162,11 +178,12 @@ class FastLoader:
 def graph_classifier(
     kind: str, folder: Path, scheme: LabelScheme, decision: Decision
 ) -> GraphClassifier:
-    """Return a classifier that `save_weights` wrote with a graph in place of its torch model.
+    """Return a classifier that `save_weights` wrote, with a graph in place of its torch model.
 
     Raises:
-        NoGraphError: the model is not one that a graph is known for.
-        OSError, ValueError, KeyError, TypeError, AttributeError: a file is missing or damaged.
+        NoGraphError: no graph can be built for the model.
+        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError: a file is missing
+            or damaged.
     """
     place = folder / _FOLDERS[kind]
     if unknown := [name for name in _REFUSED if is_received_file(place, name)]:

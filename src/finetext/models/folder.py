@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from finetext.core.contracts import Classifier
 from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
+from finetext.core.settings import Precision
 from finetext.core.types import LabelScheme
 from finetext.encoders.config_keys import GLICLASS
 from finetext.methods.members import LoadKind, load_kind
@@ -112,14 +113,24 @@ def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def load_model(folder: Path, device: str = "auto", load: LoadKind = load_kind) -> Classifier:
+def load_model(
+    folder: Path,
+    device: str = "auto",
+    load: LoadKind = load_kind,
+    precision: Precision | None = None,
+) -> Classifier:
     """Return the classifier in a model folder or one of transformers; raises a ModelError.
 
-    `load` is how it and its members are loaded, by their kinds.
+    Args:
+        folder: the model folder.
+        device: where a neural model predicts: "auto" (the default), "cpu", "cuda", ...
+        load: loads it, and its members, by their kinds.
+        precision: that of its predictions; None (the default) for the one it was saved with.
     """
     recover(folder)
     if is_foreign(folder):
-        return load_foreign(folder, device)
+        foreign = load_foreign(folder, device)
+        return foreign if precision is None else foreign.with_precision(precision)
     described = read_description(folder)
     files.refuse_pickles(folder)
     known = files.names_of(described)
@@ -132,10 +143,10 @@ def load_model(folder: Path, device: str = "auto", load: LoadKind = load_kind) -
         raise ModelError(f"the model in {folder} is damaged: {missing} is missing") from None
     except OSError as error:
         raise ModelError(f"the model in {folder} cannot be read: {error}") from None
-    precision = described.get("precision")
-    if precision is None:
-        return loaded
-    return loaded.with_precision(precision_of_model(precision, device))
+    saved = described.get("precision")
+    if precision is None and saved is not None:
+        precision = precision_of_model(saved, device)
+    return loaded if precision is None else loaded.with_precision(precision)
 
 
 def _load(

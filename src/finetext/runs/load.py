@@ -9,10 +9,11 @@ from typing import Literal, get_args
 from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier
 from finetext.core.errors import ModelError, UnknownNameError
+from finetext.core.settings import Precision
 from finetext.methods.llm import LlmClassifier
 from finetext.methods.members import LoadKind, load_kind
 from finetext.models.engines import FastLoader, engine_of
-from finetext.models.folder import load_model, model_in_run, warning_of
+from finetext.models.folder import is_foreign, load_model, model_in_run, warning_of
 from finetext.models.hub import model_folder
 from finetext.runs.run import Run, is_run
 
@@ -30,11 +31,10 @@ def load(
 ) -> Classifier:
     """Load the classifier in a model folder, the best one of a run folder, or one of the Hub.
 
-    A classifier that only predicts can have the fastest engine. Then ONNX Runtime computes what an
-    encoder of the BERT family does, in fp32 from the same weights, and torch is imported only if
-    something else is asked of the classifier. That needs the packages of the extra `export`, and is
-    for a CPU where no precision is asked for; and for batches only where the CPU is not faster in
-    bf16.
+    The engines "latency" and "throughput" are for prediction on a CPU. ONNX Runtime then computes
+    BERT models in fp32, from the weights in the folder, if the extra `export` is installed, and
+    torch is imported only for other work than prediction. torch predicts where you ask for another
+    number format, and batches where the CPU is faster at them in bf16.
 
     Args:
         folder: it, or "hub:owner/name" or "hub:owner/name@revision".
@@ -42,8 +42,9 @@ def load(
             "mps".
         precision: "fp32", "bf16", "fp16" or "auto"; None (the default) for that of the model,
             which is fp32 for an fp16 model on a CPU.
-        engine: "torch" (the default) for any use, "latency" for the fastest engine for single
-            texts, or "throughput" for the fastest one for batches; `say` is told which that is.
+        engine: "torch" (the default), "latency" for the fastest engine for single texts, or
+            "throughput" for the fastest one for batches. `say` is told which engine that is, and
+            if it is torch, why.
         say: called with a warning if finetext did not write the model, or its description was
             changed since; and with the address to which a model sends texts.
 
@@ -53,38 +54,80 @@ def load(
         RecipeError: there is no such device or precision here.
         UnknownNameError: there is no such engine.
     """
+    folder, reasons = model_folder(folder), list[str]()
+    classifier = _loaded(folder, device, precision, engine, reasons.append)
+    if engine != "torch" and (computes := engine_of(classifier)):
+        for reason in dict.fromkeys(reasons):
+            say(f"torch predicts instead of ONNX Runtime: {reason}")
+        say(f"engine: {computes}")
+    _warn(folder, classifier, say)
+    return classifier
+
+
+@within_memory
+def load_for(
+    engine: Engine,
+    folder: str | Path,
+    device: str | None = None,
+    precision: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Classifier:
+    """Load a classifier for a command, which chooses the engine itself; see `load`.
+
+    `say` is not told the engine, nor why it is torch.
+    """
+    folder = model_folder(folder)
+    classifier = _loaded(folder, device, precision, engine, lambda reason: None)
+    _warn(folder, classifier, say)
+    return classifier
+
+
+def _loaded(
+    folder: Path,
+    device: str | None,
+    precision: str | None,
+    engine: Engine,
+    explain: Callable[[str], None],
+) -> Classifier:
+    """Return the classifier; `explain` is told why ONNX Runtime does not predict."""
     from finetext.training.precision import check_precision, choose_device
 
     if engine not in get_args(Engine):
         raise UnknownNameError("engine", engine, get_args(Engine))
-
-    folder = model_folder(folder)
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
     wanted = None if precision is None else check_precision(precision)
     if device not in (None, "auto", "cpu") or wanted == "fp16":
         choose_device(device or "auto", wanted or "auto")
     run, device = Run.open(folder) if is_run(folder) else None, device or "auto"
-    loader: LoadKind = load_kind
-    if wanted is None and _is_fast_at(engine, device):
-        loader = FastLoader(say)
     place = folder if run is None else model_in_run(run.folder, run.entry().model)
-    classifier = load_model(place, device, loader)
-    if wanted is not None:
-        classifier = classifier.with_precision(wanted)
-    if engine != "torch" and (computes := engine_of(classifier)):
-        say(f"engine: {computes}")
+    loader: LoadKind = load_kind
+    if engine != "torch":
+        if reason := _why_torch(engine, place, device, wanted):
+            explain(reason)
+        else:
+            loader = FastLoader(explain)
+    return load_model(place, device, loader, wanted)
+
+
+def _why_torch(engine: Engine, folder: Path, device: str, wanted: Precision | None) -> str:
+    """Return why ONNX Runtime is not even tried; "" if it is."""
+    from finetext.training.precision import cpu_format, device_type
+
+    if is_foreign(folder):
+        return "finetext did not save this model"
+    if (kind := device_type(device)) != "cpu":
+        return f"the device is {kind}"
+    if wanted in ("bf16", "fp16") or (wanted == "auto" and cpu_format() != "fp32"):
+        return f"the precision is {wanted}"
+    if engine == "throughput" and wanted is None and cpu_format() != "fp32":
+        return f"this CPU predicts batches faster in {cpu_format()}"
+    return ""
+
+
+def _warn(folder: Path, classifier: Classifier, say: Callable[[str], None]) -> None:
+    """Say what the user should know about the model."""
     if warning := warning_of(folder):
         say(warning)
     if isinstance(classifier, LlmClassifier):
         say(classifier.told)
-    return classifier
-
-
-def _is_fast_at(engine: Engine, device: str) -> bool:
-    """Return whether ONNX Runtime on the CPU is the fastest engine where there is a choice."""
-    from finetext.training.precision import cpu_format, device_type
-
-    if engine == "torch" or device_type(device) != "cpu":
-        return False
-    return engine == "latency" or cpu_format() == "fp32"

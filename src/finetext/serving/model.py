@@ -27,7 +27,7 @@ from finetext.core.types import LabelScheme
 from finetext.methods.cascade import routing_of
 from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
-from finetext.models.engines import GraphClassifier, original_of
+from finetext.models.engines import GraphClassifier
 from finetext.models.folder import best_model, card_of, provenance
 from finetext.models.hub import model_folder
 from finetext.runs.asked import answers_watched
@@ -247,7 +247,7 @@ class ServedModel:
         """The default attribution method; occlusion if a package is missing."""
         from finetext.diagnosis.explain import GRADIENTS, choose_explainer
 
-        usual = choose_explainer(original_of(self.classifier))
+        usual = choose_explainer(self.classifier)
         if usual.way != GRADIENTS or find_spec("captum") is not None:
             return usual
         without = "no integrated gradients: the package captum is not installed"
