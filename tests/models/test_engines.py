@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,14 @@ from finetext.core.types import Dataset, LabelScheme
 from finetext.encoders.load import load_encoder, load_for_classification, load_tokenizer
 from finetext.encoders.states import FrozenEncoder
 from finetext.methods.blend import BlendClassifier
+from finetext.methods.cascade import CascadeClassifier, Stage
 from finetext.methods.linear import LinearHead
 from finetext.methods.probe import ProbeClassifier
 from finetext.methods.tfidf import TfidfClassifier
 from finetext.methods.transformer import TransformerClassifier
 from finetext.models.bert_graph import NoGraphError
-from finetext.models.engines import (
-    RUNTIME,
-    GraphClassifier,
-    engine_of,
-    graph_classifier,
-    original_of,
-)
-from finetext.runs.load import load
+from finetext.models.engines import RUNTIME, GraphClassifier, engine_of, graph_classifier
+from finetext.runs.load import load, load_for
 from finetext.training.truncation import set_truncation
 
 pytest.importorskip("onnxruntime")
@@ -153,7 +149,8 @@ def test_users_see_the_original(kind: str, made: Made, tmp_path: Path) -> None:
     assert (graph.kind, graph.provenance()) == (torch_one.kind, torch_one.provenance())
     assert (graph.number_format, repr(graph)) == (torch_one.number_format, repr(torch_one))
     assert engine_of(torch_one) == "torch in fp32"
-    assert type(original_of(graph)) is type(torch_one) is type(original_of(torch_one))
+    assert type(graph.original) is type(torch_one)
+    assert torch_one.original is torch_one
     assert type(graph.with_precision("bf16")) is type(torch_one)
     again = load(graph.with_temperature(2.0).save(tmp_path / "again"), "cpu")
     np.testing.assert_allclose(
@@ -172,6 +169,19 @@ def test_the_files_may_go_once_it_is_loaded(made: Made) -> None:
     assert_agree(graph.original, graph, TEXTS)
 
 
+@pytest.mark.parametrize("kind", ["transformer", "probe"])
+def test_weights_that_are_overwritten_in_place_change_nothing(
+    kind: str, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.storage.received._COPIED", 0)  # weights stay where they are
+    torch_one, graph = both(folder := made(kind))
+    wanted = torch_one.predict_proba(TEXTS)
+    [path] = folder.rglob("model.safetensors")
+    with path.open("r+b") as file:
+        file.write(b"\x7f" * path.stat().st_size)
+    np.testing.assert_allclose(graph.predict_proba(TEXTS), wanted, atol=CLOSE)
+
+
 def test_members_of_a_blend_get_the_engine(
     made: Made, tfidf: TfidfClassifier, tmp_path: Path
 ) -> None:
@@ -185,6 +195,20 @@ def test_members_of_a_blend_get_the_engine(
     assert kinds == {"tfidf": TfidfClassifier, "finetune": GraphClassifier}
     assert said == [f"engine: {RUNTIME}"]
     np.testing.assert_allclose(loaded.predict_proba(TEXTS), blend.predict_proba(TEXTS), atol=CLOSE)
+
+
+def test_stages_of_a_cascade_get_the_engine(
+    made: Made, tfidf: TfidfClassifier, tmp_path: Path
+) -> None:
+    torch_one = load(made(), "cpu")
+    stages = Stage("tfidf", replace(tfidf, scheme=torch_one.scheme)), Stage("finetune", torch_one)
+    cascade = CascadeClassifier(torch_one.scheme, AS_LIKELY, *stages, 2.0)  # sends on all
+    assert engine_of(cascade) == "torch in fp32"
+    loaded = load(cascade.save(tmp_path / "cascade"), "cpu", engine="latency")
+    assert engine_of(loaded) == RUNTIME
+    np.testing.assert_allclose(
+        loaded.predict_proba(TEXTS), torch_one.predict_proba(TEXTS), atol=CLOSE
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,16 +261,63 @@ def test_torch_takes_over_and_it_is_said(made: Made) -> None:
     said: list[str] = []
     loaded = load(made(hidden_act="relu"), "cpu", engine="latency", say=said.append)
     assert isinstance(loaded, TransformerClassifier)
-    assert said == [
-        "predicting with torch instead of ONNX Runtime: hidden_act is 'relu'",
-        "engine: torch in fp32",
-    ]
+    assert said == because("hidden_act is 'relu'")
 
 
-@pytest.mark.parametrize("how", [{"precision": "fp32"}, {"engine": "torch"}])
-def test_torch_can_be_asked_for(how: dict[str, Any], made: Made) -> None:
-    loaded = load(made(), "cpu", **{"engine": "latency"} | how)
-    assert isinstance(loaded, TransformerClassifier)
+def because(reason: str, precision: str = "fp32") -> list[str]:
+    """Return what is said where torch predicts."""
+    return [
+        f"torch predicts instead of ONNX Runtime: {reason}", f"engine: torch in {precision}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "model.safetensors"])
+def test_json_nested_too_deeply_is_an_error_of_the_model(name: str, made: Made) -> None:
+    deep = ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}").encode()
+    size = len(deep).to_bytes(8, "little") if name == "model.safetensors" else b""
+    (folder := made()).joinpath(name).write_bytes(size + deep)
+    for engine in ("torch", "latency"):
+        with pytest.raises(finetext.FinetextError):
+            load(folder, "cpu", engine=engine)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_is_named_to_who_asked_for_an_engine(
+    package: str, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spec(name: str) -> Any:
+        return None if name == package else find_spec(name)
+
+    monkeypatch.setattr("finetext.models.engines.find_spec", spec)
+    said: list[str] = []
+    folder = made()
+    assert isinstance(load(folder, "cpu", engine="latency", say=said.append), TransformerClassifier)
+    [reason, engine] = said
+    assert f"it needs the package {package}, which is not installed" in reason
+    assert 'pip install "finetext[export]"' in reason
+    assert engine == "engine: torch in fp32"
+    for load_it in (load, partial(load_for, "latency")):
+        load_it(folder, "cpu", say=said.append)
+    assert len(said) == 2
+
+
+def test_a_model_of_transformers_is_predicted_by_torch(made: Made) -> None:
+    (folder := made()).joinpath("finetext.json").unlink()
+    said: list[str] = []
+    load(folder, "cpu", engine="throughput", say=said.append)
+    assert said[:2] == because("finetext did not save this model")
+
+
+def test_other_number_formats_are_left_to_torch(made: Made, tmp_path: Path) -> None:
+    folder = load(made(), "cpu").with_precision("bf16").save(tmp_path / "bf16")
+    for precision in (None, "bf16"):
+        said: list[str] = []
+        loaded = load(folder, "cpu", engine="latency", precision=precision, say=said.append)
+        assert isinstance(loaded, TransformerClassifier)
+        of = "the precision of the model is bf16" if precision is None else "the precision is bf16"
+        assert said == because(of, "bf16")
+    loaded = load(folder, "cpu", engine="latency", precision="fp32")
+    assert (type(loaded), loaded.number_format) == (GraphClassifier, "fp32")
 
 
 def test_batches_stay_in_bf16_where_that_is_fast(
@@ -255,7 +326,13 @@ def test_batches_stay_in_bf16_where_that_is_fast(
     folder = made()
     assert isinstance(load(folder, "cpu", engine="throughput"), GraphClassifier)
     monkeypatch.setattr("finetext.training.precision._processor_has_bf16", lambda: True)
-    assert isinstance(load(folder, "cpu", engine="throughput"), TransformerClassifier)
+    said: list[str] = []
+    loaded = load(folder, "cpu", engine="throughput", precision="auto", say=said.append)
+    assert isinstance(loaded, TransformerClassifier)
+    assert said == because("the precision is auto", "bf16")
+    for engine in ("latency", "throughput"):
+        loaded = load(folder, "cpu", engine=engine, precision="fp32")  # type: ignore[arg-type]
+        assert isinstance(loaded, GraphClassifier)
     assert isinstance(load(folder, "cpu", engine="latency"), GraphClassifier)
 
 
