@@ -66,7 +66,8 @@ def main() -> None:
     what = (
         f"{options.data}, MiniLM on {options.learn:,} rows, {options.rows:,} held-out texts, "
         f"{options.rounds} turns; figures as median [least, greatest]; one text: median of "
-        f"{options.calls} calls; speedup over {FIRST} in the same turn. {common.threads_in_words(options.threads)}"
+        f"{options.calls} calls; speedup over {FIRST} in the same turn. "
+        f"{common.threads_in_words(options.threads)}"
     )
     tables = [results(method, of) for method, of in turns.items()]
     common.finish(options, "torch against ONNX Runtime", what, tables)
@@ -89,23 +90,25 @@ def results(method: str, turns: list[dict[str, Answer]]) -> list[str]:
               "speedup", "start, CPU s", "same labels", "largest difference"]  # fmt: skip
     rows = []
     for engine in ENGINES:
-        mine, against = ([turn[of] for turn in turns] for of in (engine, FIRST))
+        mine = [turn[engine] for turn in turns]
+        against = [turn[FIRST] for turn in turns]
         same = [np.array(a["likely"]) for a in (mine[0], against[0])]
-
-        def speedup(name: str, pairs: Any = tuple(zip(mine, against, strict=True))) -> str:
-            return common.spread([b[name] / a[name] for a, b in pairs], 2)
-
         rows.append([
             engine,
-            common.spread([of["one_ms"] for of in mine], 2), speedup("one_ms"),
-            common.spread([1 / of["row"] for of in mine]), speedup("row"),
+            common.spread([of["one_ms"] for of in mine], 2), speedup(mine, against, "one_ms"),
+            common.spread([1 / of["row"] for of in mine]), speedup(mine, against, "row"),
             common.spread([of["loading"] for of in mine], 2),
-            common.spread([of["start"] for of in mine], 2), speedup("start"),
+            common.spread([of["start"] for of in mine], 2), speedup(mine, against, "start"),
             common.spread([of["start_cpu"] for of in mine], 2),
             f"{(same[0].argmax(1) == same[1].argmax(1)).mean():.2%}",
             f"{np.abs(same[0] - same[1]).max():.1e}",
         ])  # fmt: skip
     return common.table(titles, rows)
+
+
+def speedup(mine: list[Answer], against: list[Answer], name: str) -> str:
+    """How many times as long others take, turn by turn."""
+    return common.spread([b[name] / a[name] for a, b in zip(mine, against, strict=True)], 2)
 
 
 def work(job: Job) -> Answer:
