@@ -42,13 +42,14 @@ def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def words_of(name: str, model: Path, table: Path) -> list[object]:
-    return {
+    words = {
         "text": ["predict", model, TEXT],
         "file": ["predict", model, table],
         "parts": ["predict", model, table, "--out", "parts/"],
         "plot": ["plot", model, TEXT],
         "monitor": ["monitor", model, table, "--reference", table],
-    }[name]
+    }
+    return [*words[name], "--device", "cpu"]
 
 
 @pytest.mark.parametrize("name", ["text", "file", "parts", "plot", "monitor"])
@@ -71,7 +72,7 @@ def test_a_missing_package_is_no_news_of_a_command(
 def test_labels_and_probabilities_are_those_of_torch(
     how: list[str], command: Command, tuned: Path, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["predict", tuned, TEXT, *how]
+    words = [*words_of("text", tuned, table), *how]
     onnx = command(*words, status=0)
     monkeypatch.setattr("finetext.models.engines._PACKAGES", ("no_such_package",))
     torch = command(*words, status=0)
@@ -93,7 +94,7 @@ def test_tables_are_predicted_in_bf16_where_that_is_fast(
         assert "engine: torch in bf16" in told
     for name in ("text", "plot"):
         assert ONNX in command(*words_of(name, tuned, table), status=0).err
-    assert ONNX in command("predict", tuned, table, "--precision", "fp32", status=0).err
+    assert ONNX in command(*words_of("file", tuned, table), "--precision", "fp32", status=0).err
 
 
 @pytest.mark.parametrize(("is_typed", "engine"), [(True, ONNX), (False, "engine: torch in bf16")])
@@ -115,8 +116,8 @@ def test_lines_that_are_typed_are_single_texts(
     assert engine in said
 
 
-def test_bars_as_json_have_the_engine(command: Command, tuned: Path) -> None:
-    told = json.loads(command("plot", tuned, TEXT, "--json", status=0).out)
+def test_bars_as_json_have_the_engine(command: Command, tuned: Path, table: Path) -> None:
+    told = json.loads(command(*words_of("plot", tuned, table), "--json", status=0).out)
     assert told["engine"] == "ONNX Runtime in fp32"
 
 
@@ -127,6 +128,6 @@ def test_the_server_says_it_when_it_is_ready(
     monkeypatch.setattr(
         "finetext.serving.server.answer", lambda *given: given[-1]("http://127.0.0.1:1")
     )
-    words = ["serve", tuned, "--port", 0]
+    words = ["serve", tuned, "--port", 0, "--device", "cpu"]
     assert f"is at http://127.0.0.1:1, {ONNX}" in command(*words, status=0).out
     assert json.loads(command(*words, "--json", status=0).out)["engine"] == ONNX[8:]
