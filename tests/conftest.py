@@ -204,10 +204,11 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> P
 @pytest.fixture(scope="session")
 def tuned(tiny_encoder: Path, topics: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder of that encoder, fine-tuned on the topics. Not to be changed."""
-    import finetext
+    from finetext.core.contracts import FitContext
+    from finetext.methods.finetune import Finetune
 
-    context = finetext.core.contracts.FitContext(device="cpu")
-    fitted = finetext.Finetune(encoder=str(tiny_encoder), epochs=1).fit(topics, topics, context)
+    context = FitContext(device="cpu")
+    fitted = Finetune(encoder=str(tiny_encoder), epochs=1).fit(topics, topics, context)
     return fitted.save(tmp_path_factory.mktemp("tuned") / "model")
 
 

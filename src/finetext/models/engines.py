@@ -80,7 +80,7 @@ class GraphClassifier(Classifier):
         return self.graph.about.get("max_length")
 
     @cached_property
-    def original(self) -> Classifier:  # type: ignore[override]
+    def original(self) -> Classifier:
         """See `Classifier.original`; it is in torch, and loaded when it is first needed."""
         of = registry.load("classifiers", self.name)
         loaded: Classifier = of.load_weights(self.folder, self.scheme, self.decision, "cpu")
