@@ -76,8 +76,8 @@ def test_labels_and_probabilities_are_those_of_torch(
     onnx = command(*words, status=0)
     monkeypatch.setattr("finetext.models.engines._PACKAGES", ("no_such_package",))
     torch = command(*words, status=0)
-    assert (ONNX in onnx.err, TORCH in torch.err) == (True, True)
     if how != ["--json"]:
+        assert (ONNX in onnx.err, TORCH in torch.err) == (True, True)
         assert onnx.out == torch.out
         return
     [one], [other] = json.loads(onnx.out), json.loads(torch.out)

@@ -29,7 +29,9 @@ def engines(
 
     pytest.importorskip("onnxruntime")
     context, encoder = FitContext(device="cpu"), str(tiny_encoder)
-    tuned = Finetune(encoder=encoder, epochs=1, precision="fp32", max_length=12)
+    tuned = Finetune(
+        encoder=encoder, epochs=4, batch_size=8, learning_rate=5e-3, precision="fp32", max_length=12
+    )
     cheap = Tfidf(inverse_regularisation=1.0).fit(topics, topics, context)
     made: dict[str, Classifier] = {
         "transformer": tuned.fit(topics, topics, context),
