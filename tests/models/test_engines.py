@@ -31,6 +31,7 @@ from finetext.methods.tfidf import TfidfClassifier
 from finetext.methods.transformer import TransformerClassifier
 from finetext.models.bert_graph import NoGraphError
 from finetext.models.engines import RUNTIME, GraphClassifier, engine_of, graph_classifier
+from finetext.runs.export import open_origin
 from finetext.runs.load import load, load_for
 from finetext.training.truncation import set_truncation
 
@@ -158,6 +159,11 @@ def test_users_see_the_original(kind: str, made: Made, tmp_path: Path) -> None:
     )
     ruled = graph.with_decision(replace(graph.decision, least=(1.0, 1.0, 1.0)))
     assert ruled.predict(TEXTS) == [None] * len(TEXTS)
+
+
+def test_an_export_takes_the_original(made: Made) -> None:
+    _, graph = both(made())
+    assert type(open_origin(graph).classifier) is TransformerClassifier
 
 
 def test_the_files_may_go_once_it_is_loaded(made: Made) -> None:

@@ -182,8 +182,8 @@ class Classifier(ABC):
     tuple, or a mapping from the columns to their texts.
 
     Attributes:
-        has_members: whether it consists of other classifiers. Its `load_weights` then takes a
-            function that loads a classifier as well, which loads each of them.
+        has_members: whether it consists of other classifiers. Its `load_weights` then has a last
+            argument `load`, which loads each of them (`finetext.methods.members.LoadKind`).
     """
 
     kind: ClassVar[str]

@@ -19,7 +19,7 @@ def processor_name() -> str:
 
 
 def processor_flags() -> frozenset[str]:
-    """Return what Linux calls the extensions of an x86 processor, none if that is unknown."""
+    """Return the names in Linux of the extensions of an x86 processor; empty if unknown."""
     return frozenset(_stated("flags").split())
 
 

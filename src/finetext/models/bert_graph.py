@@ -26,9 +26,9 @@ INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
 _OPSETS: Final = {"": 17, MICROSOFT: 1}
 _IR_VERSION: Final = 8
 _GELUS: Final = {"gelu": "BiasGelu", "gelu_new": "FastGelu", "gelu_pytorch_tanh": "FastGelu"}
-"""The activations of transformers, and the operators that compute them after adding a bias."""
+"""Names of activations in transformers, and the operators that add a bias and apply them."""
 _UNUSED: Final = {"EmbedLayerNormalization": ("mask index",)}
-"""Outputs that an operator must have and nothing reads."""
+"""Outputs that an operator requires and nothing reads."""
 _SIZES: Final = (
     "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
     "max_position_embeddings", "type_vocab_size",
@@ -38,7 +38,7 @@ _NEEDED: Final = {
     "is_decoder": (False,), "add_cross_attention": (False,), "is_encoder_decoder": (False,),
     "pruned_heads": ({}, None),
 }  # fmt: skip
-"""Keys of a configuration and the only values with which the graph is right, if they are there."""
+"""Configuration keys with the values for which the graph is correct. A key may be missing."""
 _WITHOUT_EFFECT: Final = frozenset((
     "_name_or_path", "architectures", "attention_probs_dropout_prob", "bos_token_id",
     "chunk_size_feed_forward", "classifier_dropout", "cls_token_id", "dtype", "eos_token_id",
@@ -58,7 +58,10 @@ class NoGraphError(ValueError):
 
 @dataclass(frozen=True)
 class ProbeHead:
-    """Mean over the tokens, standardization by (d,) arrays, and (k, d) weights with (k,) biases."""
+    """The linear head of a probe on mean-pooled states.
+
+    `mean` and `scale` are (d,) and standardize the states, `weights` are (k, d), `bias` is (k,).
+    """
 
     mean: Floats
     scale: Floats
@@ -158,7 +161,7 @@ def mapped_weights(path: Path) -> Weights:
 
 @dataclass
 class _Builder:
-    """The nodes of a graph, in order, and the weights that they take."""
+    """Collects the nodes of a graph, in order, and the weights that they read."""
 
     config: Mapping[str, Any]
     weights: Weights
@@ -170,7 +173,7 @@ class _Builder:
     mask: str = ""
 
     def embeddings(self) -> str:
-        """Add those of tokens, positions and types, normalized; return the states."""
+        """Add the embeddings of tokens, positions and types; return the normalized sum."""
         size, names = self.config["hidden_size"], "embeddings."
         ids, self.mask, *given = (self._cast(name, "INT32") for name in self.inputs)
         [types] = given or [self._add("Sub", [ids, ids], "")]
@@ -186,7 +189,7 @@ class _Builder:
         )  # fmt: skip
 
     def layer(self, name: str, states: str, only_first: bool) -> str:
-        """Add a layer, which returns the state of the first token alone if nothing reads more."""
+        """Add an encoder layer; return its states, with `only_first` those of the first token."""
         size, inner = self.config["hidden_size"], self.config["intermediate_size"]
         read = self._first(states) if only_first else states
         mixed = self._attention(f"{name}attention.self.", read, states)
@@ -281,7 +284,7 @@ class _Builder:
         return self._add("Slice", [states, self._place(0), self._place(1), self._place(1)], "")
 
     def _place(self, number: int) -> str:
-        """Add an index or an axis, which is in the graph itself."""
+        """Add an index or an axis as a constant of the graph."""
         name = f"place {number}"
         self.places[name] = np.array([number], dtype=np.int64)
         return name
@@ -291,7 +294,10 @@ class _Builder:
         return self._add("Gemm", [states, *given], "", output, transB=1)
 
     def _matmul(self, states: str, name: str, shape: tuple[int, int]) -> str:
-        """Add a product with (outputs, inputs) weights, which stay where they are in the file."""
+        """Add a product with (outputs, inputs) weights.
+
+        ONNX Runtime packs them when it opens the session, so they need no other copy.
+        """
         self.used[f"{self.prefix}{name}"] = self._weight(name, shape)
         return self._add("FusedMatMul", [states, f"{self.prefix}{name}"], transB=1)
 
@@ -300,7 +306,7 @@ class _Builder:
         return [self._copied(f"{name}{part}", shape) for part in ("weight", "bias")]
 
     def _copied(self, name: str, shape: tuple[int, ...]) -> str:
-        """Take weights into memory, as what each prediction reads must outlive the file."""
+        """Take a copy of weights that each prediction reads, as the file may change."""
         return self._own(name, self._weight(name, shape).copy())
 
     def _own(self, name: str, array: np.ndarray[Any, Any]) -> str:
@@ -316,7 +322,7 @@ class _Builder:
 
 
 def _outside(name: str, array: np.ndarray[Any, Any]) -> Any:
-    """Return a tensor whose values are given to ONNX Runtime beside the graph."""
+    """Return a tensor whose values ONNX Runtime gets beside the graph."""
     from onnx import TensorProto, helper
 
     tensor = TensorProto(

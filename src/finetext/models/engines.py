@@ -37,7 +37,7 @@ _WEIGHTS: Final = "model.safetensors"
 _FOLDERS: Final = {"transformer": ".", "probe": "encoder"}
 """The classifiers that may have a graph, and where their encoder is."""
 _REFUSED: Final = ("adapter_config.json", "modules.json", f"{_WEIGHTS}.index.json")
-"""Files that name other weights or code; loading with torch refuses them, or reads these."""
+"""Files that name other weights or code; loading in torch reads or refuses them."""
 _BERT_TOKENIZERS: Final = ("BertTokenizer", "BertTokenizerFast")
 _PLAIN_TOKENIZERS: Final = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _NORMALIZERS: Final = {
@@ -96,7 +96,7 @@ class GraphClassifier(Classifier):
 
     @property
     def number_format(self) -> Precision:
-        """See `Classifier.number_format`; what a saved copy of the original will have."""
+        """See `Classifier.number_format`; a saved copy will have it."""
         return self.precision
 
     def with_precision(self, precision: Precision) -> Classifier:  # type: ignore[override]
@@ -216,17 +216,19 @@ def _head(folder: Path, scheme: LabelScheme) -> ProbeHead:
 
 @dataclass(frozen=True, eq=False)
 class SavedTokenizer:
-    """A saved tokenizer of transformers, without transformers: as far as a graph needs it."""
+    """A tokenizer that transformers saved, read without transformers."""
 
     config: Mapping[str, Any]
     whole: Any
 
     @classmethod
     def read(cls, folder: Path, model: Mapping[str, Any]) -> SavedTokenizer:
-        """Return the tokenizer of a model; raises a NoGraphError for one that is not known here.
+        """Read the tokenizer of a model from its folder and its `config.json`.
 
-        Other than transformers it takes `tokenizer.json` as it is. So that must be all there is to
-        it, and have the tokens that the model was trained with.
+        transformers may change what `tokenizer.json` says, and here it is used as it is.
+
+        Raises:
+            NoGraphError: transformers would change it, or its tokens are not those of the model.
         """
         config = json.loads(read_received_text(folder, _TOKENIZER_CONFIG))
         whole = open_tokenizer(folder / TOKENIZER)
@@ -281,7 +283,7 @@ class SavedTokenizer:
         return number, 0, "right"
 
     def cut_to(self, read: Mapping[str, Any]) -> Any:
-        """Return the tokenizer itself, which truncates as `reading_of` says."""
+        """Return the tokenizer, set to truncate as `reading_of` says."""
         if "max_length" in read:
             self.whole.enable_truncation(read["max_length"], direction=self.truncation_side)
         return self.whole

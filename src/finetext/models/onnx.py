@@ -224,9 +224,9 @@ def open_session(graph: Path, device: str) -> Any:
 
 
 def session_in_memory(graph: bytes, weights: Mapping[str, np.ndarray[Any, Any]]) -> Any:
-    """Return a session on the CPU of a graph whose weights are elsewhere in memory, uncopied.
+    """Return a session on the CPU for a graph, whose weights are given by name and not copied.
 
-    The graph is computed as it is, without the optimizations of onnxruntime. Raises a ValueError.
+    The graph is not optimized: its operators are fused already. Raises a ValueError.
     """
     onnxruntime = _onnxruntime()
     options = _options()

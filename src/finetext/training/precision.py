@@ -81,7 +81,7 @@ def choose_device(name: str, precision: Precision = "auto") -> Any:
 
 
 def device_type(name: str) -> str:
-    """Return "cpu", "cuda" or "mps", without torch where nothing hints at more than a CPU."""
+    """Return "cpu", "cuda" or "mps"; torch is imported only where there may be a GPU."""
     signs = ("nvidia[0-9]*", "kfd", "dxg")  # the devices of CUDA, of ROCm, and of both in WSL
     has_signs = sys.platform != "linux" or any(any(Path("/dev").glob(of)) for of in signs)
     return (
