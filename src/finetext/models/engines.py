@@ -152,27 +152,34 @@ class FastLoader:
 
     Attributes:
         explain: told why a transformer or a probe has no graph.
+        why_torch: returns why no graph is to be built for such a model, "" if one is.
     """
 
     explain: Callable[[str], None]
+    why_torch: Callable[[], str] = str
 
     def __call__(
         self, kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
     ) -> Classifier:
         """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
-        missing = next((name for name in _PACKAGES if find_spec(name) is None), None)
-        if kind in _FOLDERS and missing is not None:
-            self.explain(str(MissingExtraError("it", missing, "export")))
-        elif kind in _FOLDERS:
-            try:
-                made = graph_classifier(kind, folder, scheme, decision)
-                return replace(made, explain=self.explain)
-            except _UNUSABLE as error:
-                self.explain(str(error).replace(f"{folder}{os.sep}", ""))
+        if kind in _FOLDERS:
+            if not (reason := self.why_torch() or _missing()):
+                try:
+                    made = graph_classifier(kind, folder, scheme, decision)
+                    return replace(made, explain=self.explain)
+                except _UNUSABLE as error:
+                    reason = str(error).replace(f"{folder}{os.sep}", "")
+            self.explain(reason)
         of = registry.load("classifiers", kind)
         loaders = (self,) if of.has_members else ()
         loaded: Classifier = of.load_weights(folder, scheme, decision, device, *loaders)
         return loaded
+
+
+def _missing() -> str:
+    """Return which package is missing, and how to install it; "" if none is."""
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    return str(MissingExtraError("it", missing[0], "export")) if missing else ""
 
 
 def graph_classifier(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -103,26 +105,33 @@ def _loaded(
     place = folder if run is None else model_in_run(run.folder, run.entry().model)
     loader: LoadKind = load_kind
     if engine != "torch":
-        if reason := _why_torch(engine, place, device, wanted):
-            explain(reason)
-        else:
-            loader = FastLoader(explain)
+        loader = FastLoader(explain, partial(_why_torch, engine, device, wanted))
+        if is_foreign(place):
+            explain("finetext did not save this model")
     return load_model(place, device, loader, wanted)
 
 
-def _why_torch(engine: Engine, folder: Path, device: str, wanted: Precision | None) -> str:
-    """Return why ONNX Runtime is not even tried; "" if it is."""
-    from finetext.training.precision import cpu_format, device_type
+def _why_torch(engine: Engine, device: str, wanted: Precision | None) -> str:
+    """Return why torch predicts what ONNX Runtime could; "" if ONNX Runtime does."""
+    from finetext.training.precision import cpu_format
 
-    if is_foreign(folder):
-        return "finetext did not save this model"
-    if (kind := device_type(device)) != "cpu":
+    if (kind := _device_type(device)) != "cpu":
         return f"the device is {kind}"
     if wanted in ("bf16", "fp16") or (wanted == "auto" and cpu_format() != "fp32"):
         return f"the precision is {wanted}"
     if engine == "throughput" and wanted is None and cpu_format() != "fp32":
         return f"this CPU predicts batches faster in {cpu_format()}"
     return ""
+
+
+def _device_type(name: str) -> str:
+    """Return "cpu", "cuda" or "mps"; torch is imported only where there may be a GPU."""
+    from finetext.training.precision import choose_device
+
+    signs = ("nvidia[0-9]*", "kfd", "dxg")  # the devices of CUDA, of ROCm, and of both in WSL
+    has_signs = sys.platform != "linux" or any(any(Path("/dev").glob(of)) for of in signs)
+    is_cpu = name == "cpu" or (name == "auto" and not has_signs)
+    return "cpu" if is_cpu else str(choose_device(name).type)
 
 
 def _warn(folder: Path, classifier: Classifier, say: Callable[[str], None]) -> None:

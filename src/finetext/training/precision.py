@@ -10,11 +10,11 @@ from __future__ import annotations
 import copy
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -80,15 +80,6 @@ def choose_device(name: str, precision: Precision = "auto") -> Any:
     return device
 
 
-def device_type(name: str) -> str:
-    """Return "cpu", "cuda" or "mps"; torch is imported only where there may be a GPU."""
-    signs = ("nvidia[0-9]*", "kfd", "dxg")  # the devices of CUDA, of ROCm, and of both in WSL
-    has_signs = sys.platform != "linux" or any(any(Path("/dev").glob(of)) for of in signs)
-    return (
-        "cpu" if name == "cpu" or (name == "auto" and not has_signs) else choose_device(name).type
-    )
-
-
 def check_precision(name: str) -> Precision:
     """Return the precision of a name; raise a RecipeError if there is none."""
     if name not in get_args(Precision):
@@ -142,6 +133,8 @@ def precision_warning(choice: Choice, asked: Precision, device: Any, began: str)
 
 def _processor_has_bf16() -> bool:
     if (flags := processor_flags()) and not {"amx_tile", "avx512_bf16"} & flags:
+        return False
+    if find_spec("torch") is None:
         return False
     import torch
 
