@@ -342,6 +342,13 @@ def test_batches_stay_in_bf16_where_that_is_fast(
     assert isinstance(load(folder, "cpu", engine="latency"), GraphClassifier)
 
 
+def test_other_models_do_not_ask_what_the_cpu_is_fast_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.training.precision.cpu_format", None)  # it may import torch
+    assert engine_of(load(folder, "cpu", engine="throughput")) == ""
+
+
 def test_an_unknown_engine_is_refused(made: Made) -> None:
     with pytest.raises(finetext.FinetextError, match="engine"):
         load(made(), engine="steam")  # type: ignore[arg-type]
