@@ -83,13 +83,7 @@ def monitor(
         raise RecipeError(f"tolerance is {tolerance:g}; it must be from 0 to below 1, such as 0.02")
     asked = read if isinstance(read, ReadSettings) else made("[data]", ReadSettings, read or {})
     with heard(listener) as hears:
-        classifier = (
-            model
-            if isinstance(model, Classifier)
-            else load_for("throughput", model, device, say=hears.say)
-        )
-        if computes := engine_of(classifier):
-            hears.say(f"engine: {computes}")
+        classifier = _classifier(model, device, hears)
         before, learned = _before(model, classifier, reference, asked, hears)
         rows = read_rows(data, asked, classifier.scheme, learned, time)
         hears.say(rows.description)
@@ -106,6 +100,15 @@ def monitor(
         for finding in _too_right(found):
             hears.finding(finding)
         return found
+
+
+def _classifier(model: str | Path | Classifier, device: str, hears: Listener) -> Classifier:
+    """Return the classifier, and say which engine it has."""
+    if not isinstance(model, Classifier):
+        model = load_for("throughput", model, device, say=hears.say)
+    if computes := engine_of(model):
+        hears.say(f"engine: {computes}")
+    return model
 
 
 def _before(

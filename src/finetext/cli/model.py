@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -272,11 +273,9 @@ def serve(
             supervise(listening, task, ready)
         else:
             classifier = load_for("throughput", model, device, precision, say)
-            facts = classifier.scheme.text_columns, engine_of(classifier)
-            server.answer(
-                listening, classifier, about(model), token, made_limits,
-                lambda address: ready(address, *facts),
-            )  # fmt: skip
+            columns = classifier.scheme.text_columns
+            tell = partial(ready, columns=columns, engine=engine_of(classifier))
+            server.answer(listening, classifier, about(model), token, made_limits, tell)
     say("stopped; accepted requests were answered, or refused if they took too long")
 
 
