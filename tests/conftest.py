@@ -202,6 +202,17 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, topics: Dataset) -> P
 
 
 @pytest.fixture(scope="session")
+def tuned(tiny_encoder: Path, topics: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder of that encoder, fine-tuned on the topics. Not to be changed."""
+    from finetext.core.contracts import FitContext
+    from finetext.methods.finetune import Finetune
+
+    context = FitContext(device="cpu")
+    fitted = Finetune(encoder=str(tiny_encoder), epochs=1).fit(topics, topics, context)
+    return fitted.save(tmp_path_factory.mktemp("tuned") / "model")
+
+
+@pytest.fixture(scope="session")
 def killed_at() -> Callable[[int, Callable[[], None]], bool]:
     """A function that does work in a fork that is killed at its n-th stop.
 

@@ -116,7 +116,7 @@ def test_what_is_there_is_not_done_again(
     again = quiet(finished, data, "out")
     assert (again.written, again.done, again.is_complete) == (2, 14, True)
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    monkeypatch.setattr("finetext.batch.predict_parts.load", None)  # no model is needed now
+    monkeypatch.setattr("finetext.batch.predict_parts.load_for", None)  # no model is needed now
     assert quiet(finished, data, "out", shard="2/3").written == 0
 
 

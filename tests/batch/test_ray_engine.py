@@ -155,7 +155,8 @@ def failure(
 ) -> tuple[FinetextError, str]:
     """What the driver raises for an error in an actor, and the notes of it."""
     of: Any = Failing(where, error)
-    monkeypatch.setattr(ray_engine, "load", of.step("load"))
+    monkeypatch.setattr(ray_engine, "load_for", of.step("load"))
+    monkeypatch.setattr(ray_engine, "engine_of", lambda classifier: "")
     monkeypatch.setattr(ray_engine, "PartWriter", of.step("writer"))
     monkeypatch.setattr(ray_engine, "use_given_cpus", lambda: None)
     monkeypatch.setattr(ray_engine, "answers_watched", lambda *given: nullcontext(lambda: None))

@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(
     with monkeypatch.context() as patched:
         patched.setattr("finetext.batch.files.open_own", refuse)
         patched.setattr(Path, "unlink", refuse)
-        patched.setattr("finetext.runs.load.load", work)
+        patched.setattr("finetext.runs.load.load_for", work)
         seen = command("predict", finished, lines, "--out", "out.csv", status=2)
     assert seen.err == "finetext: out.csv cannot be written: [Errno 30] Read-only file system\n"
 

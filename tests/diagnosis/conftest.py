@@ -3,12 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from finetext.core.contracts import Classifier, FitContext
+from finetext.core.decision import AS_LIKELY
 from finetext.core.types import Dataset, LabelScheme, Predicted, Predictions
+from finetext.methods.blend import BlendClassifier
+from finetext.methods.cascade import CascadeClassifier, Stage
+from finetext.methods.finetune import Finetune
+from finetext.methods.probe import Probe
+from finetext.methods.tfidf import Tfidf
+
+
+@pytest.fixture(scope="session")
+def engines(
+    tiny_encoder: Path, topics: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Classifier, Classifier]]:
+    """A transformer, a probe, and a blend and a cascade with the transformer, by torch and ONNX."""
+    from finetext.models.engines import RUNTIME, engine_of
+    from finetext.runs.load import load
+
+    pytest.importorskip("onnxruntime")
+    context, encoder = FitContext(device="cpu"), str(tiny_encoder)
+    tuned = Finetune(
+        encoder=encoder, epochs=4, batch_size=8, learning_rate=5e-3, precision="fp32", max_length=12
+    )
+    cheap = Tfidf(inverse_regularisation=1.0).fit(topics, topics, context)
+    made: dict[str, Classifier] = {
+        "transformer": tuned.fit(topics, topics, context),
+        "probe": Probe(encoder=encoder, inverse_regularisation=1.0).fit(topics, topics, context),
+    }
+    members = {"tfidf": cheap, "transformer": made["transformer"]}
+    weights = {"tfidf": 0.4, "transformer": 1.2}
+    stages = (Stage(name, of) for name, of in members.items())
+    made["blend"] = BlendClassifier.of(cheap.scheme, weights, members)
+    made["cascade"] = CascadeClassifier(cheap.scheme, AS_LIKELY, *stages, 2.0)
+    found = {}
+    for name, classifier in made.items():
+        folder = classifier.save(tmp_path_factory.mktemp("engines") / name)
+        both = load(folder, "cpu"), load(folder, "cpu", engine="latency")
+        assert list(map(engine_of, both)) == ["torch in fp32", RUNTIME]
+        found[name] = both
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ from finetext.report.explanations import parts
 from finetext.storage.codec import from_json
 from finetext.training.truncation import set_truncation
 
+Engines = dict[str, tuple[Classifier, Classifier]]
+
 CPU = FitContext(device="cpu")
 TEXT = "the cook baked fresh bread in the final game"
 TFIDF = Tfidf(longest_ngram=2, inverse_regularisation=10.0)
@@ -275,6 +277,20 @@ def test_a_probe_is_occluded(tiny_encoder: Path, topics: Dataset) -> None:
     found = explain(classifier, TEXT)
     assert found.way == "occlusion"
     assert len(set(attributions(found))) > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        ("transformer", "integrated gradients"), ("probe", "occlusion"), ("blend", "occlusion"),
+        ("cascade", "occlusion"),
+    ],
+)  # fmt: skip
+def test_every_engine_explains_the_same(kind: str, way: str, engines: Engines) -> None:
+    torch, onnx = (explain(of, TEXT) for of in engines[kind])
+    assert (onnx.way, onnx.remark) == (way, torch.remark)
+    np.testing.assert_allclose(attributions(onnx), attributions(torch), atol=1e-5)
+    assert np.ptp(attributions(torch)) > 1e-4
 
 
 def test_majority_attributes_nothing(topics: Dataset) -> None:

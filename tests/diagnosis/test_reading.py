@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from finetext.core.contracts import FitContext
+from finetext.core.contracts import Classifier, FitContext
 from finetext.core.types import Dataset
-from finetext.diagnosis.reading import ReadText, texts_read
+from finetext.diagnosis.reading import ReadText, read_text, texts_read
 from finetext.evaluation.leaderboard import TextsRead
 from finetext.methods.probe import Probe
 from finetext.methods.tfidf import Tfidf
+
+Engines = dict[str, tuple[Classifier, Classifier]]
 
 
 def test_parts_are_joined_by_a_space_and_found_again() -> None:
@@ -36,6 +38,16 @@ def test_shares_are_of_the_tokens_of_a_text(tiny_encoder: Path, topics: Dataset)
     whole = replace(fitted, encoder=replace(fitted.encoder, in_windows=True))
     assert texts_read(whole, texts) == TextsRead(4, 0, 1.0)
     assert texts_read(Tfidf(inverse_regularisation=1.0).fit(topics, topics, context), texts) is None
+
+
+@pytest.mark.parametrize("kind", ["transformer", "probe", "blend", "cascade"])
+def test_every_engine_reads_the_same(kind: str, engines: Engines) -> None:
+    texts = ["bread " * 3, "bread " * 30, ""]
+    torch, onnx = engines[kind]
+    assert texts_read(onnx, texts) == texts_read(torch, texts)
+    assert read_text(onnx, texts[1]) == read_text(torch, texts[1])
+    is_cut = read_text(onnx, texts[1]).unread > 0
+    assert is_cut == (kind == "transformer")
 
 
 def test_less_than_all_is_never_called_all() -> None:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from finetext.core.arrays import Floats
-from finetext.core.contracts import FitContext
+from finetext.core.contracts import Classifier, FitContext
 from finetext.core.errors import DataError, MissingExtraError, RecipeError
 from finetext.core.types import Dataset
 from finetext.diagnosis import text_map as maps
-from finetext.diagnosis.text_map import States, TextMap, layout, states_of, text_map
+from finetext.diagnosis.text_map import States, TextMap, layout, states_of, text_map, with_states
 from finetext.methods.finetune import Finetune
 from finetext.methods.majority import Majority
 from finetext.methods.probe import Probe
@@ -27,6 +27,8 @@ from finetext.methods.tfidf import Tfidf, TfidfClassifier
 from finetext.methods.transformer import TransformerClassifier
 from finetext.report.text_map import density, write_density, write_map_page
 from finetext.storage.codec import from_json
+
+Engines = dict[str, tuple[Classifier, Classifier]]
 
 CPU = FitContext(device="cpu")
 
@@ -204,6 +206,17 @@ def test_other_methods_have_frozen_states(tiny_encoder: Path, topics: Dataset) -
     chosen = states_of(Majority().fit(topics, topics, CPU), topics.texts, str(tiny_encoder))
     assert chosen.vectors.shape == (27, 32)
     assert chosen.source == f"frozen states of {tiny_encoder}"
+
+
+@pytest.mark.parametrize("kind", ["transformer", "probe", "blend", "cascade"])
+def test_every_engine_has_the_same_states(kind: str, engines: Engines, topics: Dataset) -> None:
+    torch, onnx = engines[kind]
+    wanted, found = (states_of(of, topics.texts) for of in (torch, onnx))
+    np.testing.assert_allclose(found.vectors, wanted.vectors, atol=1e-6)
+    assert found.source == wanted.source
+    expected, dense = with_states(torch), with_states(onnx)
+    assert dense is not None
+    assert type(dense) is type(expected)
 
 
 def test_the_page_has_every_text_escaped_and_needs_no_network(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pytest
 from serving_toys import Client, Toy, toy_probability
 
 from finetext.core.settings import ServeSettings
+from finetext.runs.load import load
 from finetext.serving.batching import Ask
-from finetext.serving.model import KnownRows
+from finetext.serving.model import KnownRows, ServedModel
 
 Make = Callable[..., Client]
 
@@ -75,3 +78,21 @@ def test_a_kept_row_does_not_keep_its_batch() -> None:
     assert found.base is None
     batch[0] = 0
     assert found.tolist() == [1.0, 1.0]
+
+
+def test_a_server_states_engine_and_attribution_method_without_torch(
+    make_client: Make, tuned: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    classifier = load(tuned, "cpu", engine="latency")
+    client = make_client(classifier)
+    info = client("GET", "/info").json
+    assert info["engine"] == "ONNX Runtime in fp32"
+    assert "original" not in vars(classifier)
+    assert info["way"] == ServedModel(load(tuned, "cpu")).way
+    asked = {"inputs": "the team won the match"}
+    torch = make_client(load(tuned, "cpu"))("POST", "/decide", asked).json
+    onnx = client("POST", "/decide", asked).json
+    assert onnx[0]["probabilities"] == pytest.approx(torch[0]["probabilities"], abs=1e-6)
+    explained = client("POST", "/explain", asked).json
+    assert explained["way"] == info["way"]

@@ -50,7 +50,7 @@ class Parent:
         metrics = self.folder / "metrics"
         metrics.mkdir()
 
-        def ready(address: str, columns: object) -> None:
+        def ready(address: str, columns: object, engine: str) -> None:
             self.ready = address, list(columns)  # type: ignore[call-overload]
 
         async def both() -> None:

@@ -40,7 +40,7 @@ def main() -> None:
     if behavior == "stuck":
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         note(f"stuck has {child.pid} as child of")
-    print(json.dumps({"address": "http://toy", "columns": ["title"]}), flush=True)
+    print(json.dumps({"address": "http://toy", "columns": ["title"], "engine": ""}), flush=True)
     if behavior == "crashes":
         time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGKILL)

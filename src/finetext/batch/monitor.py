@@ -29,11 +29,12 @@ from finetext.data.read import read as read_data
 from finetext.diagnosis.monitoring import Monitoring, compare
 from finetext.diagnosis.text_map import states_of, with_states
 from finetext.diagnosis.watched_rows import NewRows, rows_to_test
+from finetext.models.engines import engine_of
 from finetext.models.files import KEPT_ROWS
 from finetext.models.folder import best_model
 from finetext.models.hub import model_folder
 from finetext.models.reference import Reference, States, drawn, lasting_names, letters_kept
-from finetext.runs.load import load
+from finetext.runs.load import load_for
 
 MOST_ROWS: Final = 10_000
 """Rows that are compared; of more, as many are drawn at random. All with a label are read."""
@@ -82,7 +83,7 @@ def monitor(
         raise RecipeError(f"tolerance is {tolerance:g}; it must be from 0 to below 1, such as 0.02")
     asked = read if isinstance(read, ReadSettings) else made("[data]", ReadSettings, read or {})
     with heard(listener) as hears:
-        classifier = model if isinstance(model, Classifier) else load(model, device, say=hears.say)
+        classifier = _classifier(model, device, hears)
         before, learned = _before(model, classifier, reference, asked, hears)
         rows = read_rows(data, asked, classifier.scheme, learned, time)
         hears.say(rows.description)
@@ -99,6 +100,15 @@ def monitor(
         for finding in _too_right(found):
             hears.finding(finding)
         return found
+
+
+def _classifier(model: str | Path | Classifier, device: str, hears: Listener) -> Classifier:
+    """Return the classifier, and say which engine it has."""
+    if not isinstance(model, Classifier):
+        model = load_for("throughput", model, device, say=hears.say)
+    if computes := engine_of(model):
+        hears.say(f"engine: {computes}")
+    return model
 
 
 def _before(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,11 +34,13 @@ from finetext.data.rows import Wanted
 from finetext.data.write import Table, check_table
 from finetext.evaluation.base_rates import BaseRateCheck
 from finetext.methods.cascade import routing_in_words, routing_of
+from finetext.models.engines import engine_of
 from finetext.runs.asked import answers_watched
 from finetext.storage.filesystems import is_address, place_of, refuse_other_address
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
+    from finetext.runs.load import Engine
 
 LONG: Final = 10.0  # seconds from which the throughput is reported
 Each = Callable[[Classifier, Table], None]
@@ -257,13 +260,16 @@ class _Job:
         """The options that are not left out."""
         return {name: of for name, of in self.options.items() if of is not None}
 
-    def classifier(self, say: Callable[[str], None]) -> Classifier:
-        from finetext.runs.load import load
+    def classifier(self, source: str, say: Callable[[str], None]) -> Classifier:
+        """Return the classifier with the engine that suits the source."""
+        from finetext.runs.load import load_for
 
         if isinstance(self.model, Classifier):
             return self.model
-        precision = self.options["--precision"]
-        return load(self.model, self.options["--device"], precision=precision, say=say)
+        is_typed = source == "-" and sys.stdin is not None and sys.stdin.isatty()
+        engine: Engine = "latency" if is_typed or is_text(source) else "throughput"
+        device, precision = self.options["--device"], self.options["--precision"]
+        return load_for(engine, self.model, device, precision, say)
 
     def identity(self, source: str) -> Identity | None:
         """Return of what the prediction is; None if its model cannot be told from another."""
@@ -289,7 +295,7 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         check_correction(job.model, files.source, is_text(files.source))
     gathered: Table = {}
     with _placed(files) as local, opened(local) as output:
-        classifier = job.classifier(hears.say)
+        classifier = job.classifier(files.source, hears.say)
         wanted = Wanted(job.columns, files.rejected is not None)
         texts = read_input(files.source, job.read, wanted, classifier.scheme)
         if texts.description:
@@ -321,6 +327,8 @@ def _predicted(files: Files, job: _Job, each: Each | None, hears: Listener) -> P
         watch.find()
     if (routing := routed()) is not None:
         hears.say(routing_in_words(classifier, routing))
+    if computes := engine_of(classifier):
+        hears.say(f"engine: {computes}")
     findings = [*layout.findings, *texts.findings, *empty.findings, *output.findings, *noticed]
     _tell([*findings, *findings_of(watch, files.source, correct)], hears)
     count = output.rows - output.rejected

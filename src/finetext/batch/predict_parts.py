@@ -22,8 +22,9 @@ from finetext.core.types import Finding
 from finetext.core.wording import counted
 from finetext.data.pieces import Piece
 from finetext.methods.cascade import routing_in_words, routing_of
+from finetext.models.engines import engine_of
 from finetext.runs.asked import answers_watched
-from finetext.runs.load import load
+from finetext.runs.load import load_for
 
 _SHARD: Final = re.compile(r"(\d+)/(\d+)")
 _MOST_SHARDS_SHOWN: Final = 10
@@ -151,7 +152,7 @@ class _Share:
     def write(self, todo: Sequence[Piece]) -> None:
         """Write the parts that nobody has written meanwhile."""
         plan, hears, noticed = self.plan, self.hears, list[Finding]()
-        classifier = load(plan.model, plan.device, precision=plan.precision, say=hears.say)
+        classifier = load_for("throughput", plan.model, plan.device, plan.precision, hears.say)
         writer = PartWriter(plan, classifier)
         writer.check(todo)
         routed = routing_of(classifier)
@@ -170,6 +171,8 @@ class _Share:
             self.findings = [*writer.findings, *noticed]
         if (routing := routed()) is not None:
             hears.say(routing_in_words(classifier, routing))
+        if computes := engine_of(classifier):
+            hears.say(f"engine: {computes}")
 
     def write_with_ray(self, todo: Sequence[Piece], actors: int | None) -> None:
         """Let actors of Ray write the parts that nobody has written meanwhile."""

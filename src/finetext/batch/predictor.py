@@ -67,12 +67,12 @@ class Predictor:
         Raises:
             FinetextError: the model cannot be loaded here, or something given cannot be used.
         """
-        from finetext.runs.load import load
+        from finetext.runs.load import load_for
 
         self._shown = Shown(top, every)
         use_given_cpus()
         try:
-            self._classifier = load(model, device, precision=precision)
+            self._classifier = load_for("throughput", model, device, precision)
         except ModelError as error:
             raise ModelError(f"{error}{on_this_node()}") from None
         self._texts = _text_columns(self._classifier.scheme, text)

@@ -25,8 +25,9 @@ from finetext.core.threads import usable_cores
 from finetext.core.types import Finding
 from finetext.core.wording import counted, short
 from finetext.data.pieces import Piece
+from finetext.models.engines import engine_of
 from finetext.runs.asked import answers_watched
-from finetext.runs.load import load
+from finetext.runs.load import load_for
 
 ADDRESS: Final = "RAY_ADDRESS"
 _TELEMETRY: Final = "RAY_USAGE_STATS_ENABLED"
@@ -95,7 +96,9 @@ class PartActor:
             use_given_cpus()
             plan, said = self._plan, list[str]()
             how = plan.device, plan.precision
-            self._classifier = load(plan.model, how[0], precision=how[1], say=said.append)
+            self._classifier = load_for("throughput", plan.model, *how, said.append)
+            if computes := engine_of(self._classifier):
+                said.append(f"engine: {computes}")
             self._writer = PartWriter(plan, self._classifier)
             self._writer.check(todo)
             return Opened(tuple(said), tuple(self._writer.texts))

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -237,7 +238,8 @@ def serve(
     """Serve the predictions of MODEL over HTTP until Ctrl-C."""
     from finetext.cli import arguments
     from finetext.core.settings import ServeSettings, made
-    from finetext.runs.load import load
+    from finetext.models.engines import engine_of
+    from finetext.runs.load import load_for
     from finetext.serving import server
 
     server.check_installed()
@@ -254,10 +256,11 @@ def serve(
     is_json = made_limits.log_format == "json"
     say = (lambda line: LOG.info("%s", line)) if is_json else screen.say
 
-    def ready(address: str, columns: Sequence[str]) -> None:
-        told = {"address": address, "has_token": token is not None}
-        output.show(told, [f"{model} is at {address}"])
-        say(f"ready at {address}" if is_json else _how_to_ask(address, bool(token), columns))
+    def ready(address: str, columns: Sequence[str], engine: str) -> None:
+        told = {"address": address, "has_token": token is not None, "engine": engine}
+        by = f", engine: {engine}" if engine else ""
+        output.show(told, [f"{model} is at {address}{by}"])
+        say(f"ready at {address}{by}" if is_json else _how_to_ask(address, bool(token), columns))
         sys.stdout.flush()
 
     log_to_stderr(made_limits.log_format)
@@ -271,12 +274,10 @@ def serve(
             task = Task(str(model), made_limits, token, device, precision)
             supervise(listening, task, ready)
         else:
-            classifier = load(model, device, precision=precision, say=say)
+            classifier = load_for("throughput", model, device, precision, say)
             columns = classifier.scheme.text_columns
-            server.answer(
-                listening, classifier, about(model), token, made_limits,
-                lambda address: ready(address, columns),
-            )  # fmt: skip
+            tell = partial(ready, columns=columns, engine=engine_of(classifier))
+            server.answer(listening, classifier, about(model), token, made_limits, tell)
     say("stopped; accepted requests were answered, or refused if they took too long")
 
 

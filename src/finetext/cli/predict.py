@@ -293,9 +293,10 @@ def plot(
 ) -> None:
     """Show the probability of each label of a text as bars."""
     from finetext.core.text_columns import text_in_json
+    from finetext.models.engines import engine_of
     from finetext.report.one_text import Bars, bar_lines, draw_bars
     from finetext.report.plots import check_picture
-    from finetext.runs.load import load
+    from finetext.runs.load import load_for
     from finetext.storage.files import check_new
 
     if out is not None:
@@ -303,11 +304,12 @@ def plot(
         check_picture(out)
     text = _text(source)
     screen = output.screen()
-    classifier = load(model, device, precision=precision, say=screen.say)
+    classifier = load_for("latency", model, device, precision, screen.say)
     text = text_in_json(text, classifier.scheme.text_columns)
     bars = Bars.of(classifier, text)
+    computes = engine_of(classifier)
     if output.as_json:
-        screen.json(bars.to_json() | {"picture": out and str(out)})
+        screen.json(bars.to_json() | {"picture": out and str(out), "engine": computes})
     else:
         is_plain = not (sys.stdout.encoding or "").lower().startswith("utf")
         with blaming("standard output", sys.stdout):
@@ -316,6 +318,8 @@ def plot(
     if out is not None:
         draw_bars(bars, top, out)
         screen.say(f"picture: {out}")
+    if computes:
+        screen.say(f"engine: {computes}")
 
 
 def _text(source: str) -> str:

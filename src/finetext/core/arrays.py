@@ -34,16 +34,18 @@ Number = Annotated[float, _NoneIsNan]
 
 def probabilities_of(logits: Floats, multilabel: bool) -> Floats:
     """Softmax of (n, k) logits, or the sigmoid of each where labels do not exclude each other."""
-    from scipy.special import expit, softmax
-
-    return np.asarray(expit(logits) if multilabel else softmax(logits, axis=1))
+    if multilabel:
+        with np.errstate(over="ignore"):  # the probability is 0 then
+            return np.asarray(1 / (1 + np.exp(-logits)))
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def logits_of(probabilities: Floats, multilabel: bool) -> Floats:
     """Logits that give (n, k) probabilities: their logarithms, or log odds when multi-label."""
-    from scipy.special import logit
-
     if multilabel:
+        from scipy.special import logit
+
         return np.asarray(logit(probabilities))
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(probabilities))

@@ -180,9 +180,14 @@ class Classifier(ABC):
     Texts are a list, or any column or iterable of strings: `texts_of` makes a list before a
     subclass gets them. Of a model of several text columns (`scheme.text_columns`) each text is a
     tuple, or a mapping from the columns to their texts.
+
+    Attributes:
+        has_members: whether it consists of other classifiers. Its `load_weights` then has a last
+            argument `load`, which loads each of them (`finetext.methods.members.LoadKind`).
     """
 
     kind: ClassVar[str]
+    has_members: ClassVar[bool] = False
     scheme: LabelScheme
     decision: Decision
 
@@ -197,6 +202,14 @@ class Classifier(ABC):
     def number_format(self) -> Precision | None:
         """The requested precision of prediction; None if there is no choice."""
         return None
+
+    @property
+    def original(self) -> Classifier:
+        """The classifier of the method itself, where this one predicts in its place; else itself.
+
+        Whatever reads more than predictions, such as an encoder or a tokenizer, takes this one.
+        """
+        return self
 
     @abstractmethod
     def predict_proba(self, texts: Sequence[str]) -> Floats:

@@ -15,12 +15,21 @@ _LONG_TERM: Final = "constraint_0_power_limit_uw"
 
 def processor_name() -> str:
     """Return the model name of the processor, or the machine type if unknown."""
+    return _stated("model name") or platform.processor() or platform.machine()
+
+
+def processor_flags() -> frozenset[str]:
+    """Return the names in Linux of the extensions of an x86 processor; empty if unknown."""
+    return frozenset(_stated("flags").split())
+
+
+def _stated(name: str) -> str:
+    """Return what Linux states of its first processor, or ""."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (names or [platform.processor()])[0] or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 def stated_watts(device: str) -> float | None:

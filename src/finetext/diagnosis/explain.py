@@ -64,19 +64,20 @@ def choose_explainer(classifier: Classifier, way: str = "auto") -> Explainer:
     if way not in get_args(AttributionMethod):
         known = ", ".join(get_args(AttributionMethod))
         raise RecipeError(f"{way!r} is not an attribution method; use {known}")
-    if isinstance(classifier, LlmClassifier) and way == "auto":
+    original = classifier.original
+    if isinstance(original, LlmClassifier) and way == "auto":
         raise RecipeError(
-            f"to explain a text, {classifier.endpoint.url} would be asked once for each word that "
+            f"to explain a text, {original.endpoint.url} would be asked once for each word that "
             "is left out; --way occlusion does that"
         )
-    if isinstance(classifier, TfidfClassifier) and way in ("auto", "exact"):
-        return Explainer(classifier, EXACT)
+    if isinstance(original, TfidfClassifier) and way in ("auto", "exact"):
+        return Explainer(original, EXACT)
     if way == "exact":
         raise RecipeError("exact contributions are for tfidf models; leave --way out")
-    if way == "occlusion" or (way == "auto" and not isinstance(classifier, TransformerClassifier)):
+    if way == "occlusion" or (way == "auto" and not isinstance(original, TransformerClassifier)):
         return Explainer(classifier, OCCLUSION)
-    if not (reason := lacks_gradients(classifier)):
-        return Explainer(classifier, GRADIENTS)
+    if not (reason := lacks_gradients(original)):
+        return Explainer(original, GRADIENTS)
     if way == "gradients":
         raise RecipeError(f"no integrated gradients: {reason}; use --way occlusion")
     return Explainer(classifier, OCCLUSION, f"no integrated gradients: {reason}")

@@ -50,7 +50,7 @@ class ReadText:
 
 def read_text(classifier: Classifier, text: str) -> ReadText:
     """Return what a classifier reads of a text."""
-    reader = _truncating(classifier)
+    reader = _truncating(classifier.original)
     if reader is None:
         return ReadText.of(text, [(0, len(text))])
     return ReadText.of(text, spans_read(reader.tokenizer, reader.max_length, text))
@@ -58,6 +58,7 @@ def read_text(classifier: Classifier, text: str) -> ReadText:
 
 def texts_read(classifier: Classifier, texts: Sequence[str]) -> TextsRead | None:
     """Return how much of some texts a classifier reads; None if it has no encoder, or no texts."""
+    classifier = classifier.original
     if not isinstance(classifier, _WITH_ENCODER) or not len(texts):
         return None
     reader = _truncating(classifier)

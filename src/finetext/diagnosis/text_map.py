@@ -228,7 +228,8 @@ def with_states(model: Classifier) -> Classifier | None:
         model = model.expensive.classifier
     parts = model.parts if isinstance(model, BlendClassifier) else ()
     members = [part.classifier for part in sorted(parts, key=lambda part: -part.weight)]
-    return next((of for of in members or [model] if isinstance(of, _DENSE)), None)
+    originals = (of.original for of in members or [model])
+    return next((of for of in originals if isinstance(of, _DENSE)), None)
 
 
 def states_of(
@@ -255,6 +256,8 @@ def states_of(
         model = model.expensive.classifier
     if isinstance(model, BlendClassifier):
         model = max(model.parts, key=lambda part: part.weight).classifier
+    if isinstance(model, Classifier) and encoder is None:
+        model = model.original
     match model if encoder is None else None:
         case TransformerClassifier() as tuned:
             table = tokenize(tuned.tokenizer, texts, tuned.max_length)

@@ -8,6 +8,7 @@ the tokenizer. Folders without the record are compared by the number of tokens a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,9 @@ def check_files(encoder: str, path: str) -> None:
 def record_vocabulary(model: Any, tokenizer: Any) -> None:
     """Note in the configuration of a model which tokens its embedding stands for."""
     tokens = len(tokenizer)
-    setattr(model.config, RECORD, {"tokens": tokens, "sha256": _digest(tokenizer, tokens)})
+    setattr(
+        model.config, RECORD, {"tokens": tokens, "sha256": digest_of(tokenizer.get_vocab(), tokens)}
+    )
 
 
 def check_vocabulary(encoder: str, model: Any, tokenizer: Any) -> None:
@@ -68,7 +71,7 @@ def check_vocabulary(encoder: str, model: Any, tokenizer: Any) -> None:
         raise ModelError(
             f"{encoder}: {RECORD} in config.json is damaged; copy that file here again"
         ) from None
-    if digest != _digest(tokenizer, known):
+    if digest != digest_of(tokenizer.get_vocab(), known):
         raise ModelError(
             f"{encoder}: its tokenizer is not the one that its weights were trained with, so each "
             f"row of the embedding would mean another token; {_PUT_BACK}, or train an encoder for "
@@ -103,8 +106,8 @@ def extend_embedding(encoder: str, model: Any, tokenizer: Any) -> None:
             model.get_input_embeddings().weight[known:] = 0
 
 
-def _digest(tokenizer: Any, tokens: int) -> str:
-    """The SHA-256 of the first tokens with their ids."""
-    ids = sorted((number, token) for token, number in tokenizer.get_vocab().items())
+def digest_of(vocabulary: Mapping[str, int], tokens: int) -> str:
+    """Return the SHA-256 of the first tokens of a vocabulary with their ids, in hexadecimal."""
+    ids = sorted((number, token) for token, number in vocabulary.items())
     text = "\n".join(f"{number} {token}" for number, token in ids if number < tokens)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -42,9 +42,9 @@ MOST_ROWS: Final = 20_000
 
 def bounded_logits(probabilities: Floats, multilabel: bool) -> Floats:
     """Return finite logits of (n, k) probabilities; see `finetext.core.arrays.logits_of`."""
-    from scipy.special import logit
-
     if multilabel:
+        from scipy.special import logit
+
         return np.asarray(logit(np.clip(probabilities, NEAREST, 1 - NEAREST)))
     return np.asarray(np.log(np.maximum(probabilities, NEAREST)))
 

@@ -17,7 +17,14 @@ from finetext.core.errors import RecipeError
 from finetext.core.settings import Positive, Precision
 from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.blending import PRIOR_ROWS, Gain, Weighing, bounded_logits
-from finetext.methods.members import MEMBERS, load_member, read_description, save_members
+from finetext.methods.members import (
+    MEMBERS,
+    LoadKind,
+    load_kind,
+    load_member,
+    read_description,
+    save_members,
+)
 
 FEWEST_MEMBERS: Final = 2
 _DESCRIPTION: Final = "blend.json"
@@ -97,6 +104,7 @@ class BlendClassifier(Classifier):
     """Classifiers of the same labels whose weighted logits are summed."""
 
     kind: ClassVar[str] = "blend"
+    has_members: ClassVar[bool] = True
     scheme: LabelScheme
     decision: Decision
     parts: tuple[Part, ...]
@@ -150,13 +158,18 @@ class BlendClassifier(Classifier):
 
     @classmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+        cls,
+        folder: Path,
+        scheme: LabelScheme,
+        decision: Decision,
+        device: str,
+        load: LoadKind = load_kind,
     ) -> Self:
         """Read what `save_weights` wrote."""
         described = read_description(folder, _DESCRIPTION)[MEMBERS]
         _check(described)
         parts = (
-            Part(of["name"], float(of["weight"]), load_member(folder, of, scheme, device))
+            Part(of["name"], float(of["weight"]), load_member(folder, of, scheme, device, load))
             for of in described
         )
         return cls(scheme, decision, tuple(parts))

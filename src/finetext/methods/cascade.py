@@ -19,7 +19,14 @@ from finetext.core.types import LabelScheme
 from finetext.core.wording import counted
 from finetext.evaluation.calibration import tempered
 from finetext.evaluation.cascading import Certificate, confidence_of
-from finetext.methods.members import MEMBERS, load_member, read_description, save_members
+from finetext.methods.members import (
+    MEMBERS,
+    LoadKind,
+    load_kind,
+    load_member,
+    read_description,
+    save_members,
+)
 from finetext.storage.codec import from_json
 
 DESCRIPTION: Final = "cascade.json"
@@ -70,6 +77,7 @@ class CascadeClassifier(Classifier):
     """
 
     kind: ClassVar[str] = "cascade"
+    has_members: ClassVar[bool] = True
     scheme: LabelScheme
     decision: Decision
     cheap: Stage
@@ -131,13 +139,19 @@ class CascadeClassifier(Classifier):
 
     @classmethod
     def load_weights(
-        cls, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+        cls,
+        folder: Path,
+        scheme: LabelScheme,
+        decision: Decision,
+        device: str,
+        load: LoadKind = load_kind,
     ) -> Self:
         """Read what `save_weights` wrote."""
         described = read_description(folder, DESCRIPTION)
         cuts = _checked(described, len(scheme))
         cheap, expensive = (
-            Stage(of["name"], load_member(folder, of, scheme, device)) for of in described[MEMBERS]
+            Stage(of["name"], load_member(folder, of, scheme, device, load))
+            for of in described[MEMBERS]
         )
         certificate, known = None, described.get("certificate")
         if known is not None:

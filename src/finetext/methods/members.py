@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from finetext.core import registry
 from finetext.core.contracts import Classifier
-from finetext.core.decision import AS_LIKELY
+from finetext.core.decision import AS_LIKELY, Decision
 from finetext.core.types import LabelScheme
 from finetext.storage.received import read_received_text
 from finetext.training.precision import precision_of_model
@@ -20,6 +20,19 @@ MEMBERS: Final = "members"
 MOST_MEMBERS: Final = 50
 """Members of a model that is loaded."""
 _NAME: Final = re.compile(r"\w[\w.-]*")
+
+
+LoadKind = Callable[[str, Path, LabelScheme, Decision, str], Classifier]
+"""Loads a classifier by its kind and the arguments of its `load_weights`."""
+
+
+def load_kind(
+    kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+) -> Classifier:
+    """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
+    of = registry.load("classifiers", kind)
+    loaded: Classifier = of.load_weights(folder, scheme, decision, device)
+    return loaded
 
 
 def save_members(
@@ -66,12 +79,15 @@ def read_description(folder: Path, file: str) -> dict[str, Any]:
 
 
 def load_member(
-    folder: Path, described: Mapping[str, Any], scheme: LabelScheme, device: str
+    folder: Path,
+    described: Mapping[str, Any],
+    scheme: LabelScheme,
+    device: str,
+    load: LoadKind = load_kind,
 ) -> Classifier:
     """Return a member of the model in a folder, as the description of the model says."""
-    kind = registry.load("classifiers", described["classifier"])
     place = folder / MEMBERS / described["name"]
-    member: Classifier = kind.load_weights(place, scheme, AS_LIKELY, device)
+    member = load(described["classifier"], place, scheme, AS_LIKELY, device)
     if described.get("precision") is None:
         return member
     return member.with_precision(precision_of_model(described["precision"], device))

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetext.core import registry
 from finetext.core.contracts import Classifier
 from finetext.core.decision import AS_LIKELY, decision_in
 from finetext.core.errors import DataError, ModelError, RunError, UnknownNameError
+from finetext.core.settings import Precision
 from finetext.core.types import LabelScheme
 from finetext.encoders.config_keys import GLICLASS
+from finetext.methods.members import LoadKind, load_kind
 from finetext.models import files
 from finetext.models.card import is_ours, model_card, without_path
 from finetext.models.files import CARD, DESCRIPTION
@@ -112,30 +113,45 @@ def _without_folders(made_by: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def load_model(folder: Path, device: str = "auto") -> Classifier:
-    """Return the classifier in a model folder or one of transformers; raises a ModelError."""
+def load_model(
+    folder: Path,
+    device: str = "auto",
+    load: LoadKind = load_kind,
+    precision: Precision | None = None,
+) -> Classifier:
+    """Return the classifier in a model folder or one of transformers; raises a ModelError.
+
+    Args:
+        folder: the model folder.
+        device: where a neural model predicts: "auto" (the default), "cpu", "cuda", ...
+        load: loads it, and its members, by their kinds.
+        precision: that of its predictions; None (the default) for the one it was saved with.
+    """
     recover(folder)
     if is_foreign(folder):
-        return load_foreign(folder, device)
+        foreign = load_foreign(folder, device)
+        return foreign if precision is None else foreign.with_precision(precision)
     described = read_description(folder)
     files.refuse_pickles(folder)
     known = files.names_of(described)
     try:  # only what `finetext.json` lists is read
         with private_folder(folder, names_received(folder)[0] if known is None else known) as place:
             files.check_sizes(folder, place, described)
-            loaded = _load(folder, place, described, device)
+            loaded = _load(folder, place, described, device, load)
     except FileNotFoundError as error:
         missing = str(error.filename or error)
         raise ModelError(f"the model in {folder} is damaged: {missing} is missing") from None
     except OSError as error:
         raise ModelError(f"the model in {folder} cannot be read: {error}") from None
-    precision = described.get("precision")
-    if precision is None:
-        return loaded
-    return loaded.with_precision(precision_of_model(precision, device))
+    saved = described.get("precision")
+    if precision is None and saved is not None:
+        precision = precision_of_model(saved, device)
+    return loaded if precision is None else loaded.with_precision(precision)
 
 
-def _load(folder: Path, place: Path, described: Mapping[str, Any], device: str) -> Classifier:
+def _load(
+    folder: Path, place: Path, described: Mapping[str, Any], device: str, load: LoadKind
+) -> Classifier:
     """Return the classifier whose files are in `place`; messages name the folder of the user."""
     from safetensors import SafetensorError
 
@@ -143,15 +159,13 @@ def _load(folder: Path, place: Path, described: Mapping[str, Any], device: str) 
         scheme = LabelScheme.from_json(described)
         decision = decision_in(described)
         decision.check(len(scheme))
-        kind = registry.load("classifiers", str(described["classifier"]))
-        loaded: Classifier = kind.load_weights(place, scheme, decision, device)
+        return load(str(described["classifier"]), place, scheme, decision, device)
     except (UnknownNameError, ModelError) as error:
         text = str(error).replace(str(place), str(folder))
         raise ModelError(text if str(folder) in text else f"{folder}: {text}") from None
     except (*_UNREADABLE, DataError, SafetensorError) as error:
         reason = str(error).replace(str(place), str(folder))
         raise ModelError(f"the model in {folder} is damaged: {reason}") from None
-    return loaded
 
 
 def provenance(folder: Path) -> dict[str, Any]:

@@ -270,23 +270,50 @@ def _check_outputs(name: str, session: Any, scheme: LabelScheme) -> None:
 
 def open_session(graph: Path, device: str) -> Any:
     """Return a session on "cpu", "cuda" or "auto", with OMP_NUM_THREADS threads if that is set."""
-    try:
-        import onnxruntime
-    except ModuleNotFoundError:
-        raise MissingExtraError("a model in ONNX format", "onnxruntime", "export") from None
+    onnxruntime = _onnxruntime()
     has_cuda = _CUDA in onnxruntime.get_available_providers()
     wanted = device.partition(":")[0]
     if wanted not in ("auto", "cpu") and not (wanted == "cuda" and has_cuda):
         raise ModelError(f"onnxruntime here does not predict on {device!r}; use auto or cpu")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = chosen_threads() or 0
-    options.log_severity_level = 3
     providers = [_CUDA] * (wanted != "cpu" and has_cuda) + ["CPUExecutionProvider"]
     if other := sorted(external_files(graph) - {DATA}):
         raise ValueError(
             f"{graph.name} reads weights from the file {other[0]!r}; only {DATA} beside it is read"
         )
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=providers)
+        return onnxruntime.InferenceSession(str(graph), _options(), providers=providers)
     except Exception as error:  # its errors have no common class
         raise ValueError(f"{graph.name}: {error}") from None
+
+
+def session_in_memory(graph: bytes, weights: Mapping[str, np.ndarray[Any, Any]]) -> Any:
+    """Return a session on the CPU for a graph, whose weights are given by name and not copied.
+
+    The graph is not optimized: its operators are fused already. Raises a ValueError.
+    """
+    onnxruntime = _onnxruntime()
+    options = _options()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    try:
+        options.add_external_initializers(list(weights), values)
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common class
+        raise ValueError(f"onnxruntime: {error}") from None
+    session.weights = values  # it refers to them
+    return session
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise MissingExtraError("a model in ONNX format", "onnxruntime", "export") from None
+    return onnxruntime
+
+
+def _options() -> Any:
+    options = _onnxruntime().SessionOptions()
+    options.intra_op_num_threads = chosen_threads() or 0
+    options.log_severity_level = 3
+    return options

@@ -50,7 +50,7 @@ from finetext.storage.files import write_json
 from finetext.training.batches import prediction_batches
 from finetext.training.classification import only_first_token
 from finetext.training.tokens import TOKENIZER, tokenize
-from finetext.training.truncation import kept_ends, special_ends, truncation_of
+from finetext.training.truncation import reading_of
 
 _MOST_TEXTS: Final = 1_000
 _TEXTS_TO_ROUND_BY: Final = 200
@@ -169,16 +169,7 @@ class Exportable:
     @property
     def reading(self) -> dict[str, Any]:
         """What is read of a text; with what `LongTexts` needs, if the tokenizer cannot do that."""
-        if self.in_windows:
-            if (special := special_ends(self.tokenizer)) is None:
-                return {"max_length": self.max_length, "truncation": truncation_of(self.tokenizer)}
-            return {"window": self.max_length, "special": special}
-        ends = kept_ends(self.tokenizer, self.max_length)
-        return {
-            "max_length": self.max_length,
-            "truncation": truncation_of(self.tokenizer),
-            **({} if ends is None else {"kept": ends}),
-        }
+        return reading_of(self.tokenizer, self.max_length, self.in_windows)
 
     @property
     def empty_as(self) -> str | None:

@@ -179,7 +179,7 @@ def open_origin(
 ) -> Origin:
     """Open a model to export it; see `export` and `Origin`."""
     if isinstance(what, Classifier):
-        return Origin(what, data=data, reading=reading, seed=seed or 0)
+        return Origin(what.original, data=data, reading=reading, seed=seed or 0)
     found = place_in_run(Path(what))
     if found is None:
         model = Path(what) if Path(what).is_dir() else None

@@ -27,6 +27,7 @@ from finetext.core.settings import ReadSettings, ServeSettings
 from finetext.core.text_columns import given_text, texts_in
 from finetext.data.predictions import PREFIX
 from finetext.data.rows import Texts
+from finetext.models.engines import engine_of
 from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher, silent
 from finetext.serving.metrics import Metrics
@@ -205,7 +206,8 @@ class Service:
             "text_columns": list(scheme.text_columns), "text_column": scheme.text_column,
             "decision": decision.to_json(), "abstains": decision.least is not None,
             "coverage": None if decision.set_from is None else decision.coverage,
-            "precision": self._classifier.number_format, "way": self._model.way,
+            "precision": self._classifier.number_format, "engine": engine_of(self._classifier),
+            "way": self._model.way,
             "limits": {
                 name: of for name, of in asdict(self._settings).items() if name not in _PRIVATE
             },

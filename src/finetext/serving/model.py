@@ -27,6 +27,7 @@ from finetext.core.types import LabelScheme
 from finetext.methods.cascade import routing_of
 from finetext.methods.llm import LlmClassifier
 from finetext.models.card import without_path
+from finetext.models.engines import GraphClassifier
 from finetext.models.folder import best_model, card_of, provenance
 from finetext.models.hub import model_folder
 from finetext.runs.asked import answers_watched
@@ -234,6 +235,11 @@ class ServedModel:
     @property
     def way(self) -> str:
         """The name of the attribution method; "" if no text is explained."""
+        from finetext.diagnosis.explain import GRADIENTS, OCCLUSION
+
+        if isinstance(self.classifier, GraphClassifier):  # to say it takes no torch
+            has_gradients = self.classifier.kind == "transformer" and find_spec("captum")
+            return GRADIENTS if has_gradients else OCCLUSION
         return "" if self.unexplained else self.explainer.way
 
     @cached_property

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
 from finetext.batch.predictor import on_this_node, use_given_cpus
-from finetext.core.contracts import Classifier
 from finetext.core.errors import MissingExtraError, ModelError, RecipeError
 from finetext.core.settings import ServeSettings, made
 
@@ -38,6 +37,7 @@ class Replica:
         Raises:
             FinetextError: the model cannot be loaded or predicts nothing, or a setting is wrong.
         """
+        from finetext.runs.load import load_for
         from finetext.serving.app import make_app
         from finetext.serving.model import ServedModel, about
         from finetext.serving.server import find_token
@@ -49,7 +49,7 @@ class Replica:
         limits = made("settings", ServeSettings, settings or {})
         use_given_cpus()
         try:
-            classifier = Classifier.load(model)
+            classifier = load_for("throughput", model)
         except ModelError as error:
             raise ModelError(f"{error}{on_this_node()}") from None
         served = ServedModel(classifier)

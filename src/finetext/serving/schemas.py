@@ -262,7 +262,11 @@ class Info(BaseModel):
     decision: dict[str, Any] = Field(description="How probabilities become labels.")
     abstains: bool = Field(description="Whether it abstains when no label is probable enough.")
     coverage: float | None = Field(description="Coverage of its prediction sets, or null.")
-    precision: str | None = Field(description="Number format of prediction.")
+    precision: str | None = Field(description="Number format of prediction that was asked for.")
+    engine: str = Field(
+        description="What computes predictions, such as torch in fp32; empty if neither it nor "
+        "ONNX Runtime does."
+    )
     way: str = Field(description="The attribution method; empty if no text is explained.")
     provenance: dict[str, Any] = Field(description="How it was trained.")
     run: dict[str, Any] | None = Field(

@@ -66,6 +66,7 @@ def serve(
     from finetext.core.contracts import Classifier
 
     check_installed()
+    from finetext.runs.load import load_for
     from finetext.serving.model import about
     from finetext.serving.workers import Task, supervise
 
@@ -77,11 +78,12 @@ def serve(
     with bound(host, port) as listening:
         if settings.workers:
             task = Task(str(model), settings, token)
-            supervise(listening, task, lambda address, columns: ready(address))
+            supervise(listening, task, lambda address, *facts: ready(address))
         elif isinstance(model, Classifier):
             answer(listening, model, {"name": model.kind}, token, settings, ready)
         else:
-            answer(listening, Classifier.load(model), about(model), token, settings, ready)
+            classifier = load_for("throughput", model)
+            answer(listening, classifier, about(model), token, settings, ready)
 
 
 def answer(

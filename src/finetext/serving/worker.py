@@ -52,7 +52,8 @@ def main() -> None:
 
 def work(task: Task, number: int, listening: socket.socket, tell: Callable[..., None]) -> None:
     """Load the model and answer until the parent says stop."""
-    from finetext.runs.load import load
+    from finetext.models.engines import engine_of
+    from finetext.runs.load import load_for
     from finetext.serving.logs import LOG, log_to_stderr
     from finetext.serving.metrics import keep_by_number
     from finetext.serving.model import about
@@ -61,10 +62,11 @@ def work(task: Task, number: int, listening: socket.socket, tell: Callable[..., 
     log_to_stderr(task.settings.log_format)
     keep_by_number(number)
     say = lambda line: LOG.info("%s", line)  # noqa: E731
-    classifier = load(task.model, task.device, precision=task.precision, say=say)
+    classifier = load_for("throughput", task.model, task.device, task.precision, say)
 
     def ready(address: str) -> None:
-        tell(address=address, columns=classifier.scheme.text_columns)
+        columns = classifier.scheme.text_columns
+        tell(address=address, columns=columns, engine=engine_of(classifier))
 
     answer(listening, classifier, about(task.model), task.token, task.settings, ready)
 

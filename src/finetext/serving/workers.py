@@ -39,8 +39,8 @@ LAST_CALL: Final = 0.05
 """Seconds in which a server that stops accepts connections that are there already."""
 SPARE: Final = 5.0
 """Seconds beyond `stop_seconds` after which a worker that stops is killed."""
-Ready = Callable[[str, Sequence[str]], None]
-"""Called with the address, and the text columns of the model, when all workers answer."""
+Ready = Callable[[str, Sequence[str], str], None]
+"""Called with the address, the text columns and the engine of the model when all workers answer."""
 
 
 @final
@@ -113,7 +113,7 @@ class Workers:
             await self._unless_stopped(*map(self._fill, places))
             if not self._stop.is_set():
                 told = self._workers[0].told
-                ready(told["address"], told["columns"])
+                ready(told["address"], told["columns"], told["engine"])
                 await self._unless_stopped(*map(self._keep, places), self._roll())
         finally:
             self._stop.clear()

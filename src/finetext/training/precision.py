@@ -14,13 +14,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from finetext.core.arrays import Integers
 from finetext.core.deadline import Deadline
-from finetext.core.environment import processor_name
+from finetext.core.environment import processor_flags, processor_name
 from finetext.core.errors import ModelError, RecipeError
 from finetext.core.settings import NumberFormat, Precision
 from finetext.storage.files import write_json
@@ -97,7 +98,12 @@ def choose_precision(precision: Precision, device: Any) -> NumberFormat:
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and _processor_has_bf16() else "fp32"
+    return cpu_format() if device.type == "cpu" else "fp32"
+
+
+def cpu_format() -> NumberFormat:
+    """Return what "auto" is on the CPU of this machine."""
+    return "bf16" if _processor_has_bf16() else "fp32"
 
 
 def precision_warning(choice: Choice, asked: Precision, device: Any, began: str) -> str:
@@ -126,6 +132,10 @@ def precision_warning(choice: Choice, asked: Precision, device: Any, began: str)
 
 
 def _processor_has_bf16() -> bool:
+    if (flags := processor_flags()) and not {"amx_tile", "avx512_bf16"} & flags:
+        return False
+    if find_spec("torch") is None:
+        return False
     import torch
 
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

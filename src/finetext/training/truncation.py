@@ -73,6 +73,19 @@ def kept_ends(tokenizer: Any, max_length: int) -> tuple[int, int] | None:
     return special[0] + head, own - head + special[1]
 
 
+def reading_of(tokenizer: Any, max_length: int, in_windows: bool) -> dict[str, Any]:
+    """Return what is read of a text as JSON values, for readers without transformers.
+
+    "window" and "special" if texts are read whole, in windows; else "max_length" and "truncation",
+    with what is "kept" if the tokenizer cannot truncate so by itself.
+    """
+    if in_windows and (special := special_ends(tokenizer)) is not None:
+        return {"window": max_length, "special": special}
+    read = {"max_length": max_length, "truncation": truncation_of(tokenizer)}
+    ends = None if in_windows else kept_ends(tokenizer, max_length)
+    return read if ends is None else {**read, "kept": ends}
+
+
 def cut(values: Sequence[Any], ends: tuple[int, int]) -> list[Any]:
     """Return what is kept of the values of all tokens: that many first ones and last ones."""
     first, last = ends
