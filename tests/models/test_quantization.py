@@ -309,8 +309,8 @@ def test_a_margin_is_widened_until_few_probabilities_are_off(small: Path) -> Non
     margin = safe_margin(near, logits, exact)
     off = np.abs(probabilities_of(logits, multilabel=False) - probabilities_of(exact, False)) > 0.05
     assert margin > 0.4
-    assert 0 < off[gaps > margin].sum() <= 0.0075 * off.size
-    assert off[gaps > margin / 1.02].sum() > 0.0075 * off.size
+    assert 0 < off[gaps > margin].sum() <= 0.01 * off.size - 3
+    assert off[gaps > margin / 1.02].sum() > 0.01 * off.size - 3
     assert safe_margin(near, logits, exact, close=1) == pytest.approx(0.4)
 
 

@@ -315,5 +315,7 @@ def _onnxruntime() -> Any:
 def _options() -> Any:
     options = _onnxruntime().SessionOptions()
     options.intra_op_num_threads = chosen_threads() or 0
+    # Its threads would go on spinning for a while, also between the requests of a server.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     return options

@@ -29,7 +29,7 @@ from finetext.models.onnx import OnnxClassifier
 
 SAFE: Final = 0.99
 CLOSE: Final = 0.05
-_MOST_OFF: Final = 0.0075
+_MOST_OFF: Final = 0.01
 _WIDER: Final = 1.02
 _LEAST_MARGIN: Final = 1e-3
 _FEWEST_ROWS: Final = 50
@@ -120,8 +120,9 @@ def halved(graph: Any) -> Any:
 def safe_margin(near: OnnxClassifier, logits: Floats, exact: Floats, close: float = CLOSE) -> float:
     """Return the margin below which a decision in 8 bits is computed again in float32.
 
-    It is the error of logits that 1 of 100 of the less clear rows exceeds, or more: until at most 3
-    of 400 probabilities are off by more than `close`, in rows above the margin.
+    It is the error of logits that 1 of 100 of the less clear rows exceeds, or more: until at most 1
+    of 100 probabilities is off by more than `close`, were there another row above the margin in
+    which they are.
 
     Args:
         near: the classifier in 8 bits.
@@ -146,8 +147,9 @@ def safe_margin(near: OnnxClassifier, logits: Floats, exact: Floats, close: floa
     margin = max(float(np.quantile(unclear, SAFE, method="higher")), least)
     found, wanted = (probabilities_of(of / near.temperature, several) for of in (logits, exact))
     off = (np.abs(found - wanted) > close).mean(axis=1)
+    most = max(_MOST_OFF * len(off) - 1, 0)
     while margin < 2 * np.abs(logits).max():
-        if off[~near.is_close(logits, margin)].sum() <= _MOST_OFF * len(off):
+        if off[~near.is_close(logits, margin)].sum() <= most:
             break
         margin *= _WIDER
     return margin
