@@ -25,7 +25,7 @@ from finetext.core.contracts import FitContext
 from finetext.evaluation.proportions import score_interval
 from finetext.models.onnx import OnnxClassifier
 
-CHOOSING: Final = 300
+CHOOSING: Final = 600
 PART: Final = 100
 CLOSE: Final = 0.05
 SINGLE: Final = 60

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import datasets
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from finetext.models.onnx_export import OnnxExporter
 from finetext.models.static import StaticExporter
 from finetext.runs.export import ExportTerms
 from finetext.runs.origin import open_origin, place_in_run
+from finetext.runs.run import Run
 
 Command = Callable[..., Any]
 
@@ -332,3 +334,29 @@ def test_speed_is_claimed_only_where_it_was_measured(
     assert (found.times.n, "3 rows are too few" in speed_in_words(found)) == (3, True)
     assert words in speed_in_words(replace(found, times=batched, times_alone=alone))
     assert "not measured" in speed_in_words(replace(found, times=None))
+
+
+def test_a_run_gives_training_texts_to_learn_from_and_halves_of_validation(
+    encoder_run: Path,
+) -> None:
+    apart = open_origin(encoder_run / "finetune").apart()
+    assert apart is not None
+    run = Run.open(encoder_run)
+    assert set(apart.learn) <= set(open_origin(encoder_run).training_rows().texts)
+    validation = list(run.rows("finetune").texts)
+    assert sorted([*apart.choose, *apart.compare.texts]) == sorted(validation)
+    assert abs(len(apart.choose) - len(apart.compare)) <= 1
+
+
+def test_given_rows_are_divided_by_three(encoder_run: Path) -> None:
+    texts = [f"text {number}" for number in range(31)]
+    names = [str(number) for number in range(31)]
+    rows = finetext.Dataset(datasets.Dataset.from_dict({"id": names, "text": texts}))
+    apart = open_origin(finetext.load(encoder_run / "finetune" / "model"), rows).apart()
+    assert apart is not None
+    assert (len(apart.learn), len(apart.choose), len(apart.compare)) == (10, 10, 11)
+    assert sorted([*apart.learn, *apart.choose, *apart.compare.texts]) == sorted(texts)
+
+
+def test_nothing_is_divided_where_there_is_nothing(encoder_run: Path) -> None:
+    assert open_origin(finetext.load(encoder_run / "finetune" / "model")).apart() is None

@@ -51,10 +51,19 @@ class HeadRows:
 
 
 @dataclass(frozen=True, eq=False)
+class RowsApart:
+    """Texts to learn from, such as ranges of values, texts to choose by, and rows to compare on."""
+
+    learn: Sequence[str]
+    choose: Sequence[str]
+    compare: Dataset
+
+
+@dataclass(frozen=True, eq=False)
 class Original:
     """A classifier to export, its name in the model card, and what exporters may need beside it.
 
-    `apart` returns rows to choose settings by and others to compare on, None without rows.
+    `apart` divides the rows at hand, and returns None without any.
     """
 
     classifier: Classifier
@@ -65,7 +74,7 @@ class Original:
     head_rows: Callable[[], HeadRows] | None = None
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[ProgressEvent], None] = silent
-    apart: Callable[[], tuple[Dataset, Dataset] | None] = lambda: None
+    apart: Callable[[], RowsApart | None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ from finetext.training.tokens import TOKENIZER, tokenize
 from finetext.training.truncation import reading_of
 
 _MOST_TEXTS: Final = 1_000
-_TEXTS_TO_ROUND_BY: Final = 200
+_TEXTS_TO_ROUND_BY: Final = 500
 _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A short one.")
 
 
@@ -125,9 +125,9 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
     onnx.save(halved(graph), str(work / GRAPH))
     exact = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
     apart, moments, margin = original.apart(), None, USUAL_MARGIN
-    texts = [] if apart is None else apart[0].texts[:_MOST_TEXTS]
-    if texts:
-        table = exact.tokens(texts[:_TEXTS_TO_ROUND_BY])
+    texts = [] if apart is None else list(apart.choose[:_MOST_TEXTS])
+    if apart is not None and apart.learn:
+        table = exact.tokens(apart.learn[:_TEXTS_TO_ROUND_BY])
         parts = prediction_batches(table.lengths, MOST_POSITIONS)
         moments = second_moments(graph, (table.arrays(part) for part in parts), work)
     wanted = exact.logits(texts)
@@ -141,7 +141,7 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
         near = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
         margin = safe_margin(near, near.logits(texts), wanted)
     write_json(work / ABOUT, {**about, "margin": margin})
-    return None if apart is None else apart[1]
+    return None if apart is None else apart.compare
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from finetext.core.settings import ReadSettings
 from finetext.core.types import Dataset, Splits
 from finetext.core.wording import refitted_in_words
 from finetext.data.read import read as read_data
-from finetext.models.exporters import HeadRows, Original
+from finetext.models.exporters import MOST_ROWS, HeadRows, Original, RowsApart
 from finetext.models.folder import model_in_run
 from finetext.runs.load import load
 from finetext.runs.predicted import USUAL_METRIC
@@ -104,19 +105,30 @@ class Origin:
             self.head_rows if has_rows else None, self.say, self.progress, self.apart,
         )  # fmt: skip
 
-    def apart(self) -> tuple[Dataset, Dataset] | None:
-        """Return a random half of the rows to choose by, and the other to compare on; None without.
+    def apart(self) -> RowsApart | None:
+        """Return texts to learn from, texts to choose by and rows to compare on; None without any.
 
-        Nothing asks for their labels. Training rows would not do to choose by: the model is more
-        certain of them than of other texts.
+        Texts to learn from are training rows of the run if the model is compared on validation
+        rows, else a third of the rows; the others are halves of what is left. Nothing asks for
+        labels. Training rows would not do to choose by: the model is more certain of them.
         """
         if self.rows is None:
             return None
         generator = np.random.default_rng(self.seed)
         order = generator.permutation(len(self.rows))
-        halves = order[: len(order) // 2], order[len(order) // 2 :]
-        some, others = (self.rows.select(np.sort(half)) for half in halves)
-        return some, others
+        learn = list[str]()
+        if self.run is not None and self.data is None and not self.run.folds:
+            with suppress(RunError):
+                if not self.learned_from_all:
+                    train = self.training_rows()
+                    drawn = generator.permutation(len(train))[:MOST_ROWS]
+                    learn = train.select(np.sort(drawn)).texts
+        if not learn:
+            third = len(order) // 3
+            learn, order = self.rows.select(np.sort(order[:third])).texts, order[third:]
+        half = len(order) // 2
+        choose, compare = (self.rows.select(np.sort(of)) for of in (order[:half], order[half:]))
+        return RowsApart(learn, choose.texts, compare)
 
     def head_rows(self) -> HeadRows:
         """Return the rows of the run, or a split of the data, to fit a new head on."""
