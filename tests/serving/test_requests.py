@@ -127,9 +127,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("path", EMPTY)
-def test_an_empty_text_is_refused_before_the_queue(
-    make_client: Make, toy: Toy, path: str
-) -> None:
+def test_an_empty_text_is_refused_before_the_queue(make_client: Make, toy: Toy, path: str) -> None:
     inputs, message = EMPTY[path]
     client = make_client()
     assert error_of(client("POST", path, {"inputs": inputs}), 422) == message
