@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -143,3 +144,36 @@ async def timed(job: dict[str, Any]) -> dict[str, Any]:
     found = await asyncio.gather(*(timed_client(job["host"], job["port"], of) for of in shares))
     total = time.perf_counter() - started
     return {"rate": len(job["texts"]) / total, "seconds": [s for each in found for s in each]}
+
+
+async def timed_arrivals(job: dict[str, Any]) -> dict[str, Any]:
+    """Requests that arrive at random times (Poisson), over as many connections as they need.
+
+    Args:
+        job: "host", "port", "texts", "rate" in requests/s, and "seed".
+
+    Returns:
+        "rate" in requests/s and "seconds" from when a request was due to the end of its answer.
+    """
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(text: str, due: float) -> float:
+        while idle and idle[-1][0].at_eof():  # the server closes what is idle for long
+            idle.pop()[1].close()
+        place = idle.pop() if idle else await asyncio.open_connection(job["host"], job["port"])
+        place[1].write(request(json.dumps({"inputs": text}).encode()))
+        status, body = await read_answer(place[0])
+        if status != 200:
+            raise SystemExit(f"{status}: {body!r}")
+        idle.append(place)
+        return time.perf_counter() - due
+
+    chance = random.Random(job["seed"])
+    started = due = time.perf_counter()
+    asking = []
+    for text in job["texts"]:
+        due += chance.expovariate(job["rate"])
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        asking.append(asyncio.create_task(ask(text, due)))
+    seconds = await asyncio.gather(*asking)
+    return {"rate": len(seconds) / (time.perf_counter() - started), "seconds": seconds}

@@ -66,7 +66,7 @@ def test_it_answers_as_python_does_and_ctrl_c_ends_it(started: Start, finished: 
     import finetext
 
     process, address = started()
-    texts = ["a fine and moving film", "a dull film", "", "🙂"]
+    texts = ["a fine and moving film", "a dull film", " é\t", "🙂"]
     classifier = finetext.load(finished)
     told = ask(address, "/decide", {"inputs": texts})
     for text, answer in zip(texts, told, strict=True):

@@ -360,6 +360,7 @@ def test_texts_of_two_columns_come_by_name(make_client: Make, given: Any) -> Non
         ({"title": "Rain", "body": 3}, "inputs.body must be a text"),
         ([{"title": "Rain", "body": "b"}, "Sun"], "inputs[1] is 'Sun', but the model reads 2"),
         (["Rain", 3], "inputs[1] must be a text"),
+        ([{"title": "", "body": "b"}, {"title": " ", "body": ""}], "inputs[1] is empty; leave it"),
     ],
 )
 def test_other_than_two_texts_are_refused(make_client: Make, given: Any, words: str) -> None:

@@ -40,6 +40,21 @@ def test_every_text_gets_its_own_answer() -> None:
     assert len(work.batches) < len(requests)
 
 
+class Unwritten(str):
+    """A text that must not be written out: those of a request can be megabytes."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("a text was written out")
+
+
+def test_texts_are_not_written_out_beside_the_answer() -> None:
+    async def body(batcher: Batcher) -> None:
+        rows = await batcher.predict([Ask(Unwritten("3"))])
+        assert rows.tolist() == [[3, -3]]
+
+    within(body, Recorder())
+
+
 def test_texts_are_predicted_in_order_of_arrival() -> None:
     work = Recorder()
 

@@ -21,7 +21,7 @@ def test_a_text_that_comes_again_is_not_predicted_again(make_client: Make, toy: 
     client = make_client()
     own = {text: toy_probability(text) for text in ("one", "two", "three", "")}
     for texts in (["one", "two", "one", ""], ["three", "two", ""], ["one"]):
-        answer = client("POST", "/decide", {"inputs": texts})
+        answer = client("POST", "/table/decide", {"inputs": texts})
         found = [row["probabilities"]["yes"] for row in answer.json]
         assert found == [own[text] for text in texts]
     assert toy.seen == ["one", "two", "", "three"]

@@ -12,7 +12,7 @@ from serving_toys import Client, Toy, error_of
 
 Make = Callable[..., Client]
 GOOD_TEXTS = [
-    *("", " ", "🙂👩\u200d👩\u200d👧", "שלום עולם", "\u202eabc"),
+    *("🙂👩\u200d👩\u200d👧", "שלום עולם", "\u202eabc"),
     *("\x7f\x1b[31m", "a\ufeffb", "\uffff", "日本語"),
 ]
 
@@ -116,6 +116,29 @@ def test_unusual_texts_are_accepted(make_client: Make, toy: Toy) -> None:
     escaped = b'\xef\xbb\xbf{"inputs": "\\ud83d\\ude42"}'
     assert make_client()("POST", "/predict", body=escaped).status == 200
     assert toy.seen[-1] == "🙂"
+
+
+EMPTY = {
+    "/predict": (" \n\t", "inputs is empty; send a text"),
+    "/": ([""], "inputs[0] is empty; send a text"),
+    "/decide": (["a", "b", "c", "\u3000\x1f"], "inputs[3] is empty; leave it out"),
+    "/explain": ("", "inputs is empty; send a text"),
+}
+
+
+@pytest.mark.parametrize("path", EMPTY)
+def test_an_empty_text_is_refused_before_the_queue(make_client: Make, toy: Toy, path: str) -> None:
+    inputs, message = EMPTY[path]
+    client = make_client()
+    assert error_of(client("POST", path, {"inputs": inputs}), 422) == message
+    assert toy.seen == []
+    assert "finetext_texts_total 0.0" in client("GET", "/metrics").body.decode()
+
+
+def test_rows_of_a_table_may_be_empty(make_client: Make, toy: Toy) -> None:
+    answer = make_client()("POST", "/table/decide", {"inputs": ["good", "", " "]})
+    assert len(answer.json) == 3
+    assert toy.seen == ["good", "", " "]
 
 
 @pytest.mark.parametrize(

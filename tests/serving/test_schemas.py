@@ -21,7 +21,7 @@ def described() -> Any:
     return schemathesis.openapi.from_asgi("/openapi.json", make_app(ServedModel(Toy()), limits))
 
 
-POSTED = ("/", "/predict", "/decide", "/explain", "/table")
+POSTED = ("/", "/predict", "/decide", "/explain", "/table", "/table/decide")
 READ = ("/info", "/ready", "/health", "/metrics")
 
 

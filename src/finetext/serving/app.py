@@ -96,6 +96,7 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
     scores: Any = list[list[schemas.LabelScore]]
     same = "The same as /predict, for clients of Hugging Face"
     explained, health = "Say which words of a text mattered", schemas.Health
+    rows = "Decide on rows of a file, also on empty texts"
     living = refusals([*of_names, 503])
     for path, summary, shape, responses, handler in (
         ("/predict", "Score texts", scores, asking, service.predict),
@@ -103,6 +104,7 @@ def add_addresses(app: FastAPI, service: Service, of_token: list[int], of_names:
         ("/decide", "Decide on texts", list[schemas.Decided], asking, service.decide),
         ("/explain", explained, schemas.Explained, asking, service.explain),
         ("/table", "Read a file", schemas.Table, of_files, service.table),
+        ("/table/decide", rows, list[schemas.Decided], asking, service.decide_rows),
         ("/info", "What the model is", schemas.Info, reading, service.info),
         ("/ready", "Whether texts are accepted now", health, living, service.ready),
         ("/health", "Whether it need not be restarted", health, living, service.health),
@@ -154,9 +156,11 @@ class Service:
 
     async def decide(self, asked: schemas.Decision) -> Response:
         """Return the label of each text, or none where the model abstains."""
-        rows = await self._rows([Ask(text) for text in self._texts(asked.inputs)])
-        scheme, decision = self._classifier.scheme, self._classifier.decision
-        return await _written(rows, partial(decisions, scheme, decision, rows))
+        return await self._decided(self._texts(asked.inputs))
+
+    async def decide_rows(self, asked: schemas.RowsOfTable) -> Response:
+        """Return what `decide` does, also for empty texts, which the page has told of."""
+        return await self._decided(self._texts(asked.inputs, may_be_empty=True))
 
     async def explain(self, asked: schemas.Question) -> Response:
         """Return which words of a text mattered for a label, after waiting predictions."""
@@ -234,6 +238,11 @@ class Service:
         headers = {"content-type": CONTENT_TYPE_LATEST}
         return Response(self.metrics.exposed(), headers=headers)
 
+    async def _decided(self, texts: Sequence[str]) -> Response:
+        rows = await self._rows([Ask(text) for text in texts])
+        scheme, decision = self._classifier.scheme, self._classifier.decision
+        return await _written(rows, partial(decisions, scheme, decision, rows))
+
     async def _rows(self, asks: Sequence[Ask]) -> Floats:
         """Return (n, k) numbers of the texts; the model gets those that it was not asked lately."""
         rows = {ask: row for ask in asks if (row := self._known.get(ask)) is not None}
@@ -246,8 +255,10 @@ class Service:
         self.metrics.repeated.inc(len(asks) - len(new))
         return np.array([rows[ask] for ask in asks])
 
-    def _texts(self, inputs: str | Mapping[str, str] | list[Any]) -> list[str]:
-        """Return the texts of a request; raises a Refusal if they are too many, long or few."""
+    def _texts(
+        self, inputs: str | Mapping[str, str] | list[Any], may_be_empty: bool = False
+    ) -> list[str]:
+        """Return the texts of a request; raises a Refusal if they are too many, long or empty."""
         rows = inputs if isinstance(inputs, list) else [inputs]
         most, longest = self._settings.request_texts, self._settings.text_characters
         if len(rows) > most:
@@ -262,6 +273,9 @@ class Service:
                 raise Refusal(422, str(error)) from None
             if (length := _length(text)) > longest:
                 raise Refusal(422, f"{place} has {length:,} characters; at most {longest:,}")
+            if not (may_be_empty or text.strip()):
+                advice = "leave it out" if len(rows) > 1 else "send a text"
+                raise Refusal(422, f"{place} is empty; {advice}")
         return texts
 
 

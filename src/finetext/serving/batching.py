@@ -173,7 +173,7 @@ class Batcher:
             request.wait.end()
             self._answers.discard(request.answer)
             self._take(request, len(asks))
-            with suppress(ValueError):
+            if request in self._requests:  # an error of `remove` would write out all of its texts
                 self._requests.remove(request)
 
     async def do(self, work: Callable[[], Outcome]) -> Outcome:
@@ -191,7 +191,7 @@ class Batcher:
             return await job[-1]  # type: ignore[no-any-return]
         finally:
             self._answers.discard(job[-1])
-            with suppress(ValueError):
+            if job in self._jobs:
                 self._jobs.remove(job)
 
     async def _run(self) -> None:

@@ -28,13 +28,14 @@ def _whole(value: Any) -> Any:
 
 
 _NO_NUL: Final = "^[^\\u0000]*$"
+_NOT_EMPTY: Final = r"^[^\u0000]*[^\u0000\s][^\u0000]*$"
 Text = Annotated[
     str,
     Strict(),
     AfterValidator(_without_nul),
     Field(
         json_schema_extra={"pattern": _NO_NUL},
-        description="A text, the empty one included.",
+        description="A text.",
     ),
 ]
 _STRING: Final = {"type": "string", "pattern": _NO_NUL}
@@ -105,6 +106,12 @@ class Classification(_Asked):
 
 class Decision(_Asked):
     """Texts to decide on."""
+
+    inputs: Texts
+
+
+class RowsOfTable(_Asked):
+    """Texts of a table to decide on, empty ones included."""
 
     inputs: Texts
 
@@ -295,7 +302,7 @@ _MEANINGS: Final = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not declared as JSON, or is compressed.",
-    422: "The body has the wrong shape, too many texts, or one that is too long.",
+    422: "The body has the wrong shape, too many texts, or one that is empty or too long.",
     429: "Too much waits already; Retry-After says when to retry.",
     500: "An internal error; the server's log has more under the id in the message.",
     503: "The server is stopping or full, or the model does not answer.",
@@ -328,6 +335,7 @@ def document_of(
     for name, longest in (
         ("Classification", settings.text_characters),
         ("Decision", settings.text_characters),
+        ("RowsOfTable", settings.text_characters),
         ("Question", min(settings.text_characters, settings.explained_characters)),
     ):
         for part in _parts(known[name]["properties"]["inputs"]):
@@ -337,7 +345,22 @@ def document_of(
                 part.update(_named(columns, columns))
             elif part.get("type") == "string":
                 part["maxLength"] = longest
+    for name in ("Classification", "Decision", "Question"):
+        _exclude_empty(known[name]["properties"]["inputs"])
     return document
+
+
+def _exclude_empty(schema: dict[str, Any]) -> None:
+    """Allow no text of only white space, nor a row of several texts that all are."""
+    if schema.get("type") == "string":
+        schema["pattern"] = _NOT_EMPTY
+    elif schema.get("type") == "object":
+        schema["anyOf"] = [
+            {"required": [name], "properties": {name: {"pattern": _NOT_EMPTY}}}
+            for name in schema["properties"]
+        ]
+    for part in (*schema.get("oneOf", ()), *([schema["items"]] if "items" in schema else ())):
+        _exclude_empty(part)
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:

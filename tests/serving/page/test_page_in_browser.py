@@ -129,7 +129,11 @@ def test_errors_are_shown(opened: Open) -> None:
     failure = page.locator("#text-failure")
     page.get_by_role("button", name="Classify").click()
     assert failure.inner_text() == "There is no text: type or paste one."
-    for text, said in (("x" * 31, "at most 30"), ("a text that breaks it", "internal error")):
+    for text, said in (
+        ("x" * 31, "at most 30"),
+        ("\x1f", "inputs[0] is empty; send a text."),  # no white space in JavaScript
+        ("a text that breaks it", "internal error"),
+    ):
         page.get_by_label("Your text").fill(text)
         page.get_by_role("button", name="Classify").click()
         failure.filter(has_text=said).wait_for()

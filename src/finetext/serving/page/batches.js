@@ -29,7 +29,7 @@ export async function predictAll(texts, results, limits, { signal, onProgress, o
     const batch = nextBatch(texts, results.length, size, limits);
     const started = performance.now();
     try {
-      const decided = await ask("decide", { inputs: batch }, { signal, onWait });
+      const decided = await ask("table/decide", { inputs: batch }, { signal, onWait });
       results.push(...decided.map(keep));
       refused = 0;
       size = nextSize(size, performance.now() - started, limits.request_texts);
