@@ -356,6 +356,8 @@ def test_given_rows_are_divided_by_three(encoder_run: Path) -> None:
     assert apart is not None
     assert (len(apart.learn), len(apart.choose), len(apart.compare)) == (10, 10, 11)
     assert sorted([*apart.learn, *apart.choose, *apart.compare.texts]) == sorted(texts)
+    for part in (apart.learn, apart.choose, apart.compare.texts):
+        assert list(part) != [text for text in texts if text in part]  # a prefix is a sample
 
 
 def test_nothing_is_divided_where_there_is_nothing(encoder_run: Path) -> None:

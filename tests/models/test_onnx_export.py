@@ -351,6 +351,10 @@ def test_an_awd_lstm_predicts_as_torch_does_without_it(
     said = json.loads(without(HEAVY, program, tmp_path).splitlines()[-1])
     np.testing.assert_allclose(said, recurrent.logits(["NOOO, bread!!!"]), atol=1e-4)
     assert "rules by which its tokenizer divides" in (folder / "README.md").read_text()
+    with pytest.raises(ModelError, match="no int8 form"):
+        finetext.export(
+            recurrent, "onnx", tmp_path / "x", settings={"quantize": "int8"}, terms=terms
+        )
 
 
 @pytest.mark.parametrize("vocabulary", [10**4, 2**32 - 1, None])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import finetext
 from finetext.core.arrays import Booleans, Floats, probabilities_of
 from finetext.core.decision import Decision
+from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
 from finetext.models.onnx import OnnxClassifier
 from finetext.models.quantization import (
@@ -192,6 +193,17 @@ def table_of(model: Any) -> Any:
     return next(numpy_helper.to_array(of) for of in model.graph.initializer if of.name == "table")
 
 
+def test_what_is_no_table_of_vectors_and_the_last_product_stay() -> None:
+    exact = graph()
+    exact.graph.node[0].attribute.append(onnx.helper.make_attribute("axis", 1))
+    del exact.graph.node[2]
+    exact.graph.node[2].input[0] = "states"
+    kept = [node.op_type for node in quantize(exact).graph.node]
+    assert kept[0] == "Gather"
+    assert kept[-1] == "MatMul"
+    assert kept.count("MatMulIntegerToFloat") == 1
+
+
 def test_a_graph_without_products_is_refused() -> None:
     exact = graph()
     del exact.graph.node[1:]
@@ -259,6 +271,45 @@ def test_each_label_of_several_is_a_call(small: Path) -> None:
     at = math.log(9)  # the log-odds of 0.9
     logits = np.array([[2, -2, 0], [0.2, -2, 0], [2, -0.2, 0], [2, 2, at - 0.2], [2, 2, at + 0.4]])
     assert several.is_close(logits).tolist() == [False, True, True, True, False]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["likely", "costs", "least", "sets", "scope"]))
+def test_no_row_that_a_logit_off_by_the_margin_decides_otherwise_is_missed(
+    small: Path, seed: int, rule: str
+) -> None:
+    near = finetext.load(small)
+    assert isinstance(near, OnnxClassifier)
+    decision = {
+        "likely": Decision(), "least": Decision(least=(0.6, 0.7, 0.5)),
+        "costs": Decision(costs=((0, 1, 0.3), (1, 0, 0.3), (1, 1, 0))),
+        "sets": Decision(set_from=0.3, coverage=0.9), "scope": Decision(in_scope_up_to=-0.6),
+    }[rule]  # fmt: skip
+    near = replace(near, decision=decision, temperature=1.3)
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(300, 3))
+    close = near.is_close(logits, 0.2)
+    for column in range(3) if rule in ("costs", "sets") else (logits.argmax(axis=1),):
+        for change in (0.19, -0.19):
+            moved = logits.copy()
+            moved[np.arange(300), column] += change
+            differs = (near._decided(moved) != near._decided(logits)).any(axis=1)
+            assert not (differs & ~close).any()
+    assert not close.all()
+    assert near.is_close(np.full((2, 3), np.nan), 0.2).all()
+
+
+@pytest.mark.parametrize("margin", ["abc", None, -1.0, float("nan"), float("inf"), [1.0], True])
+def test_a_margin_that_is_none_is_an_error_of_the_model(
+    small: Path, tmp_path: Path, margin: Any
+) -> None:
+    folder = shutil.copytree(small, tmp_path / "m")
+    about = json.loads((folder / "onnx.json").read_text())
+    (folder / "onnx.json").write_text(json.dumps({**about, "margin": margin}))
+    described = json.loads((folder / "finetext.json").read_text(encoding="utf-8"))
+    del described["files"]
+    (folder / "finetext.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"margin|NaN|Infinity"):
+        finetext.load(folder)
 
 
 def test_the_program_in_the_card_computes_close_calls_again(

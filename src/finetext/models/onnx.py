@@ -7,6 +7,7 @@ how it reads long texts if `tokenizer.json` cannot do that: head and tail, or wi
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -152,32 +153,41 @@ class OnnxClassifier(Classifier):
         return found
 
     def is_close(self, logits: Floats, margin: float | None = None) -> Booleans:
-        """Return (n,) which rows would be decided otherwise if logits were off by a margin.
+        """Return (n,) which rows would be decided otherwise if a logit were off by a margin.
 
-        That is, the logit of the given label, upwards or downwards; of each label if there are
-        several. The margin is that of `onnx.json` by default.
+        That is the logit of the given label, upwards or downwards, and of each label if there are
+        several or the rule weighs others, too. The margin is that of `onnx.json` by default. What
+        is no number is close.
         """
-        several, rows = self.scheme.multilabel, np.arange(len(logits))
         margin = float(self.about["margin"]) if margin is None else margin
+        usual, close = self._decided(logits), ~np.isfinite(logits).all(axis=1)
+        for columns in self._moved(logits):
+            for change in (margin, -margin):
+                moved = logits.copy()
+                moved[columns] += change
+                close |= (self._decided(moved) != usual).any(axis=1)
+        return np.asarray(close)
 
-        def decided(values: Floats) -> Integers:
-            probabilities = probabilities_of(values / self.temperature, several)
-            labels = self.decision.labels(probabilities, several)
-            if several:
-                return labels
-            return np.where(self.decision.abstains(probabilities), -1, labels)
-
-        usual, close = decided(logits), np.zeros(len(logits), dtype=np.bool_)
-        given: Any = slice(None)
+    def _decided(self, logits: Floats) -> Integers:
+        """Return (n, ...) labels, -1 where it abstains, and prediction sets."""
+        several = self.scheme.multilabel
+        probabilities = probabilities_of(logits / self.temperature, several)
+        labels = self.decision.labels(probabilities, several).reshape(len(logits), -1)
         if not several:
+            labels[self.decision.abstains(probabilities)] = -1
+        sets = self.decision.sets(probabilities)
+        return labels if sets is None else np.concatenate([labels, sets.astype(np.int64)], axis=1)
+
+    def _moved(self, logits: Floats) -> Iterator[Any]:
+        """Yield the indices of the logits that are moved together."""
+        several = self.scheme.multilabel
+        if self.decision.costs is not None or (self.decision.set_from is not None and not several):
+            yield from ((slice(None), column) for column in range(logits.shape[1]))
+        elif several:
+            yield slice(None)
+        else:
             likely = probabilities_of(logits / self.temperature, several)
-            given = (rows, self.decision.labels(likely, several))
-        for change in (margin, -margin):
-            moved = logits.copy()
-            moved[given] += change
-            other = decided(moved) != usual
-            close |= other.any(axis=1) if several else other
-        return close
+            yield np.arange(len(logits)), self.decision.labels(likely, several)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""
@@ -250,7 +260,12 @@ class OnnxClassifier(Classifier):
         tokenizer.no_padding()
         padding = pad["pad_id"], pad["pad_type_id"], pad["direction"]
         LongTexts.of(about)
-        exact = open_session(folder / EXACT, device) if "margin" in about else None
+        exact = None
+        if "margin" in about:
+            margin = about["margin"]
+            if type(margin) not in (int, float) or not 0 < margin < math.inf:
+                raise ValueError(f"the margin in {ABOUT} is {margin!r}, not a number above 0")
+            exact = open_session(folder / EXACT, device)
         for name, of in ((GRAPH, session), (EXACT, exact)):
             if of is not None:
                 _check_outputs(name, of, scheme)

@@ -29,6 +29,7 @@ from finetext.models.exporters import (
     Original,
     check_exportable,
     has_word_rules,
+    tokenizer_of,
 )
 from finetext.models.onnx import (
     ABOUT,
@@ -77,6 +78,10 @@ class OnnxExporter(Exporter):
     def check(self, original: Original) -> None:
         """Raise a MissingExtraError or a ModelError; see `Exporter.check`."""
         check_exportable(original.classifier, "ONNX")
+        if self.quantize is not None and has_word_rules(tokenizer_of(original.classifier)):
+            raise ModelError(
+                "the LSTM layers of this model have no int8 form; leave --quantize out"
+            )
         for package in ("onnx", "onnxscript", "onnxruntime"):
             if find_spec(package) is None:
                 raise MissingExtraError("an export to ONNX", package, "export")
@@ -135,8 +140,8 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
     (work / GRAPH).rename(work / EXACT)
     try:
         onnx.save(quantize(graph, moments), str(work / GRAPH))
-    except ValueError as error:
-        raise ModelError(f"this model has no int8 form: {error}; leave quantize out") from None
+    except Exception as error:  # also that of protobuf above 2 GB, which is no ValueError
+        raise ModelError(f"this model has no int8 form: {error}; leave --quantize out") from None
     if texts:
         near = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
         margin = safe_margin(near, near.logits(texts), wanted)
@@ -239,6 +244,9 @@ def _lstm(values: Any, states: Any, weights: Any, *options: Any) -> tuple[Any, A
     from onnxscript import opset20 as typed
 
     opset20: Any = typed
+    has_biases, layers, _, _, in_both_directions, batch_first = options
+    if not has_biases or layers != 1 or in_both_directions or not batch_first:
+        raise ValueError("only LSTM layers as an AWD-LSTM has them can be exported")
 
     def gates(of: Any) -> Any:
         """ONNX has them in the order input, output, forget, cell."""

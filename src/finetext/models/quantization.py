@@ -9,12 +9,12 @@ any batch. (The dynamic quantization of ONNX Runtime has one scale for a whole b
 - Channels with large activations are made smaller, and their weights larger (Xiao et al. 2023,
   "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large Language Models").
 - Activations after GELU use all codes but for the few that its smallest value needs.
-- Token vectors have a scale each. The head, all products after the last normalization, stays in
-  float32.
+- Token vectors have a scale each. The head stays in float32.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -156,7 +156,10 @@ def safe_margin(near: OnnxClassifier, logits: Floats, exact: Floats, close: floa
 
 
 def products(model: Any) -> list[Any]:
-    """Return the nodes that multiply with constant weights, but for those of the head."""
+    """Return the nodes that multiply with constant weights, but for those of the head.
+
+    The head is what follows the last normalization of layers, or else the last product.
+    """
     weights = {of.name: of for of in model.graph.initializer}
     found = [node for node in model.graph.node if _matrix(weights, node) is not None]
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -167,7 +170,7 @@ def products(model: Any) -> list[Any]:
             continue
         head.add(node.output[0])
         waiting += node.input
-    return [node for node in found if node.output[0] not in head] or found
+    return [node for node in found if node.output[0] not in head] or found[:-1] or found
 
 
 def second_moments(
@@ -178,7 +181,7 @@ def second_moments(
     Args:
         model: a float32 model of onnx.
         batches: inputs of the graph; tokens count where `attention_mask` is 1.
-        work: a folder for a file, which is removed.
+        work: a folder for files, which are removed.
     """
     import copy
 
@@ -192,12 +195,10 @@ def second_moments(
     watched.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
-    file = work / "watched.onnx"
-    onnx.save(watched, str(file))
-    try:
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        file = Path(folder) / "watched.onnx"
+        onnx.save(watched, str(file), save_as_external_data=True)
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    finally:
-        file.unlink()
     given = [of.name for of in session.get_inputs()]
     sums, counts = dict[str, Floats](), Counter[str]()
     for batch in batches:
@@ -233,6 +234,8 @@ def _vectors(weights: Mapping[str, Any], node: Any) -> Floats | None:
     from onnx import numpy_helper
 
     if node.op_type != "Gather" or node.input[0] not in weights:
+        return None
+    if any(of.name == "axis" and of.i for of in node.attribute):
         return None
     of = weights[node.input[0]]
     is_table = len(of.dims) == 2 and of.data_type == 1 and of.dims[0] >= _FEWEST_VECTORS
@@ -270,7 +273,7 @@ class _Builder:
              self._zero(is_gelu)],
             f"{name}.steps", domain=_DOMAIN,
         )  # fmt: skip
-        bias = list(node.input[2:3])
+        bias = [name for name in node.input[2:3] if name]
         self._add("Mul", [f"{name}.steps", f"{given}.step"], f"{name}.product" if bias else name)
         if bias:
             self._add("Add", [f"{name}.product", *bias], name)

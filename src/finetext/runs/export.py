@@ -195,6 +195,8 @@ def _compared(origin: Origin, new: Made) -> Compared | None:
     if data is not None:
         named = isinstance(data, str | Path)
         where = f"rows of {Path(data).name}" if named else "rows that were given"
+    if new.rows is not None:
+        where += ", of those that chose nothing"
     return compare_export(origin.original, new.classifier, rows, sizes, where, new.remark)
 
 

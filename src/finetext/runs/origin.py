@@ -109,8 +109,9 @@ class Origin:
         """Return texts to learn from, texts to choose by and rows to compare on; None without any.
 
         Texts to learn from are training rows of the run if the model is compared on validation
-        rows, else a third of the rows; the others are halves of what is left. Nothing asks for
-        labels. Training rows would not do to choose by: the model is more certain of them.
+        rows, else a third of the rows; the others are halves of what is left, all in random order.
+        Nothing asks for labels. Training rows would not do to choose by: the model is more certain
+        of them.
         """
         if self.rows is None:
             return None
@@ -121,13 +122,12 @@ class Origin:
             with suppress(RunError):
                 if not self.learned_from_all:
                     train = self.training_rows()
-                    drawn = generator.permutation(len(train))[:MOST_ROWS]
-                    learn = train.select(np.sort(drawn)).texts
+                    learn = train.select(generator.permutation(len(train))[:MOST_ROWS]).texts
         if not learn:
             third = len(order) // 3
-            learn, order = self.rows.select(np.sort(order[:third])).texts, order[third:]
+            learn, order = self.rows.select(order[:third]).texts, order[third:]
         half = len(order) // 2
-        choose, compare = (self.rows.select(np.sort(of)) for of in (order[:half], order[half:]))
+        choose, compare = (self.rows.select(of) for of in (order[:half], order[half:]))
         return RowsApart(learn, choose.texts, compare)
 
     def head_rows(self) -> HeadRows:
