@@ -352,9 +352,7 @@ def test_an_awd_lstm_predicts_as_torch_does_without_it(
     np.testing.assert_allclose(said, recurrent.logits(["NOOO, bread!!!"]), atol=1e-4)
     assert "rules by which its tokenizer divides" in (folder / "README.md").read_text()
     with pytest.raises(ModelError, match="no int8 form"):
-        finetext.export(
-            recurrent, "onnx", tmp_path / "x", settings={"quantize": "int8"}, terms=terms
-        )
+        OnnxExporter(quantize="int8").check(Original(recurrent))
 
 
 @pytest.mark.parametrize("vocabulary", [10**4, 2**32 - 1, None])
