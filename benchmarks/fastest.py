@@ -22,6 +22,7 @@ import argparse
 import csv
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,10 +35,12 @@ import finetext
 from finetext.core.contracts import Classifier
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions
+from finetext.core.wording import counted
 from finetext.evaluation.compare import compare
 from finetext.evaluation.proportions import score_interval
-from finetext.methods.cascade import routing_of
+from finetext.methods.cascade import CascadeClassifier
 from finetext.models.engines import engine_of
+from finetext.models.onnx import OnnxClassifier
 
 PART: Final = 250
 PAUSE: Final = 0.05
@@ -65,8 +68,9 @@ def main() -> None:
     what = (
         f"MiniLM on {options.learn:,} rows of each set, {options.choose:,} validation rows, "
         f"cascades certified at {options.max_loss:g} points; times {PIPELINE} as median over parts "
-        f"of {PART} rows in {options.rounds} rounds [least, greatest]; points of accuracy lost "
-        "against the fine-tuned model in fp32 with 95% intervals, on rows that chose nothing. "
+        f"of {PART} rows in {counted(options.rounds, 'round')} [least, greatest]; points of "
+        "accuracy lost against the fine-tuned model in fp32 with 95% intervals, on rows that chose "
+        "nothing. "
         f"{common.threads_in_words(options.threads)}"
     )
     common.finish(options, "The ways to predict against pipeline", what, tables)
@@ -87,15 +91,15 @@ def arguments() -> argparse.Namespace:
 
 def results(name: str, answer: Answer, prepared: Answer) -> list[str]:
     """The table of a set."""
-    titles = [name, "engine", "rows/s", f"times {PIPELINE}", "sent on", "same label [95%]",
-              "accuracy", "points lost [95%]"]  # fmt: skip
+    titles = [name, "engine", "rows/s", f"times {PIPELINE}", "sent on", "again in fp32",
+              "same label [95%]", "accuracy", "points lost [95%]"]  # fmt: skip
     rows = []
     for way, of in answer["ways"].items():
         low, high = score_interval(of["same"], answer["rows"])
         value, *ends = (f"{100 * point:.2f}" for point in of["lost"])
         rows.append(
             [way, of["engine"], f"{of['rate']:.0f}", common.spread(of["times"], 2),
-             "-" if of["sent"] is None else f"{of['sent']:.1%}",
+             *("-" if of[share] is None else f"{of[share]:.1%}" for share in ("sent", "again")),
              f"{of['same']:.2%} [{low:.2%}, {high:.2%}]", f"{of['accuracy']:.4f}",
              f"{value} [{ends[0]}, {ends[1]}]"]
         )  # fmt: skip
@@ -189,11 +193,13 @@ def measure(job: Job, rows: common.Rows) -> Answer:
     for at, name in enumerate(ways):
         given = predictions(held_out, classifiers.get(name, exact), found[name])
         lost = compare(wanted, given, "accuracy").difference
+        sent, again = shares(classifiers.get(name, exact), held_out.texts)
         answers[name] = {
             "engine": engine_of(classifiers[name]) if at else "torch",
             "rate": len(held_out) * job["rounds"] / float(seconds[at].sum()),
             "times": (seconds[0] / seconds[at]).tolist(),
-            "sent": sent_on(classifiers.get(name, exact), held_out.texts),
+            "sent": sent,
+            "again": again,
             "same": float(np.mean(given.decisions == wanted.decisions)),
             "accuracy": float(np.mean(given.decisions == given.targets)),
             "lost": [lost.value, lost.low, lost.high],
@@ -229,15 +235,17 @@ def predictions(rows: finetext.Dataset, model: Classifier, likely: Any) -> Predi
     return Predictions(tuple(rows.ids), targets, likely, model.scheme, model.decision, groups)
 
 
-def sent_on(model: Classifier, texts: Sequence[str]) -> float | None:
-    """The share of texts that a cascade sends on; None of other models."""
-    counts = routing_of(model)
-    if counts() is None:
-        return None
-    model.predict_proba(texts)
-    routed = counts()
-    assert routed is not None
-    return routed.sent / routed.texts
+def shares(model: Classifier, texts: Sequence[str]) -> tuple[float | None, float | None]:
+    """The shares of texts that a cascade sends on, and that float32 computes again after int8."""
+    count, sent = len(texts), None
+    if isinstance(model, CascadeClassifier):
+        places = model.sent_on(model.cheap.classifier.predict_proba(texts))
+        model, texts = model.expensive.classifier, [texts[place] for place in places]
+        sent = len(texts) / count
+    if not isinstance(model, OnnxClassifier) or model.exact is None:
+        return sent, None
+    again = model.is_close(replace(model, exact=None).logits(texts))
+    return sent, float(again.sum()) / count
 
 
 if __name__ == "__main__":

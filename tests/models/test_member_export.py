@@ -15,7 +15,7 @@ import pytest
 import finetext
 from finetext.core.contracts import Classifier, FitContext
 from finetext.core.decision import AS_LIKELY, Decision
-from finetext.core.errors import ModelError
+from finetext.core.errors import DataError, ModelError
 from finetext.core.types import Dataset, Score
 from finetext.evaluation.cascading import Certificate
 from finetext.methods.blend import BlendClassifier, Part
@@ -192,14 +192,17 @@ def test_a_server_answers_without_a_certificate(cascaded: Path) -> None:
     testing = pytest.importorskip("fastapi.testclient")
     from finetext.core.settings import ServeSettings
     from finetext.serving.app import make_app
-    from finetext.serving.model import ServedModel
+    from finetext.serving.model import ServedModel, about
 
     classifier = finetext.load(cascaded)
-    with testing.TestClient(make_app(ServedModel(classifier), ServeSettings())) as client:
-        answer = client.post("/predict", json={"texts": ["fresh bread"]}).json()
-        about = client.get("/info").json()
-    assert answer["predictions"][0]["label"] == classifier.predict(["fresh bread"])[0]
-    assert about["engine"] == "ONNX Runtime"
+    app = make_app(ServedModel(classifier), ServeSettings(), about=about(cascaded))
+    with testing.TestClient(app) as client:
+        [decided] = client.post("/decide", json={"inputs": ["fresh bread"]}).json()
+        told = client.get("/info").json()
+    assert decided["prediction"] == classifier.predict(["fresh bread"])[0]
+    assert told["engine"] == "ONNX Runtime"
+    assert told["provenance"]["cascade"]["certificate"] is None
+    assert told["provenance"]["original_certificate"]["most_loss"] == 0.005
 
 
 def test_only_an_older_export_is_replaced_and_none_is_exported_again(
@@ -208,7 +211,7 @@ def test_only_an_older_export_is_replaced_and_none_is_exported_again(
     model, force = cascade.save(tmp_path / "model"), finetext.ExportTerms(force=True)
     for older in (cascaded, blended):
         place = shutil.copytree(older, tmp_path / "onnx")
-        with pytest.raises(ModelError, match="exists"):
+        with pytest.raises(DataError, match="exists"):
             finetext.export(model, data=topic_rows)
         assert finetext.export(model, data=topic_rows, terms=force).folder == place
         shutil.rmtree(place)
@@ -284,6 +287,23 @@ def test_members_are_made_apart_by_their_own_rule(
     assert isinstance(made.classifier, CascadeClassifier)
     assert made.classifier.cheap is cheap.cheap
     assert "probe, which stays as it is, may need torch to predict" in made.remark
+
+
+def test_what_is_computed_again_is_of_the_rows_sent_on(
+    cascade: CascadeClassifier, topics: Dataset, tmp_path: Path
+) -> None:
+    sent = cascade.sent_on(cascade.cheap.classifier.predict_proba(topics.texts))
+    assert 0 < len(sent) < len(topics)
+    original = Original(cascade, "fast", apart=lambda: (topics, topics))
+    for threshold, number in ((cascade.threshold, len(sent)), (0.0, 0)):
+        of = replace(original, classifier=replace(cascade, threshold=threshold))
+        place = tmp_path / f"{number}"
+        place.mkdir()
+        made = OnnxExporter(quantize="int8").make(of, place)
+        assert made.rows is topics
+        again = f"of {number} rows are close calls" if number else "(at most 0.5 points"
+        assert again in made.remark
+        assert ("for finetune and the rows sent on to it, " in made.remark) == bool(number)
 
 
 def test_the_expensive_classifier_of_a_cascade_may_be_a_blend(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
@@ -103,15 +103,19 @@ class CascadeClassifier(Classifier):
         """See `Classifier.predict_proba`."""
         several = self.scheme.multilabel
         found = self.cheap.classifier.predict_proba(texts)
-        unsure = confidence_of(found, several, self.cuts) < self.threshold
-        places = np.flatnonzero(unsure)
+        places = self.sent_on(found)
         if len(places):
-            sent = [text for text, is_sent in zip(texts, unsure, strict=True) if is_sent]
+            sent = [texts[place] for place in places]
             found = found.copy()
             found[places] = self.expensive.classifier.predict_proba(sent)
         self.routed.texts += len(texts)
         self.routed.sent += len(places)
         return found if self.temperature == 1 else tempered(found, several, self.temperature)
+
+    def sent_on(self, cheap: Floats) -> Integers:
+        """Return the rows that are sent on, by the (n, k) probabilities of the cheap classifier."""
+        confidence = confidence_of(cheap, self.scheme.multilabel, self.cuts)
+        return np.flatnonzero(confidence < self.threshold)
 
     @property
     def number_format(self) -> Precision | None:

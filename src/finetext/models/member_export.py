@@ -56,21 +56,28 @@ def made_of_members(original: Original, work: Path, make: Callable[[Original, Pa
     Args:
         original: it has a member that can be exported.
         work: an empty folder; each export gets a folder below it.
-        make: makes the export of a member. Its decision rule is the likeliest label, or a
-            probability of 0.5, as the rule of the original is applied to all members together.
+        make: makes the export of a member, which of a cascade is tried on the rows sent on. Its
+            decision rule is the likeliest label, or a probability of 0.5, as the rule of the
+            original is applied to all members together.
     """
-    of, made = original.classifier, dict[str, Made]()
+    of, made, apart = original.classifier, dict[str, Made](), original.apart()
+    read = apart  # what the members read
 
     def exported(member: Part | Stage) -> Classifier:
         original.say(f"exporting {member.name}")
         place = work / member.name
         place.mkdir()
-        made[member.name] = make(_original_of(original, member), place)
+        part = replace(_original_of(original, member), apart=lambda: read)
+        made[member.name] = make(part, place)
         return made[member.name].classifier
 
     new: Classifier
-    remarks, kept = list[str](), list[str]()
+    remarks, whose = list[str](), ""
     if isinstance(of, CascadeClassifier):
+        whose = " and the rows sent on to it"
+        if apart is not None:
+            sent = of.sent_on(of.cheap.classifier.predict_proba(apart[1].texts))
+            read = apart[0], apart[1].select(sent)
         expensive = replace(of.expensive, classifier=exported(of.expensive))
         known = of.certificate
         new = replace(
@@ -95,9 +102,9 @@ def made_of_members(original: Original, work: Path, make: Callable[[Original, Pa
         kept = _heavy([part for part in of.parts if part.name not in made])
     if kept:
         remarks.append(f"{' and '.join(kept)}, which stays as it is, may need torch to predict")
-    told = [f"for {name}, {each.remark}" for name, each in made.items() if each.remark]
-    rows = next((each.rows for each in made.values() if each.rows is not None), None)
-    return Made(new, rows, "; ".join([*told, *remarks]))
+    told = [f"for {name}{whose}, {each.remark}" for name, each in made.items() if each.remark]
+    has_rows = apart is not None and any(each.rows is not None for each in made.values())
+    return Made(new, apart[1] if apart and has_rows else None, "; ".join([*told, *remarks]))
 
 
 def _original_of(original: Original, member: Part | Stage) -> Original:

@@ -114,8 +114,8 @@ class OnnxExporter(Exporter):
             original.say("quantizing it to 8 bits")
             rows = in_int8(original, work, about)
         made = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
-        if rows is None:
-            return Made(made)
+        if not rows:  # of a cascade that sends nothing on there are 0
+            return Made(made, rows)
         some = rows.texts[:_MOST_TEXTS]
         again = made.is_close(replace(made, exact=None).logits(some)).mean()
         share = f"{again:.1%} of {counted(len(some), 'row')}"
