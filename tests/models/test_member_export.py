@@ -23,6 +23,7 @@ from finetext.methods.cascade import CascadeClassifier, Stage, routing_of
 from finetext.models.engines import engine_of
 from finetext.models.exporters import Made, Original
 from finetext.models.files import sealed
+from finetext.models.folder import save_model
 from finetext.models.member_export import made_of_members, originals_of
 from finetext.models.onnx_export import OnnxExporter
 from finetext.models.upload import staged
@@ -138,6 +139,18 @@ def test_the_certificate_is_that_of_the_original(
     assert about.described["provenance"]["cascade"]["certificate"] is None
     compared = json.loads((cascaded / "export.json").read_text(encoding="utf-8"))
     assert "was given before the export, which has none" in compared["remark"]
+
+
+def test_what_is_said_of_the_certificate_of_the_original_is_kept(
+    cascade: CascadeClassifier, topic_rows: Rows, tmp_path: Path
+) -> None:
+    record = {"cascade": {"remark": "the models learned from these rows", "times": 9.0}}
+    model = save_model(cascade, tmp_path / "model", {}, record)
+    folder = finetext.export(model, data=topic_rows).folder
+    described = json.loads((folder / "finetext.json").read_text(encoding="utf-8"))
+    assert described["record"]["cascade"] == {"remark": "the models learned from these rows"}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "against finetune alone. The models learned from these rows. The export" in card
 
 
 def test_the_folder_says_what_it_was_made_from_and_how_it_compares(blended: Path) -> None:

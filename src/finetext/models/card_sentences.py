@@ -111,7 +111,10 @@ def _before_the_export(described: Mapping[str, Any], expensive: str) -> list[str
         f"{of.confidence:.0%} confidence, at most {100 * of.most_loss:g} points of accuracy lost "
         f"against {expensive} alone."
     ]
-    compared = described.get("record", {}).get("export", {})
+    record = described.get("record", {})
+    if remark := record.get("cascade", {}).get("remark"):
+        said.append(f"{escaped(wording.capitalize_first(str(remark)))}.")
+    compared = record.get("export", {})
     rows, share = (compared.get(name) for name in ("rows", "agreement"))
     if isinstance(rows, int) and isinstance(share, float):
         said.append(

@@ -94,9 +94,8 @@ def export(
     Args:
         what: a run folder for its best method, the folder of a method, a model folder,
             "hub:owner/name", or a classifier.
-        format: "onnx" (the default) for onnxruntime without torch, also of the members of a blend
-            and of the expensive classifier of a cascade; "static" for static embeddings
-            distilled from the encoder.
+        format: "onnx" (the default) for onnxruntime without torch, also of members of a blend or a
+            cascade; "static" for static embeddings distilled from the encoder.
         folder: where; by default the format's name beside the model's folder, as in
             `runs/reviews/finetune/onnx`. An earlier export is replaced.
         data: rows to compare on, anything that `finetext.read` takes, labeled or not; the
@@ -205,6 +204,8 @@ def _save(classifier: Classifier, place: Path, origin: Origin, found: Compared |
     if origin.model is not None and (origin.model / DESCRIPTION).is_file():
         known, before = provenance(origin.model), record_of(origin.model)
         record = {name: before[name] for name in _RECORDED if name in before}
+        if isinstance(cascade := before.get("cascade"), dict) and cascade.get("remark"):
+            record["cascade"] = {"remark": cascade["remark"]}  # on the certificate before
         if isinstance(classifier, StaticClassifier):
             for name in ("base_rates", "folds", *_LEARNED):  # those of its new head are others
                 record.pop(name, None)
