@@ -59,7 +59,9 @@ def main() -> None:
         job = {
             "data": name, "learn": options.learn, "choose": options.choose, "rows": options.rows,
             "max_loss": options.max_loss, "rounds": options.rounds,
-            "models": str(options.models / f"{name}-{options.learn}-{options.choose}"),
+            "models": str(
+                options.models / f"{name}-{options.learn}-{options.choose}-{options.rows}"
+            ),
         }  # fmt: skip
         prepared = common.alone(__file__, job | {"task": "prepare"}, options.threads)
         answer = common.alone(__file__, job | {"task": "measure"}, options.threads)
