@@ -77,7 +77,9 @@ def test_other_commands_take_it(made: str, command: Command, workplace: Path) ->
     rows = [f"{text_of(row)},{'ab'[row % 2]}" for row in range(5_000, 5_100)]
     labeled.write_text("\n".join(["text,label", *rows]))
     assert "accuracy" in command("evaluate", "fast", labeled, status=0).out
-    assert "a cascade cannot be exported" in command("export", "fast", status=2).err
+    assert "the expensive classifier of this cascade, stare, cannot be exported" in " ".join(
+        command("export", "fast", status=2).err.split()
+    )
     assert (
         "not the folder of a finished run"
         in command("decide", "fast", "--out", "other", status=2).err

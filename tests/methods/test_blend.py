@@ -105,9 +105,10 @@ def test_the_card_and_info_name_the_members(saved: Path) -> None:
     assert {name: of["weight"] for name, of in members.items()} == {"tfidf": 0.75, "probe": 0.5}
 
 
-def test_it_cannot_be_exported_but_a_member_can(saved: Path) -> None:
-    with pytest.raises(ModelError, match=r"a blend cannot be exported to ONNX.*export probe"):
-        finetext.export(saved, "onnx")
+def test_it_cannot_become_static_embeddings_but_a_member_can(saved: Path) -> None:
+    said = r"a blend cannot be exported to static embeddings.*export probe"
+    with pytest.raises(ModelError, match=said):
+        finetext.export(saved, "static")
 
 
 def test_it_is_explained_by_occlusion(blend: BlendClassifier) -> None:

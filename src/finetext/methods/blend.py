@@ -18,6 +18,7 @@ from finetext.core.settings import Positive, Precision
 from finetext.core.types import Dataset, LabelScheme, Predictions
 from finetext.evaluation.blending import PRIOR_ROWS, Gain, Weighing, bounded_logits
 from finetext.methods.members import (
+    MADE_FROM,
     MEMBERS,
     LoadKind,
     load_kind,
@@ -101,13 +102,17 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class BlendClassifier(Classifier):
-    """Classifiers of the same labels whose weighted logits are summed."""
+    """Classifiers of the same labels whose weighted logits are summed.
+
+    `made_from` is the name of the original if members are exports, else None.
+    """
 
     kind: ClassVar[str] = "blend"
     has_members: ClassVar[bool] = True
     scheme: LabelScheme
     decision: Decision
     parts: tuple[Part, ...]
+    made_from: str | None = None
 
     @classmethod
     def of(
@@ -154,7 +159,11 @@ class BlendClassifier(Classifier):
     def save_weights(self, folder: Path) -> None:
         """Write `blend.json`, and each member into `members/NAME`."""
         members = {part.name: (part.classifier, {"weight": part.weight}) for part in self.parts}
-        save_members(folder, _DESCRIPTION, members)
+        save_members(folder, _DESCRIPTION, members, self._origin)
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        return {} if self.made_from is None else {MADE_FROM: self.made_from}
 
     @classmethod
     def load_weights(
@@ -166,17 +175,19 @@ class BlendClassifier(Classifier):
         load: LoadKind = load_kind,
     ) -> Self:
         """Read what `save_weights` wrote."""
-        described = read_description(folder, _DESCRIPTION)[MEMBERS]
+        content = read_description(folder, _DESCRIPTION)
+        described = content[MEMBERS]
         _check(described)
         parts = (
             Part(of["name"], float(of["weight"]), load_member(folder, of, scheme, device, load))
             for of in described
         )
-        return cls(scheme, decision, tuple(parts))
+        return cls(scheme, decision, tuple(parts), content.get(MADE_FROM))
 
     def provenance(self) -> dict[str, Any]:
         """Return the members: weight, type of classifier, and how each was trained."""
         return {
+            **self._origin,
             "members": {
                 part.name: {
                     "weight": round(part.weight, 4),
@@ -184,7 +195,7 @@ class BlendClassifier(Classifier):
                     **part.classifier.provenance(),
                 }
                 for part in self.parts
-            }
+            },
         }
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
 from finetext.core.errors import ModelError
@@ -20,6 +20,7 @@ from finetext.core.wording import counted
 from finetext.evaluation.calibration import tempered
 from finetext.evaluation.cascading import Certificate, confidence_of
 from finetext.methods.members import (
+    MADE_FROM,
     MEMBERS,
     LoadKind,
     load_kind,
@@ -30,6 +31,7 @@ from finetext.methods.members import (
 from finetext.storage.codec import from_json
 
 DESCRIPTION: Final = "cascade.json"
+_BEFORE: Final = "original_certificate"
 _ASKING: Final = "llm"
 """The classifier that asks an endpoint, which a cascade would do without saying so."""
 
@@ -71,9 +73,11 @@ class CascadeClassifier(Classifier):
         expensive: it reads those of which the cheap one has a confidence below the threshold.
         threshold: of `finetext.evaluation.cascading.confidence_of`; 0 sends nothing on.
         cuts: k thresholds of labels from which that confidence is measured, of multi-label data.
-        certificate: what its threshold is certified for; None if it is not.
+        certificate: what its threshold is certified for; None if it is not, as of an export.
         temperature: by which all logits are divided once it is decided which classifier decides.
         routed: how many texts were sent on; copies with other settings count in the same place.
+        made_from: the name of the original, if the expensive classifier is an export.
+        original_certificate: that of the original, which is about the classifier before the export.
     """
 
     kind: ClassVar[str] = "cascade"
@@ -87,6 +91,8 @@ class CascadeClassifier(Classifier):
     certificate: Certificate | None = None
     temperature: float = 1.0
     routed: Routed = field(default_factory=Routed)
+    made_from: str | None = None
+    original_certificate: Certificate | None = None
 
     @property
     def stages(self) -> tuple[Stage, Stage]:
@@ -97,15 +103,19 @@ class CascadeClassifier(Classifier):
         """See `Classifier.predict_proba`."""
         several = self.scheme.multilabel
         found = self.cheap.classifier.predict_proba(texts)
-        unsure = confidence_of(found, several, self.cuts) < self.threshold
-        places = np.flatnonzero(unsure)
+        places = self.sent_on(found)
         if len(places):
-            sent = [text for text, is_sent in zip(texts, unsure, strict=True) if is_sent]
+            sent = [texts[place] for place in places]
             found = found.copy()
             found[places] = self.expensive.classifier.predict_proba(sent)
         self.routed.texts += len(texts)
         self.routed.sent += len(places)
         return found if self.temperature == 1 else tempered(found, several, self.temperature)
+
+    def sent_on(self, cheap: Floats) -> Integers:
+        """Return the rows that are sent on, by the (n, k) probabilities of the cheap classifier."""
+        confidence = confidence_of(cheap, self.scheme.multilabel, self.cuts)
+        return np.flatnonzero(confidence < self.threshold)
 
     @property
     def number_format(self) -> Precision | None:
@@ -131,11 +141,20 @@ class CascadeClassifier(Classifier):
             "cuts": self.cuts,
             "temperature": self.temperature,
             "certificate": None if self.certificate is None else self.certificate.to_json(),
+            **self._origin,
         }
         members = {of.name: (of.classifier, dict[str, Any]()) for of in self.stages}
         if len(members) < 2:
             raise ModelError(f"both classifiers of the cascade have the name {self.cheap.name}")
         save_members(folder, DESCRIPTION, members, more)
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        """What an export says of its original; nothing if it is none."""
+        if self.made_from is None:
+            return {}
+        known = self.original_certificate
+        return {MADE_FROM: self.made_from, _BEFORE: None if known is None else known.to_json()}
 
     @classmethod
     def load_weights(
@@ -153,25 +172,27 @@ class CascadeClassifier(Classifier):
             Stage(of["name"], load_member(folder, of, scheme, device, load))
             for of in described[MEMBERS]
         )
-        certificate, known = None, described.get("certificate")
-        if known is not None:
-            what = f"the certificate in {DESCRIPTION}"
-            certificate = from_json(Certificate, known, what, ModelError)
+        certificate, before = (
+            None if (known := described.get(name)) is None
+            else from_json(Certificate, known, f"the {name} in {DESCRIPTION}", ModelError)
+            for name in ("certificate", _BEFORE)
+        )  # fmt: skip
         return cls(
             scheme, decision, cheap, expensive, float(described["threshold"]), cuts, certificate,
-            float(described["temperature"]),
+            float(described["temperature"]), Routed(), described.get(MADE_FROM), before,
         )  # fmt: skip
 
     def provenance(self) -> dict[str, Any]:
         """Return both classifiers, the threshold, and what it is certified for."""
         certificate = self.certificate
         return {
+            **self._origin,
             "cascade": {
                 "cheap": self.cheap.provenance(),
                 "expensive": self.expensive.provenance(),
                 "threshold": self.threshold,
                 "certificate": None if certificate is None else certificate.to_json(),
-            }
+            },
         }
 
 

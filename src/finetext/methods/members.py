@@ -17,6 +17,8 @@ from finetext.training.precision import precision_of_model
 
 MEMBERS: Final = "members"
 """The folder of the members in a model folder, and their list in its description."""
+MADE_FROM: Final = "made_from"
+"""What the provenance of an export has, and that of a fitted method has not."""
 MOST_MEMBERS: Final = 50
 """Members of a model that is loaded."""
 _NAME: Final = re.compile(r"\w[\w.-]*")
@@ -64,7 +66,8 @@ def save_members(
 def read_description(folder: Path, file: str) -> dict[str, Any]:
     """Return what `save_members` wrote into the file.
 
-    Raises a ValueError if it describes no members that can be loaded one by one.
+    Raises a ValueError if it describes no members that can be loaded one by one, or if the name
+    that an export was made from is none.
     """
     content = json.loads(read_received_text(folder, file))
     described = content[MEMBERS]
@@ -75,6 +78,8 @@ def read_description(folder: Path, file: str) -> dict[str, Any]:
         raise ValueError(f"{file}: a member has no name that a folder can have")
     if not len(described) == len(names) == len(set(names)):
         raise ValueError(f"{file}: two members have the same name")
+    if not isinstance(content.get(MADE_FROM), str | None):
+        raise ValueError(f"{file}: {MADE_FROM} is {content[MADE_FROM]!r}, no name")
     return dict(content)
 
 

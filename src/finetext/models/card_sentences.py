@@ -82,7 +82,7 @@ def cascade_sentences(described: Mapping[str, Any]) -> list[str]:
         f"{expensive} the others."
     ]
     if (known := made.get("certificate")) is None:
-        return said
+        return said + _before_the_export(described, expensive)
     of = from_json(Certificate, known, "certificate", ModelError)
     units = f" in {of.units:,} groups, which count the same each" if of.grouped else ""
     whose = " of the models that predicted them" if record.get("remark") else ""
@@ -98,6 +98,29 @@ def cascade_sentences(described: Mapping[str, Any]) -> list[str]:
         said.append(f"Of {tests} it sent {sent.value:.1%} on and lost {points(loss)}.")
     if remark := record.get("remark"):
         said.append(f"{escaped(wording.capitalize_first(str(remark)))}.")
+    return said
+
+
+def _before_the_export(described: Mapping[str, Any], expensive: str) -> list[str]:
+    """Return sentences on the certificate that the original of an exported cascade had, if any."""
+    if (known := described["provenance"].get("original_certificate")) is None:
+        return []
+    of = from_json(Certificate, known, "original_certificate", ModelError)
+    said = [
+        "It has no certificate. That of the original was given before the export: with "
+        f"{of.confidence:.0%} confidence, at most {100 * of.most_loss:g} points of accuracy lost "
+        f"against {expensive} alone."
+    ]
+    record = described.get("record", {})
+    if remark := record.get("cascade", {}).get("remark"):
+        said.append(f"{escaped(wording.capitalize_first(str(remark)))}.")
+    compared = record.get("export", {})
+    rows, share = (compared.get(name) for name in ("rows", "agreement"))
+    if isinstance(rows, int) and isinstance(share, float):
+        said.append(
+            f"The export predicts the same as the original on {round(rows * share):,} of "
+            f"{wording.counted(rows, 'row')}."
+        )
     return said
 
 

@@ -23,18 +23,19 @@ from finetext.evaluation.compare import Comparison, compare
 from finetext.evaluation.deciding import Deciding
 from finetext.evaluation.estimates import of_units
 from finetext.evaluation.intervals import evaluate
+from finetext.methods.members import MADE_FROM
 from finetext.storage.codec import to_json
 from finetext.storage.received import names_received, size_received
 
-MADE_FROM: Final = "made_from"
-"""What the provenance of an export has, and that of a fitted method has not."""
 MOST_ROWS: Final = 2_000
 """Rows to compare on at most."""
 _PARTS: Final = 8
 _SINGLE_TEXTS: Final = 21
 _FEWEST_TIMED: Final = 100
 _MOST_SPREAD: Final = 2.0
-_EXPORTS: Final = frozenset({"onnx", "static"})
+_EXPORTS: Final = frozenset({"onnx", "static", "blend", "cascade"})
+WITH_ENCODER: Final = ("transformer", "probe")
+"""The classifiers that an export replaces."""
 _SMALL: Final = {
     "majority": "a few numbers", "tfidf": "words and weights", "static": "token vectors and weights"
 }  # fmt: skip
@@ -115,21 +116,25 @@ def is_export(kind: str, provenance: Mapping[str, Any]) -> bool:
     return kind in _EXPORTS and (kind == "onnx" or MADE_FROM in provenance)
 
 
-def check_exportable(classifier: Any, form: str) -> None:
-    """Raise a `ModelError` that says what to do if a classifier cannot become, say, "ONNX"."""
+def refuse_export(classifier: Classifier) -> None:
+    """Raise a `ModelError` if a classifier is an export."""
     if classifier.kind in _EXPORTS and is_export(classifier.kind, classifier.provenance()):
         raise ModelError(
             f"this model is itself an export ({classifier.kind}); export the model that it was "
             "made from"
         )
+
+
+def check_exportable(classifier: Any, form: str) -> None:
+    """Raise a `ModelError` that says what to do if a classifier cannot become, say, "ONNX"."""
+    refuse_export(classifier)
     if (what := _SMALL.get(classifier.kind)) is not None:
         raise ModelError(
             f"a {classifier.kind} model is {what} and needs no export to {form}: copy its model "
             "folder, which predicts without torch as it is"
         )
     if classifier.kind == "blend":
-        able = [part.name for part in classifier.parts
-                if part.classifier.kind in ("transformer", "probe")]  # fmt: skip
+        able = [part.name for part in classifier.parts if part.classifier.kind in WITH_ENCODER]
         raise ModelError(
             f"a blend cannot be exported to {form}, as its members "
             f"({', '.join(part.name for part in classifier.parts)}) are models of their own; "
@@ -140,7 +145,7 @@ def check_exportable(classifier: Any, form: str) -> None:
             f"a cascade cannot be exported to {form}, as its members are models of their own; "
             f"export {classifier.expensive.name} from its run, or copy the folder of the cascade"
         )
-    if classifier.kind not in ("transformer", "probe"):
+    if classifier.kind not in WITH_ENCODER:
         raise ModelError(
             f"a {classifier.kind} classifier cannot be exported to {form}; its model folder works "
             "where finetext is installed, and a fine-tuned model (--methods finetune) can be"

@@ -70,8 +70,12 @@ def save_model(
     folder: Path,
     made_by: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model folder whole or not at all; a handwritten card stays. Raises a ModelError."""
+    """Write a model folder whole or not at all; a handwritten card stays. Raises a ModelError.
+
+    `beside` has the values of JSON files to write beside the weights, by their names.
+    """
     from safetensors import SafetensorError
 
     from finetext.core import __version__
@@ -82,6 +86,8 @@ def save_model(
     try:
         with replaced_folder(folder) as unfinished:
             classifier.save_weights(unfinished)
+            for name, values in (beside or {}).items():
+                write_json(unfinished / name, values)
             described = {
                 "format_version": FORMAT_VERSION,
                 "finetext_version": __version__,

@@ -22,6 +22,7 @@ from finetext.core.text_columns import PAIR, join
 from finetext.core.types import Dataset, LabelScheme
 from finetext.core.wording import counted
 from finetext.encoders.load import problem_type
+from finetext.methods.members import MADE_FROM
 from finetext.methods.probe import ProbeClassifier
 from finetext.models.exporters import (
     Exporter,
@@ -31,6 +32,7 @@ from finetext.models.exporters import (
     has_word_rules,
     tokenizer_of,
 )
+from finetext.models.member_export import made_of_members, originals_of
 from finetext.models.onnx import (
     ABOUT,
     DATA,
@@ -60,7 +62,10 @@ _EXAMPLES: Final = ("A text of some length, for the graph to be made with.", "A 
 
 @dataclass(frozen=True)
 class OnnxExporter(Exporter):
-    """A graph from token ids to logits, in float32 unless `quantize` is "int8" (8-bit weights)."""
+    """A graph from token ids to logits, in float32 unless `quantize` is "int8" (8-bit weights).
+
+    Of a blend or a cascade, members with an encoder are exported; see `made_of_members`.
+    """
 
     name: ClassVar[str] = "onnx"
     quantize: Literal["int8"] | None = None
@@ -77,24 +82,34 @@ class OnnxExporter(Exporter):
 
     def check(self, original: Original) -> None:
         """Raise a MissingExtraError or a ModelError; see `Exporter.check`."""
-        check_exportable(original.classifier, "ONNX")
-        if self.quantize is not None and has_word_rules(tokenizer_of(original.classifier)):
-            raise ModelError(
-                "the LSTM layers of this model have no int8 form; leave --quantize out"
-            )
+        for one in originals_of(original):
+            try:
+                self._check(one.classifier)
+            except ModelError as error:
+                whose = "" if one is original else f"{one.name}: "
+                raise ModelError(f"{whose}{error}") from None
         for package in ("onnx", "onnxscript", "onnxruntime"):
             if find_spec(package) is None:
                 raise MissingExtraError("an export to ONNX", package, "export")
 
+    def _check(self, classifier: Classifier) -> None:
+        check_exportable(classifier, "ONNX")
+        if self.quantize is not None and has_word_rules(tokenizer_of(classifier)):
+            raise ModelError(
+                "the LSTM layers of this model have no int8 form; leave --quantize out"
+            )
+
     def make(self, original: Original, work: Path) -> Made:
         """Write graph, tokenizer and configuration; raises a ModelError. See `Exporter.make`."""
+        if original.classifier.has_members:
+            return made_of_members(original, work, self.make)
         original.say("writing the graph")
         scheme, decision = original.classifier.scheme, original.classifier.decision
         exportable = Exportable.of(original.classifier)
         exportable.describe(work, scheme)
         exportable.write_graph(work)
         about = {
-            "made_from": original.name,
+            MADE_FROM: original.name,
             "original": original.classifier.kind,
             "quantised": self.quantize,
             **exportable.reading,
@@ -107,8 +122,8 @@ class OnnxExporter(Exporter):
             original.say("quantizing it to 8 bits")
             rows = in_int8(original, work, about)
         made = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
-        if rows is None:
-            return Made(made)
+        if not rows:  # of a cascade that sends nothing on there are 0
+            return Made(made, rows)
         some = rows.texts[:_MOST_TEXTS]
         again = made.is_close(replace(made, exact=None).logits(some)).mean()
         share = f"{again:.1%} of {counted(len(some), 'row')}"

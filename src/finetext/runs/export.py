@@ -34,7 +34,7 @@ from finetext.models.folder import (
 )
 from finetext.models.reference import SAME, carry
 from finetext.runs.origin import Origin, open_origin
-from finetext.storage.files import check_new_folder, write_json
+from finetext.storage.files import check_new_folder
 from finetext.storage.unfinished import recover
 
 COMPARISON: Final = "export.json"
@@ -94,8 +94,8 @@ def export(
     Args:
         what: a run folder for its best method, the folder of a method, a model folder,
             "hub:owner/name", or a classifier.
-        format: "onnx" (the default) for onnxruntime without torch; "static" for static embeddings
-            distilled from the encoder.
+        format: "onnx" (the default) for onnxruntime without torch, also of members of a blend or a
+            cascade; "static" for static embeddings distilled from the encoder.
         folder: where; by default the format's name beside the model's folder, as in
             `runs/reviews/finetune/onnx`. An earlier export is replaced.
         data: rows to compare on, anything that `finetext.read` takes, labeled or not; the
@@ -135,7 +135,7 @@ def export(
         found = _compared(origin, new)
         if found is not None:
             _check_agreement(origin, found, exporter, terms)
-        _save(new.classifier, place, origin, found, Path(work))
+        _save(new.classifier, place, origin, found)
     return Exported(place, load_model(place, "cpu"), found)
 
 
@@ -200,14 +200,14 @@ def _compared(origin: Origin, new: Made) -> Compared | None:
     return compare_export(origin.original, new.classifier, rows, sizes, where, new.remark)
 
 
-def _save(
-    classifier: Classifier, place: Path, origin: Origin, found: Compared | None, work: Path
-) -> None:
+def _save(classifier: Classifier, place: Path, origin: Origin, found: Compared | None) -> None:
     """Write the model folder with the comparison, whole or not at all."""
-    known, record = dict[str, Any](), dict[str, Any]()
+    known, record, beside = dict[str, Any](), dict[str, Any](), dict[str, Any]()
     if origin.model is not None and (origin.model / DESCRIPTION).is_file():
         known, before = provenance(origin.model), record_of(origin.model)
         record = {name: before[name] for name in _RECORDED if name in before}
+        if isinstance(cascade := before.get("cascade"), dict) and cascade.get("remark"):
+            record["cascade"] = {"remark": cascade["remark"]}  # on the certificate before
         if isinstance(classifier, StaticClassifier):
             for name in ("base_rates", "folds", *_LEARNED):  # those of its new head are others
                 record.pop(name, None)
@@ -218,9 +218,10 @@ def _save(
         if isinstance(classifier, StaticClassifier):
             classifier = replace(classifier, compared=found.to_json())
         else:
-            write_json(work / COMPARISON, found.to_json())
+            beside[COMPARISON] = found.to_json()
     if place.is_dir() and not any(place.iterdir()):
         place.rmdir()
-    save_model(classifier, place, {name: known[name] for name in _MADE_BY if name in known}, record)
+    made_by: dict[str, Any] = {name: known[name] for name in _MADE_BY if name in known}
+    save_model(classifier, place, made_by, record, beside)
     if known and found is not None and found.largest_difference < SAME and origin.model is not None:
         carry(origin.model, place, classifier.scheme, with_states=False)
