@@ -21,7 +21,7 @@ from finetext.evaluation.cascading import Certificate
 from finetext.methods.blend import BlendClassifier, Part
 from finetext.methods.cascade import CascadeClassifier, Stage, routing_of
 from finetext.models.engines import engine_of
-from finetext.models.exporters import Made, Original
+from finetext.models.exporters import Made, Original, RowsApart
 from finetext.models.files import sealed
 from finetext.models.folder import save_model
 from finetext.models.member_export import made_of_members, originals_of
@@ -272,20 +272,25 @@ def test_a_member_that_cannot_be_exported_is_named(
         OnnxExporter().check(Original(blend, "m"))
 
 
+def divided(rows: Dataset) -> RowsApart:
+    """The same rows for all uses."""
+    return RowsApart(rows.texts, rows.texts, rows)
+
+
 def marked(original: Original, work: Path) -> Made:
     """Return the likeliest label for all texts in place of an export; its folder must be empty."""
     assert work.is_dir()
     assert not list(work.iterdir())
     assert original.classifier.decision == AS_LIKELY
     rows = original.apart()
-    return Made(original.classifier.with_temperature(2.0), rows and rows[1], original.name)
+    return Made(original.classifier.with_temperature(2.0), rows and rows.compare, original.name)
 
 
 def test_members_are_made_apart_by_their_own_rule(
     blend: BlendClassifier, cascade: CascadeClassifier, topics: Dataset, tmp_path: Path
 ) -> None:
     said = list[str]()
-    original = Original(blend, "run/blend", say=said.append, apart=lambda: (topics, topics))
+    original = Original(blend, "run/blend", say=said.append, apart=lambda: divided(topics))
     made = made_of_members(original, tmp_path, marked)
     assert isinstance(made.classifier, BlendClassifier)
     assert made.rows is topics
@@ -307,7 +312,7 @@ def test_what_is_computed_again_is_of_the_rows_sent_on(
 ) -> None:
     sent = cascade.sent_on(cascade.cheap.classifier.predict_proba(topics.texts))
     assert 0 < len(sent) < len(topics)
-    original = Original(cascade, "fast", apart=lambda: (topics, topics))
+    original = Original(cascade, "fast", apart=lambda: divided(topics))
     for threshold, number in ((cascade.threshold, len(sent)), (0.0, 0)):
         of = replace(original, classifier=replace(cascade, threshold=threshold))
         place = tmp_path / f"{number}"

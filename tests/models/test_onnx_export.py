@@ -351,6 +351,9 @@ def test_an_awd_lstm_predicts_as_torch_does_without_it(
     said = json.loads(without(HEAVY, program, tmp_path).splitlines()[-1])
     np.testing.assert_allclose(said, recurrent.logits(["NOOO, bread!!!"]), atol=1e-4)
     assert "rules by which its tokenizer divides" in (folder / "README.md").read_text()
+    from finetext.models.exporters import Original
+    from finetext.models.onnx_export import OnnxExporter
+
     with pytest.raises(ModelError, match="no int8 form"):
         OnnxExporter(quantize="int8").check(Original(recurrent))
 
