@@ -348,10 +348,10 @@ def test_a_real_encoder_in_8_bits_states_what_it_computes_again(
     settings = {"quantize": "int8"}
     found = finetext.export(blend, "onnx", tmp_path / "m", data=topic_rows, settings=settings)
     assert found.compared is not None
-    assert found.compared.rows == 32
+    assert found.compared.rows == 21  # a third of them
     assert found.compared.agreement >= 0.99
     assert found.compared.remark.startswith("for probe, ")
-    assert "of 32 rows are close calls, which float32 computes again" in found.compared.remark
+    assert "of 21 rows are close calls, which float32 computes again" in found.compared.remark
     assert found.compared.remark in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
     near, wanted = (of.predict_proba(topic_rows[0]) for of in (found.classifier, blend))
     assert 0 < np.abs(near - wanted).max() < 0.05
