@@ -93,7 +93,10 @@ def test_tables_are_predicted_in_bf16_where_that_is_fast(
         told = command(*words_of(name, tuned, table), status=0).err
         assert "engine: torch in bf16" in told
     for name in ("text", "plot"):
-        assert ONNX in command(*words_of(name, tuned, table), status=0).err
+        words = words_of(name, tuned, table)
+        for asked in ([], ["--precision", "auto"]):  # the same, as the model was trained in auto
+            assert ONNX in command(*words, *asked, status=0).err
+        assert "engine: torch in bf16" in command(*words, "--precision", "bf16", status=0).err
     assert ONNX in command(*words_of("file", tuned, table), "--precision", "fp32", status=0).err
 
 

@@ -326,22 +326,6 @@ def test_other_number_formats_are_left_to_torch(made: Made, tmp_path: Path) -> N
     assert (type(loaded), loaded.number_format) == (GraphClassifier, "fp32")
 
 
-def test_batches_stay_in_bf16_where_that_is_fast(
-    made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = made()
-    assert isinstance(load(folder, "cpu", engine="throughput"), GraphClassifier)
-    monkeypatch.setattr("finetext.training.precision._processor_has_bf16", lambda: True)
-    said: list[str] = []
-    loaded = load(folder, "cpu", engine="throughput", precision="auto", say=said.append)
-    assert isinstance(loaded, TransformerClassifier)
-    assert said == because("the precision is auto", "bf16")
-    for engine in ("latency", "throughput"):
-        loaded = load(folder, "cpu", engine=engine, precision="fp32")  # type: ignore[arg-type]
-        assert isinstance(loaded, GraphClassifier)
-    assert isinstance(load(folder, "cpu", engine="latency"), GraphClassifier)
-
-
 def test_other_models_do_not_ask_what_the_cpu_is_fast_at(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

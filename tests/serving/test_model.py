@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from serving_toys import Client, Toy, toy_probability
+from serving_toys import Answer, Client, Toy, call, error_of, toy_probability
 
 from finetext.core.settings import ServeSettings
+from finetext.methods.transformer import TransformerClassifier
 from finetext.runs.load import load
 from finetext.serving.batching import Ask
 from finetext.serving.model import KnownRows, ServedModel
 
 Make = Callable[..., Client]
+ASKED = {"inputs": "the team won the match"}
 
 
 def test_a_text_that_comes_again_is_not_predicted_again(make_client: Make, toy: Toy) -> None:
@@ -90,9 +97,52 @@ def test_a_server_states_engine_and_attribution_method_without_torch(
     assert info["engine"] == "ONNX Runtime in fp32"
     assert "original" not in vars(classifier)
     assert info["way"] == ServedModel(load(tuned, "cpu")).way
-    asked = {"inputs": "the team won the match"}
-    torch = make_client(load(tuned, "cpu"))("POST", "/decide", asked).json
-    onnx = client("POST", "/decide", asked).json
+    torch = make_client(load(tuned, "cpu"))("POST", "/decide", ASKED).json
+    onnx = client("POST", "/decide", ASKED).json
     assert onnx[0]["probabilities"] == pytest.approx(torch[0]["probabilities"], abs=1e-6)
-    explained = client("POST", "/explain", asked).json
+    explained = client("POST", "/explain", ASKED).json
     assert explained["way"] == info["way"]
+
+
+def test_predictions_do_not_wait_until_torch_is_loaded_to_explain(
+    make_client: Make, tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    client = make_client(load(tuned, "cpu", engine="latency"))
+    begun, may_end, loads = threading.Event(), threading.Event(), list[Path]()
+    usual = TransformerClassifier.load_weights
+
+    def slow(folder: Path, *more: Any) -> Any:
+        loads.append(folder)
+        begun.set()
+        assert may_end.wait(20)
+        return usual(folder, *more)
+
+    monkeypatch.setattr(TransformerClassifier, "load_weights", slow)
+    ask = partial(call, client.app, "POST", body=json.dumps(ASKED).encode())
+
+    async def together() -> tuple[Answer, list[Answer]]:
+        async with client.app.router.lifespan_context(client.app):
+            explained = [asyncio.create_task(ask("/explain")) for _ in range(2)]
+            try:
+                assert await asyncio.to_thread(begun.wait, 20)
+                predicted = await asyncio.wait_for(ask("/predict"), 10)
+            finally:
+                may_end.set()
+            return predicted, await asyncio.gather(*explained)
+
+    predicted, explained = asyncio.run(together())
+    assert [of.status for of in (predicted, *explained)] == [200, 200, 200]
+    assert len(loads) == 1
+
+
+def test_what_explains_is_loaded_again_after_an_error(
+    make_client: Make, tuned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    client = make_client(load(tuned, "cpu", engine="latency"))
+    with monkeypatch.context() as patched:
+        patched.setattr(TransformerClassifier, "load_weights", None)
+        error_of(client("POST", "/explain", ASKED), 500)
+    assert client("POST", "/decide", ASKED).status == 200
+    assert client("POST", "/explain", ASKED).status == 200

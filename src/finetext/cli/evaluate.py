@@ -37,7 +37,7 @@ def evaluate(
     out_of_scope_label: options.OutOfScopeLabel = None,
     settings: options.DataSettings = None,
     group_gaps: Groups = None,
-    precision: options.Precision = None,
+    precision: options.ModelPrecision = None,
     seed: options.Seed = None,
     device: options.Device = None,
     table: TableOut,

@@ -231,7 +231,7 @@ def serve(
     settings: Annotated[
         list[str] | None, option("KEY=VALUE", "Any other limit: serve.stop_seconds=60", "--set")
     ] = None,
-    precision: options.Precision = None,
+    precision: options.ModelPrecision = None,
     device: options.Device = None,
     output: Output,
 ) -> None:

@@ -61,6 +61,9 @@ OneMethod = Annotated[str | None, option("NAME", "Method of the run; the best by
 Encoder = Annotated[str | None, option("NAME", "Alias, Hub name or folder (finetext models).")]
 Epochs = Annotated[int | None, option("NUMBER", "Epochs of finetune.")]
 Precision = Annotated[str | None, option("NAME", "auto (the default), fp32, bf16, fp16 (GPU).")]
+ModelPrecision = Annotated[
+    str | None, option("NAME", "auto, fp32, bf16 or fp16 (GPU); else that of the model.")
+]
 Track = Annotated[str | None, option("NAMES", "Trackers, joined by commas: tensorboard, ...")]
 CheckpointSeconds = Annotated[
     float | None, option("SECONDS", "Time between checkpoints; 60 by default.")

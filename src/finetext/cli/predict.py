@@ -131,7 +131,7 @@ def predict(
     actors: Annotated[
         int | None, option("NUMBER", "Actors of Ray; one a GPU or CPU.", min=1)
     ] = None,
-    precision: options.Precision = None,
+    precision: options.ModelPrecision = None,
     device: options.Device = None,
     *,
     output: Output,
@@ -286,7 +286,7 @@ def plot(
     out: Annotated[Path | None, option("FILE", "Draw the bars here, too: .png or .svg.")] = None,
     force: options.Force = False,
     top: Annotated[int, option("NUMBER", "Show that many of the likeliest labels.", min=1)] = 20,
-    precision: options.Precision = None,
+    precision: options.ModelPrecision = None,
     device: options.Device = None,
     *,
     output: Output,

@@ -11,6 +11,7 @@ from typing import Any, Final
 from finetext.core import registry
 from finetext.core.contracts import Classifier
 from finetext.core.decision import AS_LIKELY, Decision
+from finetext.core.settings import Precision
 from finetext.core.types import LabelScheme
 from finetext.storage.received import read_received_text
 from finetext.training.precision import precision_of_model
@@ -24,17 +25,25 @@ MOST_MEMBERS: Final = 50
 _NAME: Final = re.compile(r"\w[\w.-]*")
 
 
-LoadKind = Callable[[str, Path, LabelScheme, Decision, str], Classifier]
-"""Loads a classifier by its kind and the arguments of its `load_weights`."""
+LoadKind = Callable[[str, Path, LabelScheme, Decision, str, Precision | None], Classifier]
+"""Loads a classifier by its kind and the arguments of its `load_weights`, in a number format."""
 
 
 def load_kind(
-    kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+    kind: str,
+    folder: Path,
+    scheme: LabelScheme,
+    decision: Decision,
+    device: str,
+    precision: Precision | None = None,
 ) -> Classifier:
-    """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
+    """Return the classifier of a kind in a folder; see `Classifier.load_weights`.
+
+    `precision` is that of its predictions; None (the default) leaves that of its members.
+    """
     of = registry.load("classifiers", kind)
     loaded: Classifier = of.load_weights(folder, scheme, decision, device)
-    return loaded
+    return loaded if precision is None else loaded.with_precision(precision)
 
 
 def save_members(
@@ -92,7 +101,6 @@ def load_member(
 ) -> Classifier:
     """Return a member of the model in a folder, as the description of the model says."""
     place = folder / MEMBERS / described["name"]
-    member = load(described["classifier"], place, scheme, AS_LIKELY, device)
-    if described.get("precision") is None:
-        return member
-    return member.with_precision(precision_of_model(described["precision"], device))
+    saved = described.get("precision")
+    precision = None if saved is None else precision_of_model(saved, device)
+    return load(described["classifier"], place, scheme, AS_LIKELY, device, precision)

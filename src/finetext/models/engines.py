@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +58,6 @@ class GraphClassifier(Classifier):
         name: the kind of the original.
         folder: the private folder that the original can be loaded from.
         precision: the number format that was asked for.
-        explain: told why another precision takes the original.
     """
 
     scheme: LabelScheme
@@ -67,7 +66,6 @@ class GraphClassifier(Classifier):
     name: str
     folder: Path
     precision: Precision = "auto"
-    explain: Callable[[str], None] = field(default=lambda reason: None, repr=False)
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -103,7 +101,6 @@ class GraphClassifier(Classifier):
         """Return the same classifier for fp32 or "auto", else the original in that format."""
         if precision in ("auto", "fp32"):
             return replace(self, precision=precision)
-        self.explain(f"the precision of the model is {precision}")
         return self.original.with_precision(precision)
 
     def with_temperature(self, temperature: float) -> Classifier:  # type: ignore[override]
@@ -152,28 +149,39 @@ class FastLoader:
 
     Attributes:
         explain: told why a transformer or a probe has no graph.
-        why_torch: returns why no graph is to be built for such a model, "" if one is.
+        why_torch: returns why no graph is to be built for such a model in a precision, "" if one
+            is.
+        precision: that of a whole model, which its members get in place of their own; None (the
+            default) if it has none.
     """
 
     explain: Callable[[str], None]
-    why_torch: Callable[[], str] = str
+    why_torch: Callable[[Precision | None], str]
+    precision: Precision | None = None
 
     def __call__(
-        self, kind: str, folder: Path, scheme: LabelScheme, decision: Decision, device: str
+        self,
+        kind: str,
+        folder: Path,
+        scheme: LabelScheme,
+        decision: Decision,
+        device: str,
+        precision: Precision | None = None,
     ) -> Classifier:
-        """Return the classifier of a kind in a folder; see `Classifier.load_weights`."""
+        """Return the classifier of a kind in a folder; see `finetext.methods.members.load_kind`."""
+        precision = self.precision or precision
         if kind in _FOLDERS:
-            if not (reason := self.why_torch() or _missing()):
+            if not (reason := self.why_torch(precision) or _missing()):
                 try:
                     made = graph_classifier(kind, folder, scheme, decision)
-                    return replace(made, explain=self.explain)
+                    return replace(made, precision=precision or "auto")
                 except _UNUSABLE as error:
                     reason = str(error).replace(f"{folder}{os.sep}", "")
             self.explain(reason)
         of = registry.load("classifiers", kind)
-        loaders = (self,) if of.has_members else ()
+        loaders = (replace(self, precision=precision),) if of.has_members else ()
         loaded: Classifier = of.load_weights(folder, scheme, decision, device, *loaders)
-        return loaded
+        return loaded if precision is None else loaded.with_precision(precision)
 
 
 def _missing() -> str:

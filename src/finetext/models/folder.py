@@ -139,24 +139,27 @@ def load_model(
         return foreign if precision is None else foreign.with_precision(precision)
     described = read_description(folder)
     files.refuse_pickles(folder)
-    known = files.names_of(described)
+    known, saved = files.names_of(described), described.get("precision")
+    if precision is None and saved is not None:
+        precision = precision_of_model(saved, device)
     try:  # only what `finetext.json` lists is read
         with private_folder(folder, names_received(folder)[0] if known is None else known) as place:
             files.check_sizes(folder, place, described)
-            loaded = _load(folder, place, described, device, load)
+            return _load(folder, place, described, device, precision, load)
     except FileNotFoundError as error:
         missing = str(error.filename or error)
         raise ModelError(f"the model in {folder} is damaged: {missing} is missing") from None
     except OSError as error:
         raise ModelError(f"the model in {folder} cannot be read: {error}") from None
-    saved = described.get("precision")
-    if precision is None and saved is not None:
-        precision = precision_of_model(saved, device)
-    return loaded if precision is None else loaded.with_precision(precision)
 
 
 def _load(
-    folder: Path, place: Path, described: Mapping[str, Any], device: str, load: LoadKind
+    folder: Path,
+    place: Path,
+    described: Mapping[str, Any],
+    device: str,
+    precision: Precision | None,
+    load: LoadKind,
 ) -> Classifier:
     """Return the classifier whose files are in `place`; messages name the folder of the user."""
     from safetensors import SafetensorError
@@ -165,7 +168,7 @@ def _load(
         scheme = LabelScheme.from_json(described)
         decision = decision_in(described)
         decision.check(len(scheme))
-        return load(str(described["classifier"]), place, scheme, decision, device)
+        return load(str(described["classifier"]), place, scheme, decision, device, precision)
     except (UnknownNameError, ModelError) as error:
         text = str(error).replace(str(place), str(folder))
         raise ModelError(text if str(folder) in text else f"{folder}: {text}") from None

@@ -35,8 +35,8 @@ def load(
 
     The engines "latency" and "throughput" are for prediction on a CPU. ONNX Runtime then computes
     BERT models in fp32, from the weights in the folder, if the extra `export` is installed, and
-    torch is imported only for other work than prediction. torch predicts where you ask for another
-    number format, and batches where the CPU is faster at them in bf16.
+    torch is imported only for other work than prediction. torch predicts where the precision is
+    bf16 or fp16, and batches where it is "auto" and the CPU is faster at them in bf16.
 
     Args:
         folder: it, or "hub:owner/name" or "hub:owner/name@revision".
@@ -105,21 +105,24 @@ def _loaded(
     place = folder if run is None else model_in_run(run.folder, run.entry().model)
     loader: LoadKind = load_kind
     if engine != "torch":
-        loader = FastLoader(explain, partial(_why_torch, engine, device, wanted))
+        loader = FastLoader(explain, partial(_why_torch, engine, device, wanted is not None))
         if is_foreign(place):
             explain("finetext did not save this model")
     return load_model(place, device, loader, wanted)
 
 
-def _why_torch(engine: Engine, device: str, wanted: Precision | None) -> str:
-    """Return why torch predicts what ONNX Runtime could; "" if ONNX Runtime does."""
+def _why_torch(engine: Engine, device: str, is_asked: bool, precision: Precision | None) -> str:
+    """Return why torch predicts what ONNX Runtime could; "" if ONNX Runtime does.
+
+    The precision is that which is asked for, else that of the model; None is "auto".
+    """
     from finetext.training.precision import cpu_format
 
     if (kind := _device_type(device)) != "cpu":
         return f"the device is {kind}"
-    if wanted in ("bf16", "fp16") or (wanted == "auto" and cpu_format() != "fp32"):
-        return f"the precision is {wanted}"
-    if engine == "throughput" and wanted is None and cpu_format() != "fp32":
+    if precision in ("bf16", "fp16"):
+        return f"the precision{'' if is_asked else ' of the model'} is {precision}"
+    if engine == "throughput" and precision != "fp32" and cpu_format() != "fp32":
         return f"this CPU predicts batches faster in {cpu_format()}"
     return ""
 

@@ -109,7 +109,7 @@ class Origin:
         """Return texts to learn from, texts to choose by and rows to compare on; None without any.
 
         Texts to learn from are training rows of the run if the model is compared on validation
-        rows, else a third of the rows; the others are halves of what is left, all in random order.
+        rows, else a third of the rows; the others are halves of the rest, all in random order.
         Nothing asks for labels. Training rows would not do to choose by: the model is more certain
         of them.
         """

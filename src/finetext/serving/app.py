@@ -32,6 +32,7 @@ from finetext.serving import middleware, schemas
 from finetext.serving.batching import Ask, Batcher, silent
 from finetext.serving.metrics import Metrics
 from finetext.serving.model import KnownRows, ServedModel, decisions, scored, wants_logits
+from finetext.serving.model_thread import Failed, contained
 from finetext.serving.requests import (
     Refusal,
     StrictRoute,
@@ -145,6 +146,7 @@ class Service:
         scores = partial(model.scores, sent_on=self.metrics.sent_on)
         self.batcher = Batcher(scores, model.tokens, settings, watch, check)
         self.batcher.changed = self.metrics.queue.set
+        self._prepared: asyncio.Task[Failed | None] | None = None
 
     async def predict(self, asked: schemas.Classification) -> Response:
         """Return labels and scores of each text, best first."""
@@ -169,6 +171,7 @@ class Service:
             raise Refusal(422, f"inputs has {length:,} characters; to be explained, {most:,}")
         if why := self._model.unexplained:
             raise Refusal(422, why)
+        await self._prepare_explaining()
         try:
             found = await self.batcher.do(partial(self._model.explain, text, asked.label))
         except UnknownNameError as error:
@@ -237,6 +240,16 @@ class Service:
         """Return the metrics."""
         headers = {"content-type": CONTENT_TYPE_LATEST}
         return Response(self.metrics.exposed(), headers=headers)
+
+    async def _prepare_explaining(self) -> None:
+        """Load what explains texts, once, in a thread beside that of the model."""
+        if self._prepared is None:
+            work = asyncio.to_thread(contained, self._model.prepare_explaining)
+            self._prepared = asyncio.create_task(work)
+        found = await asyncio.shield(self._prepared)
+        if found is not None:
+            self._prepared = None  # the next request tries again
+            raise found.error
 
     async def _decided(self, texts: Sequence[str]) -> Response:
         rows = await self._rows([Ask(text) for text in texts])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -212,6 +213,16 @@ class ServedModel:
         longest: int | None = getattr(self.classifier, "max_length", None)
         cut = getattr(getattr(self.classifier, "tokenizer", None), "truncation", None)
         return longest or (cut["max_length"] if isinstance(cut, dict) else 10**9)
+
+    def prepare_explaining(self) -> None:
+        """Load what `explain` needs, where ONNX Runtime predicts torch and the model, in seconds.
+
+        Raises a ModelError if the model cannot be loaded. It may run beside predictions.
+        """
+        from finetext.diagnosis.explain import GRADIENTS
+
+        if self.explainer.way == GRADIENTS:
+            import_module("captum.attr")
 
     def explain(self, text: str, label: str | None) -> Explanation:
         """Return which words of a text mattered.
