@@ -150,7 +150,7 @@ def test_a_server_answers_as_python_did(run: Path, within: float) -> None:
             )
         finally:
             process.kill()
-    for number, (of_text, answer) in enumerate(zip(scores, decided, strict=True)):
+    for number, of_text, answer in zip(NOT_EMPTY, scores, decided, strict=True):
         likely = expected["probabilities"][number]
         was = dict(zip(expected["names"], likely, strict=True))
         found = {score["label"]: score["score"] for score in of_text}
@@ -160,9 +160,13 @@ def test_a_server_answers_as_python_did(run: Path, within: float) -> None:
         assert answer["prediction"] == expected["labels"][number]
 
 
+NOT_EMPTY = [number for number, text in enumerate(golden.TEXTS) if text.strip()]
+"""The texts that a server takes."""
+
+
 def asked(process: subprocess.Popen[bytes], address: str) -> Any:
     """What a server answers on the texts, once it listens."""
-    data = json.dumps({"inputs": golden.TEXTS}).encode()
+    data = json.dumps({"inputs": [golden.TEXTS[number] for number in NOT_EMPTY]}).encode()
     request = urllib.request.Request(address, data, {"content-type": "application/json"})
     for _ in range(300):
         try:
