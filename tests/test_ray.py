@@ -294,7 +294,11 @@ def test_the_deployment_answers_as_the_server_does(cluster: Any, model: Path) ->
         serve.run(finetext.ray.build_app(given))
         settings = finetext.ServeSettings(request_texts=3)
         alone = make_app(
-            ServedModel(finetext.load(model)), settings, None, about(model), is_local=True
+            ServedModel(finetext.load(model, engine="throughput")),
+            settings,
+            None,
+            about(model),
+            is_local=True,
         )
         texts = ["the team won", "a loan from the bank"]
         many = ["x"] * 4
