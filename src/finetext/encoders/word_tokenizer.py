@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -27,6 +27,7 @@ class WordTokenizer(PreTrainedTokenizerFast):
     """Splits texts by the rules of `marked`, then looks words up; `tokenizer.json` has no rules."""
 
     model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 (required by transformers)
+    has_word_rules: ClassVar[bool] = True
 
     @classmethod
     def of_words(cls, words: Sequence[str], max_length: int = LONGEST_TEXT) -> WordTokenizer:

@@ -151,19 +151,13 @@ def check_exportable(classifier: Any, form: str) -> None:
             "where finetext is installed, and a fine-tuned model (--methods finetune) can be"
         )
     tokenizer = tokenizer_of(classifier)
-    if not tokenizer.is_fast and not (form == "ONNX" and has_word_rules(tokenizer)):
+    has_rules = form == "ONNX" and getattr(tokenizer, "has_word_rules", False)
+    if not (tokenizer.is_fast or has_rules):
         raise ModelError(
             f"this model cannot be exported to {form}: its tokenizer ({type(tokenizer).__name__}) "
             "splits texts by rules written in Python, which the export cannot run; export a model "
             "of another encoder"
         )
-
-
-def has_word_rules(tokenizer: Any) -> bool:
-    """Return whether a tokenizer divides texts by `finetext.encoders.word_rules`."""
-    from finetext.encoders.word_tokenizer import WordTokenizer
-
-    return isinstance(tokenizer, WordTokenizer)
 
 
 def tokenizer_of(classifier: Any) -> Any:

@@ -29,7 +29,6 @@ from finetext.models.exporters import (
     Made,
     Original,
     check_exportable,
-    has_word_rules,
     tokenizer_of,
 )
 from finetext.models.member_export import made_of_members, originals_of
@@ -94,7 +93,7 @@ class OnnxExporter(Exporter):
 
     def _check(self, classifier: Classifier) -> None:
         check_exportable(classifier, "ONNX")
-        if self.quantize is not None and has_word_rules(tokenizer_of(classifier)):
+        if self.quantize is not None and _has_word_rules(tokenizer_of(classifier)):
             raise ModelError(
                 "the LSTM layers of this model have no int8 form; leave --quantize out"
             )
@@ -114,7 +113,7 @@ class OnnxExporter(Exporter):
             "quantised": self.quantize,
             **exportable.reading,
             "empty_as": exportable.empty_as,
-            **({"word_rules": True} if has_word_rules(exportable.tokenizer) else {}),
+            **({"word_rules": True} if _has_word_rules(exportable.tokenizer) else {}),
         }
         write_json(work / ABOUT, about)
         rows = None
@@ -212,7 +211,7 @@ class Exportable:
             pad_token=self.tokenizer.pad_token,
         )
         tokenizer.save(str(folder / TOKENIZER))
-        if has_word_rules(self.tokenizer):  # a marker within a word of a text is none
+        if _has_word_rules(self.tokenizer):  # a marker within a word of a text is none
             values = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
             write_json(folder / TOKENIZER, {**values, "added_tokens": []})
         config = copy.deepcopy(self.model.config)
@@ -252,6 +251,11 @@ class Exportable:
                 f"torch {torch.__version__} cannot export {type(self.model).__name__} to ONNX: "
                 f"{str(error).splitlines()[0]}"
             ) from error
+
+
+def _has_word_rules(tokenizer: Any) -> bool:
+    """Return whether a tokenizer divides texts by `finetext.encoders.word_rules`."""
+    return bool(getattr(tokenizer, "has_word_rules", False))
 
 
 def _lstm(values: Any, states: Any, weights: Any, *options: Any) -> tuple[Any, Any, Any]:
