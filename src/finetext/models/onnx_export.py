@@ -141,7 +141,7 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
     scheme, decision = original.classifier.scheme, original.classifier.decision
     graph = onnx.load(str(work / GRAPH))
     (work / DATA).unlink(missing_ok=True)  # the weights of a large graph
-    onnx.save(halved(graph), str(work / GRAPH))
+    _save(halved(graph), work)
     exact = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
     apart, moments, margin = original.apart(), None, USUAL_MARGIN
     texts = [] if apart is None else list(apart.choose[:_MOST_TEXTS])
@@ -153,14 +153,27 @@ def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | 
     del exact
     (work / GRAPH).rename(work / EXACT)
     try:
-        onnx.save(quantize(graph, moments), str(work / GRAPH))
-    except Exception as error:  # also that of protobuf above 2 GB, which is no ValueError
+        quantized = quantize(graph, moments)
+    except ValueError as error:
         raise ModelError(f"this model has no int8 form: {error}; leave --quantize out") from None
+    _save(quantized, work)
     if texts:
         near = OnnxClassifier.load_weights(work, scheme, decision, "cpu")
         margin = safe_margin(near, near.logits(texts), wanted)
     write_json(work / ABOUT, {**about, "margin": margin})
     return None if apart is None else apart.compare
+
+
+def _save(graph: Any, work: Path) -> None:
+    """Write a graph with its weights in one file; raises a ModelError if it is too large."""
+    import onnx
+
+    try:
+        onnx.save(graph, str(work / GRAPH))
+    except Exception as error:  # the error of protobuf above 2 GB has no public class
+        raise ModelError(
+            f"the graph cannot be written in one file ({error}); leave --quantize out"
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,9 +28,13 @@ from finetext.core.arrays import Floats, probabilities_of
 from finetext.models.onnx import OnnxClassifier
 
 SAFE: Final = 0.99
+"""Share of the less clear rows whose error is below the margin."""
 CLOSE: Final = 0.05
+"""Difference of a probability that does not count."""
 _MOST_OFF: Final = 0.01
+"""Share of the probabilities that may be further off."""
 _WIDER: Final = 1.02
+"""What the margin is multiplied with until that holds."""
 _LEAST_MARGIN: Final = 1e-3
 _FEWEST_ROWS: Final = 50
 USUAL_MARGIN: Final = 0.5

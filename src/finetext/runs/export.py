@@ -196,7 +196,7 @@ def _compared(origin: Origin, new: Made) -> Compared | None:
         named = isinstance(data, str | Path)
         where = f"rows of {Path(data).name}" if named else "rows that were given"
     if new.rows is not None:
-        where += ", of those that chose nothing"
+        where += " that did not choose the margin"
     return compare_export(origin.original, new.classifier, rows, sizes, where, new.remark)
 
 
