@@ -80,11 +80,12 @@ class Original:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """An export, and rows to compare it on if others than usual, with a remark on them."""
+    """An export; rows to compare it on if others than usual, a remark on it, and which they are."""
 
     classifier: Classifier
     rows: Dataset | None = None
     remark: str = ""
+    which: str = ""
 
 
 class Exporter(ABC):

@@ -105,7 +105,9 @@ def made_of_members(original: Original, work: Path, make: Callable[[Original, Pa
         remarks.append(f"{' and '.join(kept)}, which stays as it is, may need torch to predict")
     told = [f"for {name}{whose}, {each.remark}" for name, each in made.items() if each.remark]
     has_rows = apart is not None and any(each.rows is not None for each in made.values())
-    return Made(new, apart.compare if apart and has_rows else None, "; ".join([*told, *remarks]))
+    which = next((each.which for each in made.values() if each.which), "")
+    rows = apart.compare if apart and has_rows else None
+    return Made(new, rows, "; ".join([*told, *remarks]), which)
 
 
 def _original_of(original: Original, member: Part | Stage) -> Original:

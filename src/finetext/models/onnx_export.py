@@ -126,7 +126,8 @@ class OnnxExporter(Exporter):
         some = rows.texts[:_MOST_TEXTS]
         again = made.is_close(replace(made, exact=None).logits(some)).mean()
         share = f"{again:.1%} of {counted(len(some), 'row')}"
-        return Made(made, rows, f"{share} are close calls, which float32 computes again")
+        remark = f"{share} are close calls, which float32 computes again"
+        return Made(made, rows, remark, "that did not choose the margin")
 
 
 def in_int8(original: Original, work: Path, about: dict[str, Any]) -> Dataset | None:

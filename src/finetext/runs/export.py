@@ -188,15 +188,16 @@ def _compared(origin: Origin, new: Made) -> Compared | None:
         models = [origin.model or save_model(origin.classifier, Path(temporary) / "original")]
         models.append(save_model(new.classifier, Path(temporary) / "export"))
         sizes = bytes_of(models[0]), bytes_of(models[1])
-    where, data = "validation rows of the run", origin.data  # no folder of this machine
-    if origin.learned_from_all:
-        kind = "rows" if origin.run is not None and origin.run.folds else "validation rows"
-        where = f"{kind} of the run, which the original learned from"
+    data, known = origin.data, origin.learned_from_all
+    folded = known and origin.run is not None and bool(origin.run.folds)
+    where = f"{'rows' if folded else 'validation rows'} of the run"
     if data is not None:
-        named = isinstance(data, str | Path)
+        named = isinstance(data, str | Path)  # by no folder of this machine
         where = f"rows of {Path(data).name}" if named else "rows that were given"
-    if new.rows is not None:
-        where += " that did not choose the margin"
+    if new.which:
+        where += f" {new.which}"
+    if known and data is None:
+        where += ", which the original learned from"
     return compare_export(origin.original, new.classifier, rows, sizes, where, new.remark)
 
 
