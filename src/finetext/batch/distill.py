@@ -73,7 +73,7 @@ class Distilled:
 
     def classifier(self, device: str = "auto") -> Classifier:
         """Load the student: the best method of the run, or the only model."""
-        return load(self.folder, device)
+        return load(self.folder, device, engine="torch")
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def distill_recipe(
 
 def _teacher(teacher: str, device: str, hears: Listener) -> tuple[LabelScheme, str]:
     """Return labels and kind of a teacher, which must give one label a text."""
-    model = load(teacher, device, say=hears.say)
+    model = load(teacher, device, engine="torch", say=hears.say)
     if model.scheme.multilabel:
         raise RecipeError(
             f"{teacher} gives a text any number of labels, and distill needs a teacher that gives "

@@ -40,7 +40,7 @@ from finetext.storage.filesystems import is_address, place_of, refuse_other_addr
 
 if TYPE_CHECKING:
     from finetext.methods.llm import Llm
-    from finetext.runs.load import Engine
+    from finetext.models.engines import Engine
 
 LONG: Final = 10.0  # seconds from which the throughput is reported
 Each = Callable[[Classifier, Table], None]

@@ -58,7 +58,7 @@ def evaluate(
 
     table.check(data)
     screen = output.screen(data)
-    classifier = load(model, device, precision=precision, say=screen.say)
+    classifier = load(model, device, precision=precision, engine="torch", say=screen.say)
     how = arguments.settings_for(classifier.scheme, reading, settings)
     how = replace(how, out_of_scope=out_of_scope_label or how.out_of_scope)
     classifier = classifier.with_positive(how.positive if positive is None else positive)

@@ -56,7 +56,7 @@ def explain(
         check_new(page, table.force, [source])
     if classes and label is not None:
         raise RecipeError("--classes is about all labels; leave --label out")
-    explainer = choose_explainer(load(model, device), way)
+    explainer = choose_explainer(load(model, device, engine="torch"), way)
     given = Reading(text, id=id, header=header, sheet=sheet).given()
     scheme = explainer.classifier.scheme
     texts = _texts(model, source, arguments.data_settings(given, settings), scheme)

@@ -70,7 +70,7 @@ def decide(
     check_model_place(out, force)
     decided = decided_by(predicted.predictions, wanted)
     is_crossed, decision = isinstance(decided.decision, CrossFitted), decided.decision.shipped
-    classifier = load(model, "cpu").with_decision(decision).with_positive(positive)
+    classifier = load(model, "cpu", engine="torch").with_decision(decision).with_positive(positive)
     _save_decided(classifier, model, out)
     lines = [f"{predicted.name}: {decision.aim or 'the likeliest label'}"]
     of_rows = [*decided_lines(decided), *threshold_lines(decided)]

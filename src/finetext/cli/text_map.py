@@ -142,8 +142,8 @@ def _classifier(
     from finetext.runs.load import load
 
     if run is not None:
-        return run.classifier(method, device or "auto")
-    return None if data is None else load(model, device)
+        return run.classifier(method, device or "auto", "torch")
+    return None if data is None else load(model, device, engine="torch")
 
 
 def _rows_of_run(

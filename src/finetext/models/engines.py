@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from finetext.core import registry
 from finetext.core.arrays import Floats, probabilities_of
@@ -25,12 +26,14 @@ from finetext.core.settings import Precision
 from finetext.core.types import LabelScheme
 from finetext.encoders.vocabulary import RECORD, digest_of
 from finetext.methods.linear import LinearHead
+from finetext.methods.members import LoadKind, load_kind
 from finetext.models.bert_graph import BertGraph, NoGraphError, ProbeHead, mapped_weights
 from finetext.models.onnx import LongTexts, OnnxClassifier, session_in_memory
 from finetext.storage.received import is_received_file, keep_private, read_received_text
 from finetext.training.tokens import TOKENIZER, open_tokenizer
 from finetext.training.truncation import reading_of
 
+Engine = Literal["torch", "latency", "throughput"]
 RUNTIME: Final = "ONNX Runtime in fp32"
 _TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 _WEIGHTS: Final = "model.safetensors"
@@ -182,6 +185,51 @@ class FastLoader:
         loaders = (replace(self, precision=precision),) if of.has_members else ()
         loaded: Classifier = of.load_weights(folder, scheme, decision, device, *loaders)
         return loaded if precision is None else loaded.with_precision(precision)
+
+
+def loader_for(
+    engine: Engine,
+    device: str,
+    has_precision: bool = False,
+    explain: Callable[[str], None] = lambda reason: None,
+) -> LoadKind:
+    """Return what loads a classifier with an engine.
+
+    Args:
+        engine: see `finetext.load`.
+        device: where it predicts.
+        has_precision: whether the user asked for a precision.
+        explain: called with the reason if torch predicts what ONNX Runtime could.
+    """
+    if engine == "torch":
+        return load_kind
+    return FastLoader(explain, partial(_why_torch, engine, device, has_precision))
+
+
+def _why_torch(engine: Engine, device: str, is_asked: bool, precision: Precision | None) -> str:
+    """Return why torch predicts what ONNX Runtime could; "" if ONNX Runtime does.
+
+    The precision is that which is asked for, else that of the model; None is "auto".
+    """
+    from finetext.training.precision import cpu_format
+
+    if (kind := _device_type(device)) != "cpu":
+        return f"the device is {kind}"
+    if precision in ("bf16", "fp16"):
+        return f"the precision{'' if is_asked else ' of the model'} is {precision}"
+    if engine == "throughput" and precision != "fp32" and cpu_format() != "fp32":
+        return f"this CPU predicts batches faster in {cpu_format()}"
+    return ""
+
+
+def _device_type(name: str) -> str:
+    """Return "cpu", "cuda" or "mps"; torch is imported only where there may be a GPU."""
+    from finetext.training.precision import choose_device
+
+    signs = ("nvidia[0-9]*", "kfd", "dxg")  # the devices of CUDA, of ROCm, and of both in WSL
+    has_signs = sys.platform != "linux" or any(any(Path("/dev").glob(of)) for of in signs)
+    is_cpu = name == "cpu" or (name == "auto" and not has_signs)
+    return "cpu" if is_cpu else str(choose_device(name).type)
 
 
 def _missing() -> str:

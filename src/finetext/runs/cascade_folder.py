@@ -127,7 +127,7 @@ def write_cascade(pair: Pair, made: Cascade) -> None:
     validation = cascaded(*pair.held_out, threshold)
     decision = validation.decision.shipped
     cheap, expensive = (
-        Stage(of.method, run.classifier(of.method, "cpu").with_decision(Decision()))
+        Stage(of.method, run.classifier(of.method, "cpu", "torch").with_decision(Decision()))
         for of in (pair.cheap, pair.expensive)
     )
     scheme = expensive.classifier.scheme

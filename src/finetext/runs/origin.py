@@ -195,10 +195,12 @@ def open_origin(
     found = place_in_run(Path(what))
     if found is None:
         model = Path(what) if Path(what).is_dir() else None
-        return Origin(load(what, "cpu"), model, data=data, reading=reading, seed=seed or 0)
+        return Origin(
+            load(what, "cpu", engine="torch"), model, data=data, reading=reading, seed=seed or 0
+        )
     run = Run.open(found[0])
     entry = run.entry(found[1])
-    classifier = run.classifier(entry.method, "cpu")
+    classifier = run.classifier(entry.method, "cpu", "torch")
     origin = Origin(
         classifier, model_in_run(run.folder, entry.model), run, entry.method, data, reading
     )

@@ -12,20 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from finetext.core.contracts import Classifier
 from finetext.core.errors import DataError, FinetextError, RunError, UnknownNameError
-from finetext.core.types import (
-    Dataset,
-    Finding,
-    LabelScheme,
-    Predicted,
-    Predictions,
-    Score,
-    SplitName,
-)
+from finetext.core.types import Dataset, Finding, LabelScheme, Predicted, Predictions, Score
 from finetext.core.wording import part_in_words, rows_of
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, Leaderboard, LeaderboardEntry
 from finetext.evaluation.ranking import PositiveCurve, precision_recall
+from finetext.models.engines import Engine, loader_for
 from finetext.models.folder import load_model, model_in_run
 from finetext.runs.accesses import record_python_access
 from finetext.runs.checkpoints import Checkpoint, checkpoints_in
@@ -40,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from finetext.core.types import SplitName
     from finetext.report.confusion import Normalize
     from finetext.report.results import Results
     from finetext.report.shares import Shares
@@ -174,9 +168,15 @@ class Run:
         except (OSError, ValueError, TypeError, KeyError, DataError) as error:
             raise RunError(f"the run in {self.folder} is damaged: data.json: {error!r}") from None
 
-    def classifier(self, method: str | None = None, device: str = "auto") -> Classifier:
-        """Load the model of a method, the best one by default; raises as `entry`."""
-        return load_model(model_in_run(self.folder, self.entry(method).model), device)
+    def classifier(
+        self, method: str | None = None, device: str = "auto", engine: Engine = "throughput"
+    ) -> Classifier:
+        """Load the model of a method, the best one by default; raises as `entry`.
+
+        The engine is that of `finetext.load`.
+        """
+        place = model_in_run(self.folder, self.entry(method).model)
+        return load_model(place, device, loader_for(engine, device))
 
     def predictions(self, method: str | None = None, split: SplitName = "test") -> Predictions:
         """Return the predictions of validation or test rows by a method, the best one by default.
@@ -317,7 +317,7 @@ class Run:
         """
         from finetext.report.one_text import plot_prediction
 
-        return plot_prediction(self.classifier(method), text, top=top, out=out)
+        return plot_prediction(self.classifier(method, engine="latency"), text, top=top, out=out)
 
     def training_log(self, method: str | None = None) -> list[dict[str, Any]]:
         """Return the log of the training of a method, the best one by default.
@@ -336,7 +336,7 @@ class Run:
 
     def __call__(self, text: str) -> dict[str, float]:
         """Return label to probability by the best method, likeliest first; loads it each time."""
-        return self.classifier()(text)
+        return self.classifier(engine="latency")(text)
 
     def _predicted(self, method: str | None, split: SplitName) -> Predicted:
         """Return predictions with their texts, and record an access to test rows."""
