@@ -22,6 +22,7 @@ from finetext.core.errors import ModelError
 from finetext.core.types import LabelScheme
 from finetext.models.onnx import OnnxClassifier
 from finetext.models.quantization import (
+    RESERVE,
     USUAL_MARGIN,
     products,
     quantize,
@@ -348,7 +349,7 @@ def test_a_margin_is_the_error_of_unclear_rows(small: Path, several: bool) -> No
     logits[200:, 0] += 5.0
     if several:
         logits[:, 1] = exact[:, 1] = np.where(np.arange(400) < 200, 8.0, 9.0)
-    assert safe_margin(near, logits, exact) == pytest.approx(1.98, abs=0.011)
+    assert safe_margin(near, logits, exact) / RESERVE == pytest.approx(1.98, abs=0.011)
 
 
 def test_a_margin_is_widened_until_few_probabilities_are_off(small: Path) -> None:
@@ -357,12 +358,12 @@ def test_a_margin_is_widened_until_few_probabilities_are_off(small: Path) -> Non
     gaps = np.r_[np.linspace(0, 5, 400), np.linspace(5, 9, 120)]
     logits = np.stack([gaps, np.zeros(520), np.full(520, -30.0)], axis=1)
     exact = logits - np.array([0.4, 0, 0])
-    margin = safe_margin(near, logits, exact)
+    margin = safe_margin(near, logits, exact) / RESERVE
     off = np.abs(probabilities_of(logits, multilabel=False) - probabilities_of(exact, False)) > 0.05
     assert margin > 0.4
     assert 0 < off[gaps > margin].sum() <= 0.01 * off.size - 3
     assert off[gaps > margin / 1.02].sum() > 0.01 * off.size - 3
-    assert safe_margin(near, logits, exact, close=1) == pytest.approx(0.4)
+    assert safe_margin(near, logits, exact, close=1) == pytest.approx(1.5 * 0.4)
 
 
 def test_folders_in_8_bits_of_earlier_versions_still_load(onnx_model: Path, tmp_path: Path) -> None:
