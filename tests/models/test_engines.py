@@ -96,7 +96,7 @@ def both(folder: Path) -> tuple[Classifier, GraphClassifier]:
     graph = load(folder, "cpu", engine="latency", say=said.append)
     assert isinstance(graph, GraphClassifier), said
     assert said == [f"engine: {RUNTIME}"]
-    return load(folder, "cpu"), graph
+    return load(folder, "cpu", engine="torch"), graph
 
 
 def assert_agree(torch_one: Classifier, graph: Classifier, texts: list[str]) -> None:
@@ -161,6 +161,14 @@ def test_users_see_the_original(kind: str, made: Made, tmp_path: Path) -> None:
     assert ruled.predict(TEXTS) == [None] * len(TEXTS)
 
 
+def test_the_classifier_of_a_run_has_the_fastest_engine_for_batches(encoder_run: Path) -> None:
+    run = finetext.Run.open(encoder_run)
+    for name in ("probe", "finetune"):
+        assert engine_of(run.classifier(name, "cpu")) == RUNTIME
+        assert engine_of(run.classifier(name, "cpu", "torch")) == "torch in fp32"
+    assert set(run("fresh bread")) == {"food", "money", "sport"}
+
+
 def test_an_export_takes_the_original(made: Made) -> None:
     _, graph = both(made())
     assert type(open_origin(graph).classifier) is TransformerClassifier
@@ -191,7 +199,7 @@ def test_weights_that_are_overwritten_in_place_change_nothing(
 def test_members_of_a_blend_get_the_engine(
     made: Made, tfidf: TfidfClassifier, tmp_path: Path
 ) -> None:
-    torch_one = load(made(), "cpu")
+    torch_one = load(made(), "cpu", engine="torch")
     members = {"tfidf": replace(tfidf, scheme=torch_one.scheme), "finetune": torch_one}
     blend = BlendClassifier.of(torch_one.scheme, {"tfidf": 0.4, "finetune": 1.2}, members)
     said: list[str] = []
@@ -206,7 +214,7 @@ def test_members_of_a_blend_get_the_engine(
 def test_stages_of_a_cascade_get_the_engine(
     made: Made, tfidf: TfidfClassifier, tmp_path: Path
 ) -> None:
-    torch_one = load(made(), "cpu")
+    torch_one = load(made(), "cpu", engine="torch")
     stages = Stage("tfidf", replace(tfidf, scheme=torch_one.scheme)), Stage("finetune", torch_one)
     cascade = CascadeClassifier(torch_one.scheme, AS_LIKELY, *stages, 2.0)  # sends on all
     assert engine_of(cascade) == "torch in fp32"
@@ -302,7 +310,7 @@ def test_a_missing_package_is_named_to_who_asked_for_an_engine(
     assert f"it needs the package {package}, which is not installed" in reason
     assert 'pip install "finetext[export]"' in reason
     assert engine == "engine: torch in fp32"
-    for load_it in (load, partial(load_for, "latency")):
+    for load_it in (partial(load, engine="torch"), partial(load_for, "latency")):
         load_it(folder, "cpu", say=said.append)
     assert len(said) == 2
 

@@ -38,7 +38,9 @@ WEIGHTS = {"tfidf": 0.4, "probe": 0.5, "finetune": 0.3}
 
 @pytest.fixture(scope="module")
 def members(encoder_run: Path) -> dict[str, Classifier]:
-    return {name: finetext.load(encoder_run / name / "model", "cpu") for name in WEIGHTS}
+    return {
+        name: finetext.load(encoder_run / name / "model", "cpu", engine="torch") for name in WEIGHTS
+    }
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from finetext.core.decision import AS_LIKELY
 from finetext.methods.blend import BlendClassifier
 from finetext.methods.cascade import CascadeClassifier, Stage
-from finetext.models.engines import RUNTIME, engine_of
-from finetext.runs.load import Engine, load
+from finetext.models.engines import RUNTIME, Engine, engine_of
+from finetext.runs.load import load
 
 pytest.importorskip("onnxruntime")
 
@@ -88,5 +88,11 @@ def test_torch_gives_members_their_precision(saved: Saved, tmp_path: Path) -> No
     members = {of: load(saved(of), "cpu") for of in ("fp32", "bf16")}
     scheme = members["fp32"].scheme
     folder = BlendClassifier.of(scheme, dict.fromkeys(members, 1.0), members).save(tmp_path / "all")
-    assert engine_of(load(folder, "cpu")) == f"{TORCH} and torch in fp32"
-    assert engine_of(load(folder, "cpu", precision="fp32")) == "torch in fp32"
+    assert engine_of(load(folder, "cpu", engine="torch")) == f"{TORCH} and torch in fp32"
+    assert engine_of(load(folder, "cpu", precision="fp32", engine="torch")) == "torch in fp32"
+
+
+def test_the_fastest_engine_for_batches_is_the_default(saved: Saved) -> None:
+    said: list[str] = []
+    found = load(saved("fp32"), "cpu", say=said.append)
+    assert said == [f"engine: {engine_of(found)}"] == [f"engine: {RUNTIME}"]

@@ -35,7 +35,7 @@ _MOST_OFF: Final = 0.01
 """Share of the probabilities that may be further off."""
 _WIDER: Final = 1.02
 """What the margin is multiplied with until that holds."""
-RESERVE: Final = 1.5
+RESERVE: Final = 2.0
 """What the margin is multiplied with at last: of other rows than those that it was chosen on, more
 are off. See "int8" in benchmarks/LOG.md."""
 _LEAST_MARGIN: Final = 1e-3
@@ -129,7 +129,7 @@ def safe_margin(near: OnnxClassifier, logits: Floats, exact: Floats, close: floa
 
     It is the error of logits that 1 of 100 of the less clear rows exceeds, or more: until at most 1
     of 100 probabilities is off by more than `close`, were there another row above the margin in
-    which they are. That is widened by half, as it is chosen on few rows.
+    which they are. That is doubled, as it is chosen on few rows.
 
     Args:
         near: the classifier in 8 bits.
