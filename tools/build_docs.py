@@ -241,6 +241,22 @@ def configuration(manual: Manual) -> str:
     return tomli_w.dumps(config)
 
 
+def build(manual: Manual, folder: Path, out: Path) -> int:
+    """Build the site of a manual by way of a folder; return the exit status.
+
+    A warning of the program that builds it is a failure, and leaves the site as it was.
+    """
+    stage(manual, folder / "docs")
+    config = folder / "zensical.toml"
+    config.write_text(configuration(manual), encoding="utf-8")
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(config)]
+    status = subprocess.run(command, cwd=folder, check=False).returncode
+    if status == 0:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(folder / "site", out)
+    return status
+
+
 def main(words: list[str] | None = None) -> int:
     """Check the links, then build the site; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -253,16 +269,7 @@ def main(words: list[str] | None = None) -> int:
         return 1
     if asked.links:
         return 0
-    folder = ROOT / STAGE
-    stage(manual, folder / "docs")
-    config = folder / "zensical.toml"
-    config.write_text(configuration(manual), encoding="utf-8")
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(config)]
-    built = subprocess.run(command, cwd=folder, check=False).returncode
-    if built == 0:
-        shutil.rmtree(asked.out, ignore_errors=True)
-        shutil.move(folder / "site", asked.out)
-    return built
+    return build(manual, ROOT / STAGE, asked.out)
 
 
 if __name__ == "__main__":
