@@ -113,6 +113,12 @@ def test_files_of_the_repository_come_along(build_docs: ModuleType, tmp_path: Pa
     assert (tmp_path / "out" / "repository" / "run.py").read_text() == "print()\n"
 
 
+def test_a_bar_in_code_of_a_table_has_no_backslash(build_docs: ModuleType) -> None:
+    text = "| a | b |\n|---|---|\n| `x \\| y` | c \\| d |\n\n`e \\| f`\n"
+    shown = build_docs.rewritten("docs/one.md", text, {})
+    assert shown == text.replace("`x \\| y`", "`x | y`")
+
+
 def test_a_notebook_becomes_a_page_with_its_pictures(
     build_docs: ModuleType, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ BESIDE: Final = "repository"
 CHECKED: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 """Files whose links are checked, although they are not in docs/."""
 LINK: Final = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^()\s]+)(\))")
+CODE: Final = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 FENCE: Final = re.compile(r"^ {0,3}(```+|~~~+)")
 
 
@@ -159,7 +160,7 @@ def outside_code(text: str) -> Iterator[str]:
 def links(page: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield path in the repository and anchor of each link of a page that is no address."""
     for line in outside_code(text):
-        for match in LINK.finditer(re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", line)):
+        for match in LINK.finditer(CODE.sub("", line)):
             yield from resolved(page, match[2])
 
 
@@ -197,6 +198,8 @@ def rewritten(page: str, text: str, pages: Mapping[str, str]) -> str:
     for number, shown in enumerate(outside_code(text)):
         if shown:
             lines[number] = LINK.sub(put, lines[number])
+        if shown.startswith("|"):  # GitHub wants bars in code escaped, Python-Markdown does not
+            lines[number] = CODE.sub(lambda code: code[0].replace(r"\|", "|"), lines[number])
     return "\n".join(lines) + "\n"
 
 
