@@ -207,7 +207,7 @@ def test_what_the_image_needs_exists_and_is_let_in() -> None:
 
 def test_a_model_gets_into_an_image_from_its_own_folder() -> None:
     """`.dockerignore` keeps it out of a build in this one."""
-    told = (ROOT / "docs" / "using.md").read_text()
+    told = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
     [command] = re.findall(r"^    (printf .*docker build .*)$", told, re.M)
     assert f"#   {command}\n" in DOCKERFILE.read_text()
     made, _, build = command.partition(" | ")

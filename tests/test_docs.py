@@ -35,9 +35,29 @@ NOT_RUN = (
 )
 
 
-def commands(name: str) -> list[str]:
+USING = (
+    "how-to/encoders.md",
+    "how-to/without-labels.md",
+    "how-to/ask-a-language-model.md",
+    "how-to/distill.md",
+    "how-to/predict.md",
+    "how-to/outgrow.md",
+    "how-to/other-shares.md",
+    "how-to/monitor.md",
+    "how-to/deploy.md",
+    "how-to/share.md",
+)
+"""Pages on the use of a model, in the order in which their commands run."""
+
+
+def text_of(*pages: str) -> str:
+    """What pages of the manual say, one after another."""
+    return "\n".join((DOCS / page).read_text(encoding="utf-8") for page in pages)
+
+
+def commands(*pages: str) -> list[str]:
     """The indented lines that begin with `finetext`."""
-    lines = re.findall(r"^    (finetext .+)$", (DOCS / name).read_text(), flags=re.MULTILINE)
+    lines = re.findall(r"^    (finetext .+)$", text_of(*pages), flags=re.MULTILINE)
     return [line for line in lines if not line.startswith(NOT_RUN)]
 
 
@@ -73,11 +93,18 @@ def files(workplace: Path, reviews: Path, finished: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["command-line.md", "data.md", "running.md", "using.md"])
+@pytest.mark.parametrize(
+    "pages",
+    [("reference/command-line.md",), ("how-to/data.md",), ("how-to/running.md",), USING],
+    ids=["command-line", "data", "running", "using"],
+)
 def test_the_commands_run(
-    command: Callable[..., Any], files: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    command: Callable[..., Any],
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pages: tuple[str, ...],
 ) -> None:
-    lines = commands(name)
+    lines = commands(*pages)
     assert len(lines) >= 3
     for line in lines:
         words, _, redirected = line.partition(" < ")
@@ -89,21 +116,25 @@ def test_the_commands_run(
         assert seen.out or "--out" in line or "--page" in line
 
 
-@pytest.mark.parametrize(("name", "shown"), [("data.md", "3 rows, 2 labels"), ("using.md", "")])
+@pytest.mark.parametrize(
+    ("pages", "shown"),
+    [(("how-to/data.md",), "3 rows, 2 labels"), (USING, "")],
+    ids=["data", "using"],
+)
 def test_the_python_runs(
-    workplace: Path, capsys: pytest.CaptureFixture[str], name: str, shown: str
+    workplace: Path, capsys: pytest.CaptureFixture[str], pages: tuple[str, ...], shown: str
 ) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / name).read_text(), re.S | re.M)
+    blocks = re.findall(r"^```python\n(.*?)^```", text_of(*pages), re.S | re.M)
     assert blocks
     for block in blocks:
-        exec(compile(block, name, "exec"), {})
+        exec(compile(block, pages[0], "exec"), {})
     assert shown in capsys.readouterr().out
 
 
 def test_the_line_on_what_was_chosen_is_the_one_shown(
     command: Callable[..., Any], files: Path
 ) -> None:
-    shown = re.search(r"^    (reviews\.csv: .*)$", (DOCS / "data.md").read_text(), re.M)
+    shown = re.search(r"^    (reviews\.csv: .*)$", text_of("how-to/data.md"), re.M)
     assert shown
     said = command("train", "reviews.csv", "--methods", "majority").err.splitlines()[0]
     assert said == shown[1]
@@ -114,7 +145,7 @@ def test_the_recipe_in_the_manual_is_valid() -> None:
 
     from finetext.runs.recipe import Recipe
 
-    block = re.search(r"^```toml\n(.*?)^```", (DOCS / "command-line.md").read_text(), re.S | re.M)
+    block = re.search(r"^```toml\n(.*?)^```", text_of("reference/command-line.md"), re.S | re.M)
     assert block
     recipe = Recipe.from_values(tomllib.loads(block[1]))
     assert list(recipe.methods) == ["majority", "tfidf", "with-bert"]
@@ -126,7 +157,7 @@ def test_the_commands_on_language_models_have_the_options_that_are_shown() -> No
     from finetext.cli.app import app
 
     known = typer.main.get_command(app)
-    text = (DOCS / "language-models.md").read_text()
+    text = text_of("how-to/language-models.md")
     lines = re.findall(r"^(?:    )?(finetext [^#\n]+)", text, flags=re.MULTILINE)
     assert len(lines) >= 10
     for line in lines:

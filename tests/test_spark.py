@@ -18,7 +18,7 @@ import finetext
 from finetext.core.contracts import FitContext
 from finetext.core.types import Dataset
 
-USING = Path(__file__).parent.parent / "docs" / "using.md"
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "outgrow.md"
 THREADS = """
 import pandas as pd
 
@@ -48,7 +48,7 @@ def test_the_udf_of_the_manual(topics: Dataset, tmp_path: Path) -> None:
     for number in (0, 1):
         half = rows.slice(number * len(rows) // 2, len(rows) // 2)
         pyarrow.parquet.write_table(half, tmp_path / "data" / f"{number}.parquet")
-    manual = USING.read_text(encoding="utf-8").replace("/shared/", f"{tmp_path.as_posix()}/")
+    manual = PAGE.read_text(encoding="utf-8").replace("/shared/", f"{tmp_path.as_posix()}/")
     for name, end in (("predict_udf.py", ""), ("predict_spark.py", THREADS)):
         [block] = re.findall(rf"^```py\n(# {name}\n.*?)^```", manual, re.S | re.M)
         (tmp_path / name).write_text(block + end)

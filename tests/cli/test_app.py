@@ -24,7 +24,7 @@ from finetext.runs.recipe import LADDER
 Command = Callable[..., Any]
 EVERY: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 COMMANDS = {name: command for name, command in EVERY.items() if not command.hidden}
-MANUAL = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+MANUAL = (Path(__file__).parents[2] / "docs/reference/command-line.md").read_text(encoding="utf-8")
 ROWS = [
     (f"a {word} film, seen {number} times", label)
     for number in range(30)
@@ -126,7 +126,7 @@ OTHERS = {
 def section(command: str) -> str:
     """What the manual says of a command."""
     found = re.search(rf"^## {command}\n(.*?)(?=^## |\Z)", MANUAL, flags=re.DOTALL | re.MULTILINE)
-    assert found, f"docs/command-line.md has no section on {command}"
+    assert found, f"docs/reference/command-line.md has no section on {command}"
     return found[1]
 
 

@@ -77,7 +77,7 @@ def test_export_on_the_command_line(tmp_path: Path, command: Callable[..., Any],
 
 
 def test_every_format_of_the_manual_has_an_input() -> None:
-    manual = Path(__file__).parents[2].joinpath("docs", "data.md").read_text("utf-8")
+    manual = Path(__file__).parents[2].joinpath("docs", "how-to", "data.md").read_text("utf-8")
     table = manual.partition("## Exports of annotation tools")[2].partition("\n## ")[0]
     named = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)[1:]
     assert named == list(EXPORTS)

@@ -104,9 +104,9 @@ def predict_file(
         rejected: .csv, .tsv or .jsonl for rows that cannot be predicted, which else are errors.
         resume: continue a prediction that was stopped or killed, if any, to the same bytes.
         force: replace `out` and `rejected` if they exist, which is an error by default.
-        locale: language of the spreadsheet that opens the CSV, such as "de"; see docs/data.md.
+        locale: of the spreadsheet that opens the CSV, such as "de"; see docs/how-to/data.md.
         keep_formulas: with a locale, put no apostrophe before cells that a spreadsheet would run.
-        correct_base_rates: correct for other shares of labels; see docs/using.md. Reads twice.
+        correct_base_rates: for other shares of labels (docs/how-to/other-shares.md). Reads twice.
         batch_size: rows that are predicted and written at a time, 2,000 by default.
         precision: "fp32", "bf16", "fp16" or "auto"; that of the model by default.
         device: "auto" (the default), "cpu", "cuda", "cuda:1" or "mps".

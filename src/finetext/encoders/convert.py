@@ -101,7 +101,7 @@ def convert(
             words by id: a list of strings as `.pkl` or `.json`, or one per line.
         out: the folder to write, new or empty.
         mapping: the name of the array for each parameter: "haiku", a dictionary, or a JSON or TOML
-            file of one (see docs/language-models.md).
+            file of one (see docs/how-to/language-models.md).
         heads: attention heads; arrays do not say it, so a mapping needs it.
         positions: "sinusoidal", "learned" or "none"; a mapping needs it, too.
         activation: "relu" (the default), "gelu", "gelu-tanh" (gelu of JAX) or "silu".

@@ -125,7 +125,7 @@ def _check_weights(encoder: str, place: Path, names: list[str], there: set[str])
         raise ModelError(
             f"{encoder} has no weights in safetensors, the only format that finetext loads "
             f"({found}); use a version of the model with model.safetensors, or make one of weights "
-            "that you trust with `finetext convert` (docs/language-models.md)"
+            "that you trust with `finetext convert` (docs/how-to/language-models.md)"
         )
     if INDEX not in names:
         return

@@ -40,7 +40,7 @@ from finetext.encoders.transformer import (
 _PICKLES: Final = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib")
 _ENCODER: Final = "encoder."
 _WRITE: Final = (
-    "write the arrays with numpy.savez or safetensors (docs/language-models.md says how)"
+    "write the arrays with numpy.savez or safetensors (docs/how-to/language-models.md says how)"
 )
 
 
