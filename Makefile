@@ -6,10 +6,13 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 HASHED_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+COG := $(BIN)/cog -I tools
+# Pages with tables that come from the code.
+GENERATED := docs/reference/command-line.md docs/reference/recipe.md
 WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow check lint format lock audit peers clean
+.PHONY: help install demo test slow check lint docs format lock audit peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -31,17 +34,21 @@ CHECKED := tests/core tests/storage tests/data tests/evaluation tests/test_repos
 check: install lint ## lint, and the tests that train nothing
 	$(PYTEST) -q $(CHECKED)
 
-lint: install ## ruff, mypy, the order of the layers, and the options in the manual
+lint: install ## ruff, mypy, the order of the layers, the manual: generated tables, links, its site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check docs/reference/command-line.md
+	$(COG) --check $(GENERATED)
+	$(BIN)/python tools/build_docs.py
 
-format: install ## put the code into the form that lint wants; write the options into the manual
+docs: install ## build the site of the manual in site/; look at it with python -m http.server -d site
+	$(BIN)/python tools/build_docs.py
+
+format: install ## put the code into the form that lint wants; write the tables of the manual
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/cog -r docs/reference/command-line.md
+	$(COG) -r $(GENERATED)
 
 lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the versions in constraints.txt
 	.venv/tools/bin/uv pip compile -q constraints.txt --no-deps --generate-hashes --universal --python-version 3.11 \
@@ -54,7 +61,7 @@ peers: install ## set up .peers, the libraries that benchmarks/minutes.py compar
 	$(BIN)/python benchmarks/minutes.py --set-up-peers
 
 clean: ## remove .venv, .peers, caches and builds; runs/ stays
-	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 REASONS = (
-    "network", "GPU", "two machines", "another library", "docker", "a cluster",
+    "network", "GPU", "two machines", "another library", "docker", "a server that stays",
+    "a cluster",
 )  # fmt: skip
 """Why a block cannot run in a test."""
 WHOLE_PAGES = {
