@@ -230,7 +230,7 @@ def test_blocks_of_data_can_be_read() -> None:
 def test_the_line_on_what_was_chosen_is_the_one_shown(
     command: Callable[..., Any], reviews: Path
 ) -> None:
-    [page] = (ROOT / "docs").rglob("data.md")
+    page = ROOT / "docs" / "how-to" / "data.md"
     shown = re.search(r"^    (reviews\.csv: .*)$", page.read_text(), re.M)
     assert shown
     Path("reviews.csv").write_text(reviews.read_text())
@@ -241,7 +241,7 @@ def test_the_line_on_what_was_chosen_is_the_one_shown(
 def test_the_recipe_in_the_manual_is_valid() -> None:
     from finetext.runs.recipe import Recipe
 
-    [page] = (ROOT / "docs").rglob("command-line.md")
+    page = ROOT / "docs" / "reference" / "command-line.md"
     block = re.search(r"^```toml\n(.*?)^```", page.read_text(), re.S | re.M)
     assert block
     recipe = Recipe.from_values(tomllib.loads(block[1]))
