@@ -106,8 +106,8 @@ def made_of_members(original: Original, work: Path, make: Callable[[Original, Pa
     told = [f"for {name}{whose}, {each.remark}" for name, each in made.items() if each.remark]
     has_rows = apart is not None and any(each.rows is not None for each in made.values())
     which = next((each.which for each in made.values() if each.which), "")
-    rows = apart.compare if apart and has_rows else None
-    return Made(new, rows, "; ".join([*told, *remarks]), which)
+    compared = apart.compare if apart and has_rows else None
+    return Made(new, compared, "; ".join([*told, *remarks]), which)
 
 
 def _original_of(original: Original, member: Part | Stage) -> Original:
