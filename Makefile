@@ -36,12 +36,12 @@ lint: install ## ruff, mypy, the order of the layers, and the options in the man
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check docs/command-line.md
+	$(BIN)/cog --check docs/command-line.md docs/how-to/install.md
 
 format: install ## put the code into the form that lint wants; write the options into the manual
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/cog -r docs/command-line.md
+	$(BIN)/cog -r docs/command-line.md docs/how-to/install.md
 
 lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the versions in constraints.txt
 	.venv/tools/bin/uv pip compile -q constraints.txt --no-deps --generate-hashes --universal --python-version 3.11 \

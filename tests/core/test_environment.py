@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from finetext.core import environment
 from finetext.core.environment import absolute, cache_folder, processor_name
 from finetext.methods.finetune import Finetune
 from finetext.methods.tfidf import Tfidf
@@ -31,6 +35,34 @@ def test_what_is_computed_on_is_recorded() -> None:
 
 def test_the_processor_has_a_name() -> None:
     assert processor_name().strip()
+
+
+@pytest.mark.parametrize("answer", [b"Apple M2 Pro\n", b"\xff", OSError("no such program")])
+def test_macos_is_asked_for_the_processor(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception
+) -> None:
+    def run(asked: list[str], **how: object) -> SimpleNamespace:
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(stdout=answer)
+
+    monkeypatch.setattr(environment, "_stated", lambda name: "")
+    monkeypatch.setattr(environment.sys, "platform", "darwin")
+    monkeypatch.setattr(environment.subprocess, "run", run)
+    monkeypatch.setattr(environment.platform, "processor", lambda: "arm")
+    assert processor_name() == ("Apple M2 Pro" if answer == b"Apple M2 Pro\n" else "arm")
+
+
+def test_windows_is_asked_for_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = SimpleNamespace(
+        HKEY_LOCAL_MACHINE=1,
+        OpenKey=lambda root, place: nullcontext(place),
+        QueryValueEx=lambda key, name: (" Intel(R) Core(TM) i7 ", 1),
+    )
+    monkeypatch.setitem(sys.modules, "winreg", registry)  # type: ignore[arg-type]
+    monkeypatch.setattr(environment, "_stated", lambda name: "")
+    monkeypatch.setattr(environment.sys, "platform", "win32")
+    assert processor_name() == "Intel(R) Core(TM) i7"
 
 
 def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

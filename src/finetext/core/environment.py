@@ -6,6 +6,8 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +17,27 @@ _LONG_TERM: Final = "constraint_0_power_limit_uw"
 
 def processor_name() -> str:
     """Return the model name of the processor, or the machine type if unknown."""
-    return _stated("model name") or platform.processor() or platform.machine()
+    return _stated("model name") or _named_by_system() or platform.processor() or platform.machine()
 
 
 def processor_flags() -> frozenset[str]:
     """Return the names in Linux of the extensions of an x86 processor; empty if unknown."""
     return frozenset(_stated("flags").split())
+
+
+def _named_by_system() -> str:
+    """Return what macOS or Windows calls the processor, or ""."""
+    with suppress(OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        if sys.platform == "darwin":
+            asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, capture_output=True, timeout=10).stdout.decode().strip()
+        if sys.platform == "win32":
+            import winreg
+
+            place = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+                return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    return ""
 
 
 def _stated(name: str) -> str:

