@@ -11,6 +11,7 @@ import pytest
 
 from finetext.core import environment
 from finetext.core.environment import absolute, cache_folder, processor_name
+from finetext.core.errors import FinetextError
 from finetext.methods.finetune import Finetune
 from finetext.methods.tfidf import Tfidf
 from finetext.runs.folder import describe_environment
@@ -71,6 +72,17 @@ def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.delenv("FINETEXT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "finetext"
+
+
+def test_without_a_home_folder_the_cache_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FINETEXT_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(FinetextError, match="set FINETEXT_CACHE to a folder"):
+        cache_folder()
 
 
 def test_only_paths_that_exist_become_absolute(workplace: Path) -> None:

@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from finetext.core.console import printing_interrupts
 from finetext.core.errors import DataError, RecipeError
+from finetext.core.paths import expanded
 from finetext.core.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -327,6 +328,8 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(**values: Any) -> None:
+        # Neither the shells of Windows nor bash in --out=~/runs replace "~".
+        values = {name: expanded(of) if isinstance(of, Path) else of for name, of in values.items()}
         for name, bundle in bundles.items():
             own = [field.name for field in fields(bundle)]
             values[name] = bundle(**{field: values.pop(field) for field in own})

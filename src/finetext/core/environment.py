@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from finetext.core.errors import FinetextError
+
 POWER_LIMITS: Final = Path("/sys/class/powercap")
 _LONG_TERM: Final = "constraint_0_power_limit_uw"
 
@@ -73,10 +75,20 @@ def stated_watts(device: str) -> float | None:
 
 
 def cache_folder() -> Path:
-    """Return the cache: FINETEXT_CACHE, or `finetext` in the user's cache folder."""
+    """Return the cache: FINETEXT_CACHE, or `finetext` in the user's cache folder.
+
+    Raises:
+        FinetextError: the user has no home folder, as in some containers.
+    """
     if folder := os.environ.get("FINETEXT_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetext"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetext"
+    except RuntimeError:
+        raise FinetextError(
+            "the user of this process has no home folder for the cache; set FINETEXT_CACHE to a "
+            "folder"
+        ) from None
 
 
 def absolute(source: str) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Final, Literal, get_args
 from finetext.core import registry
 from finetext.core.errors import ModelError, UnknownNameError
 from finetext.core.installation import package_command
+from finetext.core.paths import expanded
 
 Task = Literal[
     "text-classification", "feature-extraction", "fill-mask", "text-generation", "zero-shot"
@@ -197,7 +198,7 @@ def resolve(name: str) -> EncoderSource:
     if entry is not None:
         found = _packaged(entry, check=True) or _cached(entry.source)
         return EncoderSource(name, str(found or entry.source), found is not None, entry)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if name and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} is no model folder: it has no config.json")
