@@ -80,7 +80,6 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 from typer import Argument, Option
 
+from finetext.cli.completion import offer
 from finetext.core.console import printing_interrupts
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.paths import expanded
@@ -336,6 +337,8 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
         with printing_interrupts():
             function(**values)
 
+    for one in parameters:
+        offer(one.name, one.annotation)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
