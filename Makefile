@@ -8,7 +8,7 @@ HASHED_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 COG := $(BIN)/cog -I tools
 # Pages with tables that come from the code.
-GENERATED := docs/reference/command-line.md docs/reference/recipe.md
+GENERATED := docs/reference/command-line.md docs/reference/recipe.md docs/how-to/install.md
 WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help

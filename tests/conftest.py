@@ -60,6 +60,16 @@ def fp32() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def from_an_index() -> Iterator[None]:
+    """Let messages name the commands of pip for a release, however finetext was installed here."""
+    from finetext.core.installation import Installation
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("finetext.core.installation.installation", Installation)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Count accesses to test sets in a folder of the tests, not in that of the user."""
     with pytest.MonkeyPatch.context() as patch:

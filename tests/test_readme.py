@@ -17,6 +17,7 @@ import pytest
 
 from finetext.cli import app as cli
 from finetext.core import registry
+from finetext.core.extras import EXTRAS
 from finetext.data.sources import bbc_news
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +68,9 @@ def run_line(line: str) -> None:
             ["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True, text=True
         )
         assert words[1] != "demo" or "finetext demo" in plan.stdout
+    elif words[0] == "pip":
+        assert words[:3] == ["pip", "install", "-c"]
+        assert (ROOT / words[3]).is_file()
     elif words[0] == ".venv/bin/python":
         command = [sys.executable, *words[1:], "--collect-only", "-q"]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -82,6 +86,35 @@ def test_the_commands_run(small_sample: Path) -> None:
         run_line(line)
     assert (small_sample / "runs" / "news" / "report.html").is_file()
     assert (small_sample / "newer.csv").read_text().startswith("id,text,label,prediction")
+
+
+SHOWN = {
+    "offline": r"bbc-news|finetext demo|make demo",
+    "excel": r"\.xlsx|Excel",
+    "polars": r"polars",
+    "sentencepiece": r"deberta|sentencepiece",
+    "explain": r"finetext explain",
+    "map": r"finetext map",
+    "llm": r"--llm",
+    "gliclass": r"gliclass",
+    "tensorboard": r"--track tensorboard",
+    "ray": r"--engine ray|finetext\.ray",
+    "export": r"finetext export|ONNX",
+    "serve": r"finetext serve",
+    "otel": r"OTEL_|OpenTelemetry",
+}
+"""How the page shows what an extra is for."""
+
+
+def test_the_first_line_installs_what_the_page_shows() -> None:
+    assert set(SHOWN) == set(EXTRAS)
+    first = re.search(r"^pip install .*\[([\w,]+)\]", README, flags=re.MULTILINE)
+    assert first
+    brought = set(first[1].split(","))
+    named = set(re.findall(r"the extra `(\w+)`", README))
+    needed = {name for name, shown in SHOWN.items() if re.search(shown, README)}
+    assert {"offline", "excel", "export", "serve"} <= needed
+    assert needed - named == brought, "the first line of installation brings more or less"
 
 
 @pytest.mark.slow

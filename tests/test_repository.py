@@ -121,9 +121,16 @@ def test_the_extra_all_has_every_extra_for_users(project: dict[str, Any]) -> Non
 
 
 def test_every_extra_that_a_message_names_exists(project: dict[str, Any]) -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in SOURCES)
-    named = set(re.findall(r"finetext\[([\w-]+)\]", text))
-    assert "offline" in named
+    places, named = {"MissingExtraError": 2, "install_command": 0}, set[str]()
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        named |= set(re.findall(r"finetext\[([\w-]+)\]", text))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                place = places.get(node.func.id)
+                given = node.args[place : place + 1] if place is not None else []
+                named |= {of.value for of in given if isinstance(of, ast.Constant)}
+    assert {"offline", "serve", "export"} <= named
     assert named <= set(project["optional-dependencies"])
 
 

@@ -135,7 +135,7 @@ def test_the_commands_are_the_documented_ones() -> None:
         *("train", "demo", "explore", "agreement", "evaluate", "predict", "plot"),
         *("classify", "distill", "monitor", "models", "show"),
         *("tokens", "features", "find-lr", "adapt", "pretrain", "generate", "convert"),
-        *("info", "push", "pull"),
+        *("info", "push", "pull", "doctor"),
         "serve",
         *(
             "compare",

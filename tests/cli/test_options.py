@@ -254,3 +254,14 @@ def test_a_picture_is_not_compressed(command: Command, finished: Path) -> None:
     seen = command("confusion", finished, "--out", "matrix.png.gz", status=2)
     assert "the suffix must be one of .png" in seen.err
     assert not Path("matrix.png.gz").exists()
+
+
+def test_the_home_folder_is_found_where_the_shell_leaves_it(
+    command: Command, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    command("train", reviews, "--methods", "majority", "--out", "~/run", status=0)
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert list(Path.cwd().iterdir()) == []
+    assert "there is no file" in command("train", "~nobody-of-this-name/x.csv", status=2).err

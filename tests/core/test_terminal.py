@@ -113,3 +113,45 @@ def test_texts_of_rich_come_from_one_place() -> None:
         if path.name != "styled.py":
             assert "from rich.text" not in source, path
             assert "Console(" not in source or "core.styled import" in source, path
+
+
+def printed(text: str, encoding: str) -> bytes:
+    """What a stream of an encoding gets of a text that finetext prints."""
+    file = io.BytesIO()
+    stream = io.TextIOWrapper(file, encoding=encoding, newline="\n")
+    print(text, end="", file=EscapingStream(stream), flush=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii", "cp932", "latin-1"])
+def test_what_finetext_shows_itself_fits_every_encoding(encoding: str) -> None:
+    shown = printed("“good” → bad … ✓ ██ ──", encoding).decode(encoding)
+    assert shown.isascii() or encoding != "ascii"
+    assert "good" in shown
+    assert "bad" in shown
+    assert printed("“good” …", "ascii") == b'"good" ...'
+    assert printed("“good” → …", "utf-8").decode() == "“good” → …"
+
+
+def test_data_that_an_encoding_lacks_are_an_error() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        printed("caf\u00e9 “x”", "ascii")
+    stream = EscapingStream(io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    stream.write("“")
+    with pytest.raises(UnicodeEncodeError):
+        unescaped(stream).write("“")  # rows of a table are written as they are, or not at all
+
+
+def test_a_way_to_encode_that_the_user_chose_stays() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    EscapingStream(stream)
+    assert stream.errors == "backslashreplace"
+
+
+def test_every_character_of_messages_has_a_plain_form() -> None:
+    """Those of finetext's sources that are not words of other languages or for pages."""
+    source = Path(finetext.__file__).parent
+    places = [*source.glob("cli/*.py"), *source.glob("report/*.py"), *source.glob("core/*.py")]
+    shown = {c for path in places for c in path.read_text(encoding="utf-8") if not c.isascii()}
+    for letter in shown:
+        assert letter.isalpha() or printed(letter, "ascii"), letter

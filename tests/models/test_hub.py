@@ -236,3 +236,15 @@ def test_an_encoder_of_the_hub_without_safetensors_is_refused(hub: Hub, tiny_enc
     hub.put("jane/tiny", files)
     with pytest.raises(ModelError, match="has no weights in safetensors"):
         load_encoder("jane/tiny", load_tokenizer("jane/tiny"))
+
+
+def test_a_name_on_the_hub_that_windows_took_for_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Repository] = []
+
+    def answer(repository: Repository) -> Path:
+        asked.append(repository)
+        return Path("model")
+
+    monkeypatch.setattr("finetext.models.hub.fetched", answer)
+    assert model_folder(r"hub:jane\reviews@v1") == Path("model")
+    assert asked == [Repository("jane/reviews", "v1")]

@@ -18,6 +18,7 @@ from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.methods.finetune import Finetune
 from finetext.methods.tfidf import Tfidf
 from finetext.runs.recipe import LADDER, Recipe, ladder
+from finetext.runs.resolve import run_name
 from finetext.storage.locks import RUN_FILES
 
 ROOT = Path(__file__).parents[2]
@@ -259,3 +260,23 @@ def test_a_label_of_texts_of_no_class_implies_a_rule_for_them() -> None:
     rare = {"data": {"out_of_scope": "oos"}, "decide": {"out_of_scope": 0.01}}
     assert Recipe.from_values(rare).decide.out_of_scope == 0.01
     assert Recipe().decide.out_of_scope is None
+
+
+@pytest.mark.parametrize("names", [("A", "a"), ("Majority",), ("con",), ("b.",)])
+def test_folders_of_methods_can_be_copied_to_every_system(names: tuple[str, ...]) -> None:
+    with pytest.raises(RecipeError, match="Windows"):
+        Recipe(source="x.csv", methods={name: Tfidf() for name in names})
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("C:\\data\\My reviews.csv", "My-reviews"),
+        ("data/reviews.csv", "reviews"),
+        ("aux.csv", "aux-run"),
+        ("hub:owner/Con", "Con-run"),
+        ("https://example.org/a/b.csv?token=secret", "b"),
+    ],
+)
+def test_a_run_is_named_after_its_source_on_every_system(source: str, name: str) -> None:
+    assert run_name(Recipe(source=source)) == name

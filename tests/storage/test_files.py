@@ -139,7 +139,6 @@ ALLOWED = {
     "data/write.py": ['open("wb"'],  # both fill what `output_file` yields
     "encoders/features.py": ['open("wb"'],
     "models/onnx_export.py": [".rename("],  # within a temporary folder
-    "pretraining/folder.py": ["os.replace("],  # out of a finished folder, the last file last
 }
 
 

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import BaseFileLock
 
-from finetext.core.errors import RunError
+from finetext.core.errors import DataError, RunError
+from finetext.storage import locks
 from finetext.storage.locks import (
     LOCK,
     STARTED,
@@ -164,3 +166,35 @@ def test_sweep_removes_only_half_written_files(workplace: Path) -> None:
     fill(folder / "splits.part", "model")
     sweep(folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*kept, "splits.part"])
+
+
+def test_on_windows_a_lock_is_released_before_its_file_is_removed(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[BaseFileLock] = []
+    real_lock, real_unlink = locks.try_lock, Path.unlink
+
+    def try_lock(path: Path) -> BaseFileLock | None:
+        lock = real_lock(path)
+        held.extend([] if lock is None else [lock])
+        return lock
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        if self.name == locks.LOCK and any(lock.is_locked for lock in held):
+            raise PermissionError(32, "it is used by another process", str(self))
+        real_unlink(self, missing_ok)
+
+    monkeypatch.setattr(locks, "try_lock", try_lock)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(locks, "ON_WINDOWS", True)
+    with claimed(Path("runs/new")):
+        assert held[-1].is_locked
+    assert not Path("runs").exists()
+
+
+def test_a_folder_that_windows_reserves_is_refused(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetext.core.paths.ON_WINDOWS", True)
+    with pytest.raises(DataError, match=r"'aux': Windows reserves it for a device"):
+        check_folder(Path("runs/aux"), False, lambda folder: None)

@@ -256,3 +256,11 @@ def test_a_private_folder_may_go_while_another_one_is_looked_for(
         monkeypatch.setattr(Path, "is_relative_to", is_relative_to)
         assert read_received_text(place, "file") == "mine"
     assert not other.exists()
+
+
+def test_on_windows_a_colon_leads_to_a_drive_or_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert received.is_inner_name("a:b")
+    monkeypatch.setattr(received, "ON_WINDOWS", True)
+    assert not received.is_inner_name("C:weights.bin")
+    assert not received.is_inner_name("model.onnx:hidden")
+    assert received.is_inner_name("onnx/model.onnx")

@@ -206,3 +206,80 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not a regular file"):
         write_text(tmp_path / "pipe", "1")
     assert names(tmp_path) == ["pipe"]
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Rename as on Windows, without waiting; returns the times that would be waited."""
+    waited: list[float] = []
+    monkeypatch.setattr(unfinished, "ON_WINDOWS", True)
+    monkeypatch.setattr(unfinished.time, "sleep", waited.append)
+    return waited
+
+
+def opened_by_others(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Let renaming fail so many times, as while a virus scanner has the file open."""
+    real, left = os.replace, [times]
+
+    def replace(old: Path, new: Path) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise PermissionError(13, "The process cannot access the file", str(old))
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", replace)
+
+
+def test_what_is_open_for_a_moment_is_renamed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, windows: list[float]
+) -> None:
+    opened_by_others(monkeypatch, 3)
+    write_text(tmp_path / "file", "1")
+    assert (tmp_path / "file").read_text() == "1"
+    assert len(windows) == 3
+    write(tmp_path / "model", FIRST)
+    opened_by_others(monkeypatch, 2)
+    write(tmp_path / "model", SECOND)
+    assert content(tmp_path / "model") == SECOND
+
+
+def test_what_stays_open_is_an_error_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, windows: list[float]
+) -> None:
+    write_text(tmp_path / "table.csv", "old")
+    opened_by_others(monkeypatch, 100)
+    with pytest.raises(PermissionError, match=r"close programs that have it open.*table\.csv"):
+        write_text(tmp_path / "table.csv", "new")
+    assert (tmp_path / "table.csv").read_text() == "old"
+    assert sum(windows) < 3
+
+
+def test_elsewhere_a_refusal_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_by_others(monkeypatch, 1)
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "file", "1")
+    assert names(tmp_path) == []
+
+
+def test_on_windows_a_room_keeps_the_rights_of_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    real = Path.mkdir
+
+    def mkdir(self: Path, mode: int = 0o777, **more: bool) -> None:
+        modes.append(mode)
+        real(self, mode, **more)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    write_text(tmp_path / "file", "1")
+    monkeypatch.setattr(unfinished, "ON_WINDOWS", True)
+    write_text(tmp_path / "file", "2")
+    assert modes == [0o700, 0o777]
+
+
+def test_lines_of_texts_end_alike_on_every_system(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "one\ntwo\r\n")
+    assert (tmp_path / "file").read_bytes() == b"one\ntwo\r\n"

@@ -14,6 +14,7 @@ from finetext.cli.cascade import cascade
 from finetext.cli.compare import compare, precision_recall
 from finetext.cli.data import agreement, explore, label_errors
 from finetext.cli.distill import distill
+from finetext.cli.doctor import doctor
 from finetext.cli.encoders import adapt, convert, features, generate, models, pretrain, tokens
 from finetext.cli.evaluate import confusion, errors, evaluate, slices
 from finetext.cli.explain import explain
@@ -73,12 +74,12 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "info runs/reviews --json": info,
     "push runs/reviews jane/reviews --private": push,
     "pull jane/reviews --out reviews": pull,
+    "doctor --network": doctor,
 }
 """The commands in the order of the help, by an example of each."""
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from finetext.cli import options
 from finetext.cli.options import Output, PictureOut, TableOut, argument, option
 from finetext.core.errors import DataError, RecipeError, UnknownNameError
+from finetext.core.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,7 @@ def precision_recall(
     for of in sets.values():
         screen.findings(of.findings)
     shown = next((of.part for of in sets.values() if of.part is not None), None)
-    best = Run.open(Path(sources[0]).expanduser()).best if len(sets) > len(sources) else None
+    best = Run.open(expanded(sources[0])).best if len(sets) > len(sources) else None
     ranked = sorted(sets, key=lambda name: name != best)
     given = {name: sets[name].predictions for name in ranked}
     found = PositiveCurves.of(given, shown, positive)
@@ -101,7 +101,7 @@ def _refuse_one(sources: list[str], method: str | None) -> None:
 
     if len(sources) > 1:
         return
-    path = Path(sources[0]).expanduser()
+    path = expanded(sources[0])
     if not is_run(path):
         raise DataError(
             f"{path} alone is nothing to compare: give two sets of predictions or more, or a run "
@@ -122,7 +122,7 @@ def _predictions(sources: list[str], method: str | None, part: SplitName) -> dic
     from finetext.runs.predicted import predicted_in
     from finetext.runs.run import Run, is_run
 
-    paths = [Path(source).expanduser() for source in sources]
+    paths = [expanded(source) for source in sources]
     runs = list(map(is_run, paths))
     if len(sources) == 1 and runs[0] and method is None:
         run = Run.open(paths[0])

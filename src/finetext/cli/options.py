@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_type_hints
 
 from typer import Argument, Option
 
+from finetext.cli.completion import offer
 from finetext.core.console import printing_interrupts
 from finetext.core.errors import DataError, RecipeError
+from finetext.core.paths import expanded
 from finetext.core.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -327,12 +329,16 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(**values: Any) -> None:
+        # Neither the shells of Windows nor bash in --out=~/runs replace "~".
+        values = {name: expanded(of) if isinstance(of, Path) else of for name, of in values.items()}
         for name, bundle in bundles.items():
             own = [field.name for field in fields(bundle)]
             values[name] = bundle(**{field: values.pop(field) for field in own})
         with printing_interrupts():
             function(**values)
 
+    for one in parameters:
+        offer(one.name, one.annotation)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run

@@ -34,6 +34,15 @@ _SECONDS_A_LINE: Final = 60.0
 """Time between two lines of progress where there are no bars, as in a file."""
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return what stops a command here: Ctrl-C, a scheduler, a closed terminal, Ctrl-Break."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+STOP_SIGNALS: Final = stop_signals()
+
+
 class Screen:
     """Where a command writes, with color and progress bars on a terminal only."""
 
@@ -202,7 +211,9 @@ def whole_output() -> Iterator[None]:
 
 @contextmanager
 def stopping(status: int) -> Iterator[None]:
-    """While the body runs, treat SIGTERM like Ctrl-C, and lose no Ctrl-C.
+    """While the body runs, treat what stops a command like Ctrl-C, and lose no Ctrl-C.
+
+    A closed terminal stops it, too, unless `nohup` lets it ignore that.
 
     Native code that does not return, such as that of a hostile tokenizer, keeps Python from seeing
     a signal; a second one then ends the process with a status.
@@ -212,6 +223,8 @@ def stopping(status: int) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal seen
         seen = time.monotonic()
+        if number == getattr(signal, "SIGHUP", None):
+            _leave_terminal()
         signal.default_int_handler(number, frame)
 
     def end_unseen() -> None:
@@ -228,8 +241,8 @@ def stopping(status: int) -> Iterator[None]:
                     os.write(2, b"finetext: stopped\n")
                     os._exit(status)
 
-    ours = [signal.SIGTERM]
-    ours += [signal.SIGINT] * (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    ours = [of for of in STOP_SIGNALS if signal.getsignal(of) in usual or of == signal.SIGTERM]
     before = {number: signal.signal(number, stop) for number in ours}
     arriving, telling = socket.socketpair()
     telling.setblocking(False)
@@ -253,6 +266,14 @@ def stopping(status: int) -> Iterator[None]:
         signal.set_wakeup_fd(wakened)
         telling.close()
         sys.unraisablehook = unraisable
+
+
+def _leave_terminal() -> None:
+    """Let what is still said go nowhere: writing to a closed terminal would be an error."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            if stream.isatty():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

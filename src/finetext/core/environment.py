@@ -6,8 +6,12 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from finetext.core.errors import FinetextError
 
 POWER_LIMITS: Final = Path("/sys/class/powercap")
 _LONG_TERM: Final = "constraint_0_power_limit_uw"
@@ -15,12 +19,27 @@ _LONG_TERM: Final = "constraint_0_power_limit_uw"
 
 def processor_name() -> str:
     """Return the model name of the processor, or the machine type if unknown."""
-    return _stated("model name") or platform.processor() or platform.machine()
+    return _stated("model name") or _named_by_system() or platform.processor() or platform.machine()
 
 
 def processor_flags() -> frozenset[str]:
     """Return the names in Linux of the extensions of an x86 processor; empty if unknown."""
     return frozenset(_stated("flags").split())
+
+
+def _named_by_system() -> str:
+    """Return what macOS or Windows calls the processor, or ""."""
+    with suppress(OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        if sys.platform == "darwin":
+            asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, capture_output=True, timeout=10).stdout.decode().strip()
+        if sys.platform == "win32":
+            import winreg
+
+            place = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+                return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    return ""
 
 
 def _stated(name: str) -> str:
@@ -56,10 +75,20 @@ def stated_watts(device: str) -> float | None:
 
 
 def cache_folder() -> Path:
-    """Return the cache: FINETEXT_CACHE, or `finetext` in the user's cache folder."""
+    """Return the cache: FINETEXT_CACHE, or `finetext` in the user's cache folder.
+
+    Raises:
+        FinetextError: the user has no home folder, as in some containers.
+    """
     if folder := os.environ.get("FINETEXT_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetext"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetext"
+    except RuntimeError:
+        raise FinetextError(
+            "the user of this process has no home folder for the cache; set FINETEXT_CACHE to a "
+            "folder"
+        ) from None
 
 
 def absolute(source: str) -> str:

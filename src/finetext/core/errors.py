@@ -97,13 +97,15 @@ class UnknownNameError(FinetextError):
 
 
 class MissingExtraError(FinetextError):
-    """An optional package is not installed; the message gives the command that installs it."""
+    """An optional package is not installed; the message has the command that installs it here."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         """Compose the message."""
+        from finetext.core.installation import install_command
+
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed; "
-            f'run: pip install "finetext[{extra}]"'
+            f"run: {install_command(extra)}"
         )
 
 

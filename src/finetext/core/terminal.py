@@ -8,6 +8,7 @@ and so do the marks of direction, which reorder nothing but their neighbors.
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,30 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
+
+
+_IN_ASCII: Final = {
+    "\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-",
+    "\u2026": "...", "\u2192": "->", "\u00b7": "*", "\u00b1": "+-", "\u2713": "x",
+    "\u2500": "-", "\u2501": "-", "\u2502": "|", "\u2503": "|", "\u2578": " ", "\u257a": " ",
+}  # fmt: skip
+"""What finetext itself shows beyond ASCII, as an encoding without it gets it."""
+_IN_ASCII.update({chr(code): " " if code > 0x258C else "#" for code in range(0x2581, 0x2590)})
+_PLAIN: Final = "finetext-plain"
+"""The name of the way to encode that replaces these, and nothing else."""
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if isinstance(error, UnicodeEncodeError):
+        text = error.object[error.start : error.end]
+        if all(letter in _IN_ASCII for letter in text):
+            return "".join(_IN_ASCII[letter] for letter in text), error.end
+        if (letter := text[0]) in _IN_ASCII:
+            return _IN_ASCII[letter], error.start + 1
+    raise error
+
+
+codecs.register_error(_PLAIN, _in_ascii)
 
 
 def escaped(text: str) -> str:
@@ -58,6 +83,7 @@ class EscapingStream:
     def __init__(self, stream: TextIO) -> None:
         """Wrap a stream."""
         self.rich_proxied_file = self._stream = stream
+        _encode(stream, "strict", _PLAIN)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the stream has."""
@@ -75,8 +101,20 @@ class EscapingStream:
 
 
 def unescaped(stream: TextIO) -> TextIO:
-    """Return the stream below an `EscapingStream`, for data; else the stream."""
-    return stream.rich_proxied_file if isinstance(stream, EscapingStream) else stream
+    """Return the stream below an `EscapingStream`, for data; else the stream.
+
+    Data that its encoding lacks are an error from then on, whatever they are.
+    """
+    if not isinstance(stream, EscapingStream):
+        return stream
+    _encode(stream.rich_proxied_file, _PLAIN, "strict")
+    return stream.rich_proxied_file
+
+
+def _encode(stream: Any, before: str, after: str) -> None:
+    """Change how a stream treats what its encoding lacks, if it is as before."""
+    if getattr(stream, "errors", None) == before and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors=after)
 
 
 def escape_output() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from finetext.core import registry
 from finetext.core.budget import explained, reading, take_rows, within_memory
 from finetext.core.errors import DataError, NoRowsError, near
+from finetext.core.paths import expanded
 from finetext.core.settings import ReadSettings
 from finetext.core.types import SPLIT_NAMES, Dataset, Finding, LabelScheme, SplitName
 from finetext.core.wording import counted
@@ -192,7 +193,7 @@ def _open_named(source: str, settings: ReadSettings) -> Source:
 
 def _place_of(source: str) -> Path:
     """Return the file or folder of a name, or of a sample; raises a DataError without any."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     exists, beside = False, []
     with suppress(OSError, ValueError):
         exists = path.exists()

@@ -15,6 +15,7 @@ from typing import Any, Final
 from finetext.core.arrays import finite, plain
 from finetext.core.console import blaming
 from finetext.core.errors import DataError
+from finetext.core.paths import expanded
 from finetext.core.types import Finding
 from finetext.data import workbook
 from finetext.data.formulas import without_formulas
@@ -88,7 +89,7 @@ def check_table(
     check_new(path, force, every)
     place = path.resolve()
     for part in every:
-        folder = Path(part).expanduser() if isinstance(part, str | Path) else None
+        folder = expanded(part) if isinstance(part, str | Path) else None
         if folder and os.path.isdir(folder) and place.is_relative_to(folder.resolve()):
             raise DataError(
                 f"{path} would be among the data in {folder.resolve()}; name another place"

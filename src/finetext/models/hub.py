@@ -61,9 +61,9 @@ class Repository:
 
 def model_folder(model: str | Path) -> Path:
     """Return the folder of a path, a method in a run, or "hub:owner/name"; raises a ModelError."""
-    text = model.as_posix() if isinstance(model, Path) else str(model)
-    if text.startswith(PREFIX):
-        return fetched(Repository.parse(text))
+    text = str(model)
+    if text.startswith(PREFIX):  # as a path of Windows it has backslashes
+        return fetched(Repository.parse(text.replace("\\", "/")))
     folder, of_method = Path(model), Path(model) / "model"
     recover(folder)
     if is_described(folder) or not is_described(of_method):

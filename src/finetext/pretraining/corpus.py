@@ -18,6 +18,7 @@ from finetext.core.addresses import recorded
 from finetext.core.budget import toml_values
 from finetext.core.environment import absolute
 from finetext.core.errors import DataError, UnlabeledError
+from finetext.core.paths import expanded
 from finetext.core.settings import Count, ReadSettings, ShareBelowOne, SplitSettings, made
 from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
@@ -226,7 +227,7 @@ def _name(source: Any) -> str:
 
 def _rows(source: Any, settings: ReadSettings, seed: int) -> _Rows:
     """Return all texts of a source, and those of its test rows."""
-    if isinstance(source, str | Path) and is_started(folder := Path(source).expanduser()):
+    if isinstance(source, str | Path) and is_started(folder := expanded(source)):
         return _rows_of_run(folder)
     texts, with_label = _read(source, replace(settings, whole_lines=True))
     in_order = f": {TEXT_A_LINE};" in texts.description

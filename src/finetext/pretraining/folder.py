@@ -7,7 +7,6 @@ files of the encoder are moved to their place, `config.json` last: it makes the 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from finetext.storage.files import replaced_folder, sync_names, write_json
 from finetext.storage.locks import Held, check_folder, claimed
 from finetext.storage.received import open_received, read_received_text
 from finetext.storage.resume import check_same
+from finetext.storage.unfinished import rename
 
 FORMAT_VERSION: Final = 1
 ORIGIN: Final = "origin.json"
@@ -145,7 +145,7 @@ class Workplace:
             with replaced_folder(result) as unfinished:
                 yield unfinished
             for path in sorted(result.iterdir(), key=lambda path: (path.name == LAST, path.name)):
-                os.replace(path, self.folder / path.name)
+                rename(path, self.folder / path.name)
             sync_names(self.folder)
             shutil.rmtree(self.state)
         except (OSError, SafetensorError) as error:

@@ -14,6 +14,7 @@ from typing import Final
 
 from finetext.core.contracts import Method, encoder_of
 from finetext.core.errors import FinetextError
+from finetext.core.paths import expanded
 from finetext.core.types import Dataset, Finding
 from finetext.core.wording import counted
 from finetext.encoders.catalogue import PREFIX, is_alias, resolve
@@ -162,7 +163,7 @@ def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
     findings, noun = [], "row" if recipe.split.cross_validate else "test row"
     for encoder in dict.fromkeys(map(encoder_of, recipe.methods.values())):
         origin = None if encoder in (None, ADAPTED) else origin_of(str(encoder))
-        place = Path(str(encoder)).expanduser()
+        place = expanded(str(encoder))
         if origin is None or not (rows := texts_in_corpus(place, test.texts)):
             continue
         allowed = ", which was allowed then" if origin.corpus.get("with_test") else ""
@@ -177,7 +178,7 @@ def seen_test_rows(recipe: Recipe, test: Dataset) -> list[Finding]:
 
 def origin_of(encoder: str) -> Origin | None:
     """Return how the encoder in a folder was made; None for an alias, a Hub name, other folders."""
-    return None if is_alias(encoder) else read_origin(Path(encoder).expanduser())
+    return None if is_alias(encoder) else read_origin(expanded(encoder))
 
 
 def _parent(method: Method, recipe: Recipe) -> tuple[Kind, str] | None:

@@ -17,6 +17,7 @@ from finetext.core.arrays import finite
 from finetext.core.contracts import encoder_of
 from finetext.core.environment import processor_name, stated_watts
 from finetext.core.errors import FinetextError, RunError
+from finetext.core.paths import expanded
 from finetext.core.text_columns import texts_in
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.core.wording import refitted_in_words
@@ -222,7 +223,7 @@ def base_of(encoder: str, recipe: Recipe) -> dict[str, Any]:
     if (known := source.entry) is not None:
         about = {"licence": known.licence, "languages": known.languages}
         return base | {"model": known.source} | about
-    place = Path(encoder).expanduser()
+    place = expanded(encoder)
     return base | ({"name": place.resolve().name} if place.is_dir() else {"model": source.name})
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from finetext.core.budget import within_memory
 from finetext.core.errors import DataError
+from finetext.core.paths import expanded
 from finetext.core.types import Predicted, SplitName
 from finetext.data.predictions import read_predicted_table
 from finetext.runs.accesses import record_python_access
@@ -54,7 +55,7 @@ def predicted_in(
     positive: str | None = None,
 ) -> Predicted:
     """Return the same as `open_predicted`, for finetext itself: nothing is recorded."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         raise DataError(f"there is no run folder or file of predictions {str(source)!r}")
     folder = path.parent if path.name == PREDICTIONS else path

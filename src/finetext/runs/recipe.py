@@ -53,6 +53,7 @@ from finetext.core.budget import toml_values
 from finetext.core.contracts import Method, encoder_of, hyperparameters
 from finetext.core.environment import absolute
 from finetext.core.errors import RecipeError, UnknownNameError
+from finetext.core.paths import refuse_unportable
 from finetext.core.settings import (
     LARGEST_SEED,
     Count,
@@ -221,6 +222,7 @@ class Recipe:
             self._check_minutes()
         methods = {name: self._checked(name, method) for name, method in self.methods.items()}
         every = ladder(BASELINES) | methods
+        refuse_unportable("methods", every)
         in_order = sorted(every, key=lambda name: (every[name].combines, every[name].pays_per_text))
         object.__setattr__(self, "methods", {name: every[name] for name in in_order})
 

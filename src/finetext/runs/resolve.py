@@ -13,6 +13,7 @@ from finetext.core.addresses import public_address
 from finetext.core.contracts import FitContext, Listener, Method, encoder_of
 from finetext.core.environment import absolute, cache_folder
 from finetext.core.errors import DataError, RecipeError
+from finetext.core.paths import last_part, why_reserved
 from finetext.core.settings import ReadSettings, SplitSettings
 from finetext.core.types import Dataset, Finding, LabelScheme, Splits
 from finetext.core.wording import counted
@@ -335,11 +336,12 @@ def run_name(recipe: Recipe) -> str:
     if recipe.source is None:
         return "run" if recipe.weak is None else f"{_slug(recipe.weak.pool)}-distilled"
     first = recipe.source if isinstance(recipe.source, str) else next(iter(recipe.source.values()))
-    return _slug(public_address(first).rstrip("/").removeprefix("hub:").rsplit("/", 1)[-1])
+    return _slug(last_part(public_address(first).removeprefix("hub:")))
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^\w-]+", "-", name.split(".")[0]).strip("-") or "run"
+    slug = re.sub(r"[^\w-]+", "-", name.split(".")[0]).strip("-") or "run"
+    return f"{slug}-run" if why_reserved(slug) else slug
 
 
 def _corpus(recipe: Recipe, splits: Splits) -> tuple[Corpus | None, list[Finding]]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from finetext.core.errors import DataError
+from finetext.core.paths import ON_WINDOWS, refuse_reserved
 from finetext.core.terminal import json_escaped
-from finetext.storage.unfinished import move_into_place, recover, room_in
+from finetext.storage.unfinished import move_into_place, recover, rename, room_in
 
 NOT_REGULAR: Final = "it is not a regular file"
 _NO_LINK: Final = (
@@ -45,6 +46,7 @@ def check_new(path: Path, force: bool = False, inputs: Iterable[Any] = ()) -> No
     Every command calls it for each file that it writes, before any work. With `force` a file is
     replaced, but never one of `inputs`, of which all that are no paths of files are passed over.
     """
+    refuse_reserved(path)
     if not path.absolute().parent.is_dir():
         raise DataError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.is_dir():
@@ -62,6 +64,7 @@ def check_new(path: Path, force: bool = False, inputs: Iterable[Any] = ()) -> No
 
 def check_new_folder(folder: Path, force: bool = False) -> None:
     """Raise a DataError if a folder would be replaced without `force`; it may be empty."""
+    refuse_reserved(folder)
     recover(folder)
     if not force and os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} exists; name another folder, or replace it with --force")
@@ -77,7 +80,7 @@ def put_in_place(unfinished: Path, place: Path) -> None:
         kind = place.lstat().st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind) or stat.S_ISDIR(kind)):
             raise OSError(errno.EINVAL, NOT_REGULAR, str(place))
-    os.replace(unfinished, place)
+    rename(unfinished, place)
     sync_names(place.parent)
 
 
@@ -111,7 +114,7 @@ def sync(path: Path) -> None:
 
 def sync_names(folder: Path) -> None:
     """Write the names in a folder to the disk, where the platform can do that."""
-    if os.name == "nt":
+    if ON_WINDOWS:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -131,7 +134,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text to a file, whole or not at all."""
     with replaced_file(path) as beside:
-        beside.write_text(text, encoding="utf-8", errors="replace")
+        beside.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
 def append_text(path: Path, text: str, lasting: bool = True) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from finetext.core.addresses import has_password, public_address, without_secrets
 from finetext.core.budget import read_all
 from finetext.core.errors import DataError, FinetextError
+from finetext.core.paths import expanded
 from finetext.core.wording import short
 from finetext.storage.files import replaced_file
 
@@ -307,7 +308,7 @@ def place_of(source: str | Path) -> Place:
     address = str(source)
     refuse_other_address(source)
     if not is_address(address):
-        path = Path(address).expanduser()
+        path = expanded(address)
         return Place(address, LocalFileSystem(), path.absolute().as_posix(), True)
     shown = public_address(address)
     scheme, _, rest = address.partition("://")

@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from finetext.core.errors import RunError
+from finetext.core.paths import ON_WINDOWS, refuse_reserved
 from finetext.storage.received import refuse_links
 from finetext.storage.unfinished import is_unfinished, settle
 
@@ -82,7 +83,8 @@ def check_folder(out: Path, resume: bool, held: Callable[[Path], Held]) -> None:
 
 
 def check_writable(out: Path) -> None:
-    """Raise a RunError if no file can be made in the part of a path that exists."""
+    """Raise an error if no file can be made in the part of a path that exists."""
+    refuse_reserved(out)
     above = next(place for place in (out, *out.absolute().parents) if os.path.exists(place))
     if not above.is_dir():
         raise RunError(f"the folder cannot be {out}: {above} is a file")
@@ -136,6 +138,8 @@ def _claimed_first(folders: Iterable[Path]) -> Iterator[Path]:
         if is_free(folder):
             with suppress(OSError, RunError):
                 sweep(folder)
+                if ON_WINDOWS:  # what is open cannot be removed there
+                    lock.release()
                 (folder / LOCK).unlink(missing_ok=True)
                 for place in made:
                     place.rmdir()

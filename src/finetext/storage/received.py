@@ -27,6 +27,7 @@ from typing import Any, Final, final
 
 from finetext.core.budget import take_json
 from finetext.core.errors import RunError
+from finetext.core.paths import ON_WINDOWS
 from finetext.storage.unfinished import is_unfinished
 
 LARGEST_TEXT: Final = 256 << 20
@@ -54,7 +55,8 @@ class OutsideError(OSError):
 def is_inner_name(name: str) -> bool:
     """Return whether a name, with "/" between parts, cannot lead out of a folder by itself."""
     path = PurePosixPath(name)
-    is_plain = not any(of in name for of in ("\\", "\0"))
+    # On Windows a colon follows a drive, or names a stream of a file.
+    is_plain = not any(of in name for of in ("\\", "\0", *([":"] if ON_WINDOWS else [])))
     return bool(path.parts) and is_plain and not path.is_absolute() and ".." not in path.parts
 
 

@@ -20,6 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from finetext.core.paths import ON_WINDOWS
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -38,6 +40,9 @@ _FOLDER: Final = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
+_PAUSES: Final = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between attempts to rename on Windows, where a virus scanner or an indexer opens each new
+file for a moment, and what is open can be neither renamed nor replaced."""
 _HERE: Final = -100  # AT_FDCWD
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE
 
@@ -50,6 +55,22 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+def rename(old: Path, new: Path) -> None:
+    """Rename a file or folder, and replace a file of the new name; raises an OSError."""
+    for pause in _PAUSES if ON_WINDOWS else ():
+        with suppress(PermissionError):
+            os.replace(old, new)
+            return
+        time.sleep(pause)
+    try:
+        os.replace(old, new)
+    except PermissionError as error:
+        if not ON_WINDOWS:
+            raise
+        reason = f"{error.strerror}; close programs that have it open, such as a spreadsheet"
+        raise PermissionError(error.errno, reason, str(new)) from None
+
+
 def is_unfinished(name: str) -> bool:
     """Return whether a name is that of a folder for unfinished files."""
     return _ROOM.fullmatch(name) is not None
@@ -57,7 +78,9 @@ def is_unfinished(name: str) -> bool:
 
 @contextmanager
 def room_in(parent: Path) -> Iterator[Path]:
-    """Yield a new folder in `parent` that its user alone can enter; it is removed at the end.
+    """Yield a new folder in `parent`, which is removed at the end.
+
+    Its user alone can enter it, except on Windows.
 
     What killed processes left there is removed first.
     """
@@ -97,16 +120,16 @@ def move_into_place(unfinished: Path, place: Path) -> None:
     renames, and `recover` puts the old folder back if the process is killed just there.
     """
     if not os.path.lexists(place):
-        os.replace(unfinished, place)
+        rename(unfinished, place)
         return
     if _exchange(unfinished, place):
         return
     old = unfinished.with_name(f"{place.name}{_REPLACED}")
-    os.replace(place, old)
+    rename(place, old)
     try:
-        os.replace(unfinished, place)
+        rename(unfinished, place)
     except BaseException:
-        os.replace(old, place)
+        rename(old, place)
         raise
 
 
@@ -141,7 +164,8 @@ def _new_room(parent: Path) -> tuple[Path, int | None]:
     """Return a new room and the handle that locks it; None where folders cannot be opened."""
     while True:
         room = parent / f"{_PREFIX}{secrets.token_hex(16)}"
-        room.mkdir(mode=0o700)
+        # On Windows what is made in a private folder stays private where it is moved to.
+        room.mkdir(mode=0o777 if ON_WINDOWS else 0o700)
         if fcntl is None:
             return room, None
         try:
@@ -182,4 +206,4 @@ def _put_back(room: Path) -> None:
     for old in room.iterdir():
         place = room.parent / old.name.removesuffix(_REPLACED)
         if old.name.endswith(_REPLACED) and not os.path.lexists(place):
-            os.replace(old, place)
+            rename(old, place)

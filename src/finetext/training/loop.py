@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from finetext.core.arrays import Integers
+from finetext.core.console import STOP_SIGNALS
 from finetext.core.contracts import FitContext
 from finetext.core.deadline import Deadline
 from finetext.training.batches import give_back, is_out_of_memory
@@ -226,14 +227,14 @@ def _refuse_collapse(training: Training) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the body has ended; only the main thread receives them."""
+    """Delay what stops a command until the body has ended; only the main thread receives it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     held: list[int] = []
     usual = {
         name: signal.signal(name, lambda number, frame: held.append(number))
-        for name in (signal.SIGINT, signal.SIGTERM)
+        for name in STOP_SIGNALS
         if signal.getsignal(name) is not None
     }
     try:

@@ -27,6 +27,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from finetext.core.arrays import Integers
+from finetext.core.console import STOP_SIGNALS
 from finetext.core.errors import FinetextError, RecipeError
 from finetext.core.threads import THREADS
 from finetext.core.wording import counted
@@ -226,7 +227,7 @@ class Ranks:
 
         A launcher tells all processes to stop, but the first one needs this one until it has.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         worker = GradientWorker(self.here, self._group)
         received: list[Step | Forget | None] = [None]

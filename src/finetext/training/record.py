@@ -16,6 +16,7 @@ from typing import Any, Final
 from finetext.core.arrays import finite
 from finetext.core.contracts import FitContext, ProgressEvent
 from finetext.core.errors import MissingExtraError, RecipeError, RunError, UnknownNameError
+from finetext.core.installation import package_command
 from finetext.storage.files import append_text
 from finetext.training.launch import refuse_launchers
 from finetext.training.plan import Stage
@@ -55,7 +56,7 @@ def check_installed(trackers: Iterable[str]) -> None:
             raise MissingExtraError("tracking with TensorBoard", name, "tensorboard")
         raise RecipeError(
             f"tracking with {name} needs its package, which is not installed; "
-            f"run: pip install {name.replace('_', '-')}"
+            f"run: {package_command(name.replace('_', '-'))}"
         )
 
 
