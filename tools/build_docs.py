@@ -82,7 +82,7 @@ class Manual:
         from nbconvert import MarkdownExporter
 
         name = Path(path).stem
-        text, resources = MarkdownExporter().from_filename(
+        text, resources = MarkdownExporter().from_filename(  # type: ignore[no-untyped-call]
             str(self.root / path), {"output_files_dir": f"{name}_files", "unique_key": name}
         )
         for picture, content in resources["outputs"].items():
@@ -235,7 +235,7 @@ def configuration(manual: Manual) -> str:
         for page, text in manual.pages.items()
         if not page.startswith("docs/")
     ]
-    nav = [{"Start": "index.md"}]
+    nav: list[dict[str, Any]] = [{"Start": "index.md"}]
     nav += [{title: entries(of)} for title, of in [*manual.sections(), ("Repository", beside)]]
     config["project"] |= {"docs_dir": "docs", "site_dir": "site", "nav": nav}
     config["project"]["plugins"]["mkdocstrings"]["handlers"]["python"]["paths"] = [
