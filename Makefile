@@ -50,8 +50,9 @@ format: install ## put the code into the form that lint wants; write the tables 
 	$(BIN)/ruff format .
 	$(COG) -r $(GENERATED)
 
+# The tools of the manual need Python 3.11.5, for which the versions are chosen.
 lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the versions in constraints.txt
-	.venv/tools/bin/uv pip compile -q constraints.txt --no-deps --generate-hashes --universal --python-version 3.11 \
+	.venv/tools/bin/uv pip compile -q constraints.txt --no-deps --generate-hashes --universal --python-version 3.11.5 \
 		--no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 audit: .venv/.tools ## look for known faults of the tested versions in the advisories of PyPI
