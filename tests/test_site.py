@@ -8,12 +8,15 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import finetext
 from finetext.core import registry
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -110,6 +113,12 @@ def test_files_of_the_repository_come_along(build_docs: ModuleType, tmp_path: Pa
     assert (tmp_path / "out" / "repository" / "run.py").read_text() == "print()\n"
 
 
+def test_a_bar_in_code_of_a_table_has_no_backslash(build_docs: ModuleType) -> None:
+    text = "| a | b |\n|---|---|\n| `x \\| y` | c \\| d |\n\n`e \\| f`\n"
+    shown = build_docs.rewritten("docs/one.md", text, {})
+    assert shown == text.replace("`x \\| y`", "`x | y`")
+
+
 def test_a_notebook_becomes_a_page_with_its_pictures(
     build_docs: ModuleType, tmp_path: Path
 ) -> None:
@@ -186,3 +195,31 @@ def test_a_key_without_a_description_is_an_error(recipe_tables: ModuleType) -> N
     Undescribed.__annotations__ = {"known": int, "unknown": int}
     with pytest.raises(ValueError, match="does not describe unknown"):
         recipe_tables.rows(Undescribed)
+
+
+def test_the_picture_of_a_report_can_be_made_again(
+    finished: Path, browser: Browser, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    made = tmp_path / "report.png"
+    shown = tool("picture_of_report").draw(browser, finished, made)
+    for part in ("How often it is right", "The weakest class", "What to do next", "all texts"):
+        assert part in shown
+    with Image.open(made) as picture, Image.open(DOCS / "pictures" / "report.png") as kept:
+        assert picture.size == kept.size
+        colors = picture.convert("RGB").getcolors(maxcolors=2**20)
+        assert colors
+        assert len(colors) > 100  # text and bars, not an empty page
+
+
+def test_the_pictures_of_the_manual_are_those_that_are_shown(build_docs: ModuleType) -> None:
+    pages = [*DOCS.rglob("*.md"), ROOT / "README.md"]
+    shown = {
+        target
+        for page in pages
+        for target, _ in build_docs.links(page.relative_to(ROOT).as_posix(), page.read_text())
+    }
+    for picture in (DOCS / "pictures").iterdir():
+        assert f"docs/pictures/{picture.name}" in shown
+        assert picture.name in (ROOT / "CONTRIBUTING.md").read_text(), "say how it is made"

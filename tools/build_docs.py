@@ -29,6 +29,7 @@ BESIDE: Final = "repository"
 CHECKED: Final = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 """Files whose links are checked, although they are not in docs/."""
 LINK: Final = re.compile(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^()\s]+)(\))")
+CODE: Final = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 FENCE: Final = re.compile(r"^ {0,3}(```+|~~~+)")
 
 
@@ -81,7 +82,7 @@ class Manual:
         from nbconvert import MarkdownExporter
 
         name = Path(path).stem
-        text, resources = MarkdownExporter().from_filename(
+        text, resources = MarkdownExporter().from_filename(  # type: ignore[no-untyped-call]
             str(self.root / path), {"output_files_dir": f"{name}_files", "unique_key": name}
         )
         for picture, content in resources["outputs"].items():
@@ -159,7 +160,7 @@ def outside_code(text: str) -> Iterator[str]:
 def links(page: str, text: str) -> Iterator[tuple[str, str]]:
     """Yield path in the repository and anchor of each link of a page that is no address."""
     for line in outside_code(text):
-        for match in LINK.finditer(re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", line)):
+        for match in LINK.finditer(CODE.sub("", line)):
             yield from resolved(page, match[2])
 
 
@@ -197,6 +198,8 @@ def rewritten(page: str, text: str, pages: Mapping[str, str]) -> str:
     for number, shown in enumerate(outside_code(text)):
         if shown:
             lines[number] = LINK.sub(put, lines[number])
+        if shown.startswith("|"):  # GitHub wants bars in code escaped, Python-Markdown does not
+            lines[number] = CODE.sub(lambda code: code[0].replace(r"\|", "|"), lines[number])
     return "\n".join(lines) + "\n"
 
 
@@ -232,13 +235,29 @@ def configuration(manual: Manual) -> str:
         for page, text in manual.pages.items()
         if not page.startswith("docs/")
     ]
-    nav = [{"Start": "index.md"}]
+    nav: list[dict[str, Any]] = [{"Start": "index.md"}]
     nav += [{title: entries(of)} for title, of in [*manual.sections(), ("Repository", beside)]]
     config["project"] |= {"docs_dir": "docs", "site_dir": "site", "nav": nav}
     config["project"]["plugins"]["mkdocstrings"]["handlers"]["python"]["paths"] = [
         str(ROOT / "src")
     ]
     return tomli_w.dumps(config)
+
+
+def build(manual: Manual, folder: Path, out: Path) -> int:
+    """Build the site of a manual by way of a folder; return the exit status.
+
+    A warning of the program that builds it is a failure, and leaves the site as it was.
+    """
+    stage(manual, folder / "docs")
+    config = folder / "zensical.toml"
+    config.write_text(configuration(manual), encoding="utf-8")
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(config)]
+    status = subprocess.run(command, cwd=folder, check=False).returncode
+    if status == 0:
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(folder / "site", out)
+    return status
 
 
 def main(words: list[str] | None = None) -> int:
@@ -253,16 +272,7 @@ def main(words: list[str] | None = None) -> int:
         return 1
     if asked.links:
         return 0
-    folder = ROOT / STAGE
-    stage(manual, folder / "docs")
-    config = folder / "zensical.toml"
-    config.write_text(configuration(manual), encoding="utf-8")
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(config)]
-    built = subprocess.run(command, cwd=folder, check=False).returncode
-    if built == 0:
-        shutil.rmtree(asked.out, ignore_errors=True)
-        shutil.move(folder / "site", asked.out)
-    return built
+    return build(manual, ROOT / STAGE, asked.out)
 
 
 if __name__ == "__main__":
