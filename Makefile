@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow check lint format lock audit peers clean
+.PHONY: help install demo test slow check lint format notebooks lock audit peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ format: install ## put the code into the form that lint wants; write the options
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/cog -r docs/command-line.md
+
+notebooks: install ## execute docs/tutorials and store the outputs; FINETEXT_DATA=FOLDER has the data
+	$(WITH_DATA)$(BIN)/python benchmarks/notebooks.py
 
 lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the versions in constraints.txt
 	.venv/tools/bin/uv pip compile -q constraints.txt --no-deps --generate-hashes --universal --python-version 3.11 \
