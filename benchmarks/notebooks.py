@@ -4,7 +4,7 @@
 
 Each notebook runs in an empty folder with an empty cache and a kernel of its own, one after the
 other. `data` in that folder is a link to FINETEXT_DATA, so that no path of this machine is in an
-output. What is stored has no times of cells and no names of versions. Lines are those of the code
+output. Lines are those of the code
 cells without blank lines, comments and imports; statements are counted by Python's own parser.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ TUTORIALS = Path(__file__).parent.parent / "docs" / "tutorials"
 DATA = "FINETEXT_DATA"
 MIMES = ("text/plain", "text/html", "image/png")
 PARAMETERS = "parameters"
+MOST_PLAIN = 400
+"""Characters of a plain text that only shows where HTML does not."""
 LONGEST = 1800
 """Seconds that a cell may take on a busy machine."""
 
@@ -78,19 +81,45 @@ def execute(notebook: Any, folder: Path, data: Path | None) -> float:
     return time.perf_counter() - started
 
 
-def clean(notebook: Any) -> None:
-    """Drop what differs from machine to machine and says nothing to a reader."""
+def clean(notebook: Any, folder: Path) -> None:
+    """Drop what differs from machine to machine, and what no reader sees.
+
+    Those are times of cells, the places of `folder` and of installed packages, bars that libraries
+    write to standard error, and the end of a plain text beside which there is HTML.
+    """
+    places = (f"{folder}/", f"{sysconfig.get_path('purelib')}/")
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
         cell.metadata = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
-        for output in cell.get("outputs", []):
-            output.pop("transient", None)
-            if "data" in output:
-                output.data = {of: output.data[of] for of in MIMES if of in output.data}
-                output.metadata = {}
+        if cell.cell_type == "code":
+            cell.outputs = [_cleaned(of, places) for of in cell.outputs if not _is_bar(of)]
+
+
+def _cleaned(output: Any, places: tuple[str, ...]) -> Any:
+    output.pop("transient", None)
+    if "text" in output:
+        output.text = _without(output.text, places)
+    if "data" in output:
+        kept = {of: _without(output.data[of], places) for of in MIMES if of in output.data}
+        if "text/html" in kept:
+            kept["text/plain"] = kept.get("text/plain", "")[:MOST_PLAIN]
+        output.data, output.metadata = kept, {}
+    return output
+
+
+def _is_bar(output: Any) -> bool:
+    if output.get("name") != "stderr":
+        return False
+    return "it/s]" in output.text or not output.text.strip()
+
+
+def _without(text: str, places: tuple[str, ...]) -> str:
+    for place in places:
+        text = text.replace(place, "")
+    return text
 
 
 def main() -> None:
@@ -106,7 +135,7 @@ def main() -> None:
         notebook = nbformat.read(path, as_version=4)
         with tempfile.TemporaryDirectory(prefix="tutorial-") as folder:
             seconds = execute(notebook, Path(folder), data)
-        clean(notebook)
+        clean(notebook, Path(folder))
         nbformat.write(notebook, path)
         lines, statements = size_of(code_of(notebook))
         kilobytes = path.stat().st_size / 1000

@@ -109,3 +109,14 @@ def test_a_call_in_a_notebook_has_one_output(monkeypatch: pytest.MonkeyPatch) ->
     with heard(Listener()) as silent:
         silent.say("nothing")
     assert len(cell.outputs) == 1
+
+
+def test_a_text_is_made_in_a_notebook_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from finetext.report.rendering import printed
+
+    ipython = ModuleType("IPython.display")
+    ipython.display = pytest.fail  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", ipython)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert printed(lambda console: console.print("some words")) == "some words"
