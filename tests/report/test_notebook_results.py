@@ -52,6 +52,7 @@ def test_scores_are_tables_and_data_frames() -> None:
     of = predicted().predictions
     scores, labels = finetext.evaluate(of), finetext.per_class(of)
     assert f"<td>accuracy</td><td>{scores['accuracy']}</td>" in scores._repr_html_()
+    assert "nan" not in scores._repr_html_()
     frame = scores.to_pandas()
     assert frame.loc["accuracy", "low"] == scores["accuracy"].low
     assert "<td>&lt;script&gt;" in labels._repr_html_()

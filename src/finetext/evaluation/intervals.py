@@ -13,7 +13,7 @@ from finetext.core.display import html_table
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.registry import load
 from finetext.core.types import Predictions, Score
-from finetext.core.wording import counted
+from finetext.core.wording import counted, ends, number
 from finetext.evaluation.metrics import (
     CountMetric,
     Counts,
@@ -52,7 +52,10 @@ class Scores(dict[str, Score]):
         return pd.DataFrame({name: vars(of) for name, of in self.items()}).T
 
     def _repr_html_(self) -> str:
-        rows = ((load("metrics", name).title, of) for name, of in self.items())
+        rows = (
+            (load("metrics", name).title, f"{number(of.value)} {ends(of)}")
+            for name, of in self.items()
+        )
         return html_table(_rows_in(self.values()), ("", "value and 95% interval"), rows)
 
 
