@@ -12,7 +12,7 @@ GENERATED := docs/reference/command-line.md docs/reference/recipe.md docs/how-to
 WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow check lint docs format lock audit peers clean
+.PHONY: help install demo test slow check lint docs format notebooks lock audit peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ format: install ## put the code into the form that lint wants; write the tables 
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(COG) -r $(GENERATED)
+
+notebooks: install ## execute docs/tutorials and store the outputs; FINETEXT_DATA=FOLDER has the data
+	$(WITH_DATA)$(BIN)/python benchmarks/notebooks.py
 
 # The tools of the manual need Python 3.11.5, for which the versions are chosen.
 lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the versions in constraints.txt

@@ -10,6 +10,8 @@ These are the public names of the library. Each is imported when it is first use
 
 from __future__ import annotations
 
+import sys
+import warnings
 from importlib import import_module
 from typing import Any, Final
 
@@ -86,6 +88,10 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
 }
 _PLACES: Final = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted([*_PLACES, "__version__"])
+
+
+if "ipykernel" in sys.modules:  # a notebook needs no widgets for what finetext shows
+    warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 def __getattr__(name: str) -> Any:

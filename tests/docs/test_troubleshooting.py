@@ -66,7 +66,7 @@ IN_THE_SOURCE = {
 }
 """Headings of messages that are not provoked here, but in the tests of what prints them."""
 VALUES = re.compile(
-    r"reading Excel files|openpyxl|pip install \"finetext\[excel\]\"|excel|minilm|English|runs/changed"
+    r"reading Excel files|openpyxl|pip install \"finetext\[excel\]\"|minilm|English|runs/changed"
     r"|(?= that the run)|(?<=with)(?=\.)"
     r"|google-bert/bert-base-uncased|, and (?=the Hug)|; (?=check the network)|(?<=network)(?=, or)"
 )

@@ -30,10 +30,10 @@ from finetext.report.curves import (
     curve_headline,
     curve_lines,
     curves_of,
+    plot_rate_curve,
     sentences,
     table,
     write_curve,
-    write_rate_curve,
 )
 from finetext.training.rate_finder import RateCurve
 
@@ -346,7 +346,8 @@ CURVE = RateCurve(RATES, LOSSES, RATES[7], RATES[10])
 
 
 def test_the_picture_names_the_suggestion(tmp_path: Path) -> None:
-    path = write_rate_curve(CURVE, tmp_path / "curve.svg")
+    path = tmp_path / "curve.svg"
+    assert plot_rate_curve(CURVE, path)._repr_png_()[:4] == b"\x89PNG"
     drawn = path.read_text()
     assert f"suggestion: {RATES[7]:.2g}" in drawn
     assert f"more careful: {RATES[10]:.2g}" in drawn
@@ -356,13 +357,17 @@ def test_the_picture_names_the_suggestion(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["curve.svg", "curve.PNG"])
 def test_the_same_rates_give_the_same_bytes(tmp_path: Path, name: str) -> None:
-    one = write_rate_curve(CURVE, tmp_path / name).read_bytes()
-    assert write_rate_curve(CURVE, tmp_path / name).read_bytes() == one
+    path = tmp_path / name
+    plot_rate_curve(CURVE, path)
+    one = path.read_bytes()
+    CURVE.plot(path)
+    assert path.read_bytes() == one
 
 
 def test_a_loss_that_never_falls_can_be_drawn(tmp_path: Path) -> None:
     flat = RateCurve(RATES, (0.5,) * 20, RATES[0], RATES[0])
-    assert write_rate_curve(flat, tmp_path / "flat.png").stat().st_size > 1000
+    flat.plot(tmp_path / "flat.png")
+    assert (tmp_path / "flat.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -373,4 +378,4 @@ def test_a_picture_that_cannot_be_written_is_reported(
     tmp_path: Path, name: str, problem: str
 ) -> None:
     with pytest.raises(DataError, match=problem):
-        write_rate_curve(CURVE, tmp_path / name)
+        plot_rate_curve(CURVE, tmp_path / name)

@@ -193,7 +193,7 @@ def test_command_prints_the_rate_if_the_picture_cannot_be_written(
     def fail(curve: Any, path: Path) -> None:
         raise DataError(f"{path} cannot be written: the disk is full")
 
-    monkeypatch.setattr("finetext.report.curves.write_rate_curve", fail)
+    monkeypatch.setattr("finetext.report.curves.plot_rate_curve", fail)
     seen = command("find-lr", reviews, "--encoder", tiny_encoder, *FAST, "--out", "curve.png")
     assert seen.status == 2
     assert "learning rate: " in seen.out

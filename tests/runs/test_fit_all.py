@@ -25,7 +25,8 @@ from finetext.runs.learning_curve import CurveSettings
 from finetext.runs.pipeline import Place as Into
 from finetext.runs.pipeline import train_recipe
 from finetext.runs.recipe import Recipe, ladder
-from finetext.runs.run import Run, is_finished
+from finetext.runs.resume import is_finished
+from finetext.runs.run import Run
 
 TFIDF = finetext.Tfidf(longest_ngram=1, inverse_regularisation=10.0)
 

@@ -16,7 +16,8 @@ import pytest
 
 from finetext import Finetune, Listener, Recipe, SplitSettings, Tfidf, train
 from finetext.report import curves, plots
-from finetext.runs.run import Run, is_finished
+from finetext.runs.resume import is_finished
+from finetext.runs.run import Run
 from finetext.storage.locks import is_free, is_started
 from finetext.storage.resume import read_log
 

@@ -19,7 +19,7 @@ from finetext.core.errors import DataError, FinetextError, RecipeError, RunError
 from finetext.evaluation.deciding import Deciding
 from finetext.methods.majority import MajorityClassifier
 from finetext.report.report import ReportData
-from finetext.runs.run import is_finished
+from finetext.runs.resume import is_finished
 
 QUICK = Tfidf(inverse_regularisation=1.0)
 NOTICED = Finding("warning", "odd", "training was odd")

@@ -237,9 +237,9 @@ def _show_scores(run: Run, screen: Screen) -> None:
 
 def _show_rest(run: Run) -> None:
     """Print what comes after the leaderboard: checkpoints, what is unfinished, the report."""
+    from finetext.core.wording import resume_command
     from finetext.runs.checkpoints import checkpoint_lines
     from finetext.runs.finish import FAILED
-    from finetext.runs.run import resume_command
 
     kept = _checkpoints(run)
     if kept:
@@ -324,7 +324,7 @@ def find_lr(
     from finetext.cli import arguments
     from finetext.cli.arguments import MethodOptions
     from finetext.core.errors import DataError
-    from finetext.report.curves import write_rate_curve
+    from finetext.report.curves import plot_rate_curve
     from finetext.report.plots import check_picture
     from finetext.runs.fit import RangeTest, finetune_method
     from finetext.runs.fit import find_lr as find
@@ -341,7 +341,7 @@ def find_lr(
         curve = find(asked, method, RangeTest(lowest, highest, steps), listener=screen.listener)
     if out is not None:
         try:
-            write_rate_curve(curve, out)
+            plot_rate_curve(curve, out)
         except DataError:
             _show_rate(curve, name, None, output)
             raise

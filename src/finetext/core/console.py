@@ -12,7 +12,6 @@ import time
 from _thread import interrupt_main
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from threading import Thread, Timer
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from finetext.core.contracts import Listener, ProgressEvent
+    from finetext.core.notebook import NotebookOutput
     from finetext.core.types import Finding
 
 _STYLES: Final = {"error": "bold red", "warning": "yellow"}
@@ -57,6 +57,7 @@ class Screen:
         self.source = source if source == recorded(source) else "DATA"
         self.out: Console = Console(soft_wrap=not sys.stdout.isatty())
         self.messages: Console = Console(stderr=True, quiet=quiet)
+        self._notebook: NotebookOutput | None = None
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
@@ -71,6 +72,9 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Show a message."""
+        if self._notebook is not None:
+            self._notebook.say(without_secrets(line))
+            return
         self.messages.print(without_secrets(line), soft_wrap=True)
 
     def finding(self, finding: Finding) -> None:
@@ -79,6 +83,9 @@ class Screen:
             from finetext.core.wording import with_source
 
             line = f"{finding.severity}: {with_source(finding.message, self.source)}"
+            if self._notebook is not None:
+                self._notebook.warn(without_secrets(line))
+                return
             self.messages.print(without_secrets(line), style=style, soft_wrap=True)
 
     def findings(self, findings: Iterable[Finding]) -> None:
@@ -98,8 +105,14 @@ class Screen:
     @contextmanager
     def watching(self) -> Iterator[Screen]:
         """Show progress while the body runs: bars on a terminal or in a notebook, else lines."""
-        has_bars = self.messages.is_terminal or find_spec("ipywidgets") is not None
-        if not (self.is_watched and has_bars):
+        if self.messages.is_jupyter and not self.quiet:
+            from finetext.core.notebook import notebook_output
+
+            with notebook_output() as self._notebook:
+                yield self
+            self._notebook = None
+            return
+        if not self.is_watched:
             self._line_at = math.inf if self.quiet else time.monotonic() + _SECONDS_A_LINE
             yield self
             self._line_at = math.inf
@@ -136,6 +149,9 @@ class Screen:
 
         Without bars it is a line a minute.
         """
+        if self._notebook is not None:
+            self._notebook.progress(_in_words(event), event.done, event.total)
+            return
         if self._progress is None:
             if (now := time.monotonic()) >= self._line_at:
                 self._line_at = now + _SECONDS_A_LINE

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from finetext.core.decision import Decision
+from finetext.core.registry import load
 from finetext.core.terminal import escaped
 
 MOST_NAMES: Final = 6
@@ -17,6 +18,14 @@ _SHOWN: Final = {
     "features": "words and word pairs",
 }
 """What of the provenance of a model its display names."""
+
+
+class ShownInNotebook:
+    """A result of which `report.notebook_results` makes tables for a notebook."""
+
+    def _repr_html_(self) -> str:
+        shown: str = load("views", "notebook")(self)
+        return shown
 
 
 def html_text(value: Any) -> str:

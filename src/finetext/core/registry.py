@@ -89,6 +89,9 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "shares": "finetext.report.shares:shares_of",
         "density": "finetext.report.text_map:plot_density",
         "exploration": "finetext.report.exploration:exploration_text",
+        "label-errors": "finetext.runs.fit:find_label_errors",
+        "notebook": "finetext.report.notebook_results:notebook_html",
+        "rate-curve": "finetext.report.curves:plot_rate_curve",
     },
     "samples": {"bbc-news": "finetext.data.sources:bbc_news"},
 }

@@ -277,7 +277,8 @@ class Dataset:
     def _repr_html_(self) -> str:
         head = self.table.select(range(min(len(self), 5)))
         rows = [[str(value)[:200] for value in row.values()] for row in head]
-        return html_table(self.description or f"{len(self):,} rows", head.column_names, rows)
+        caption = f"{len(self):,} rows{self.description and f' of {self.description}'}"
+        return html_table(caption, head.column_names, rows)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from itertools import islice
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
@@ -159,3 +160,8 @@ def rows_of(part: str | None) -> str:
 def capitalize_first(words: str) -> str:
     """Return the words with a capital first letter."""
     return words[:1].upper() + words[1:]
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that resumes the run in a folder."""
+    return f"finetext train --resume --out {quote(str(folder))}"

@@ -13,6 +13,7 @@ from finetext.core import label_names
 from finetext.core.arrays import Floats
 from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier, ProgressEvent, batches_of, silent
+from finetext.core.display import ShownInNotebook
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.diagnosis.attributions import (
     Attributions,
@@ -94,7 +95,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Explanation(Jsonable):
+class Explanation(Jsonable, ShownInNotebook):
     """Why a text gets a label, or does not.
 
     Attributes:
@@ -135,7 +136,7 @@ class Explanation(Jsonable):
 
 
 @dataclass(frozen=True)
-class ClassWords(Jsonable):
+class ClassWords(Jsonable, ShownInNotebook):
     """The words that speak for each label, strongest first.
 
     `words` are label to its words in lower case, each with its mean attribution over the texts in

@@ -13,6 +13,7 @@ from finetext.core.arrays import Integers
 from finetext.core.budget import within_memory
 from finetext.core.column_role import ColumnRole
 from finetext.core.contracts import ProgressEvent, check_read, silent
+from finetext.core.display import ShownInNotebook
 from finetext.core.errors import DataError
 from finetext.core.types import Dataset, Finding, Splits
 from finetext.diagnosis.data_checks import Material, Reader, check_material, counting_tokens
@@ -54,7 +55,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Exploration(Jsonable):
+class Exploration(Jsonable, ShownInNotebook):
     """What `explore` found.
 
     Attributes:

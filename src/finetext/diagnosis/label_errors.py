@@ -12,15 +12,16 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from finetext.core import __version__
 from finetext.core.arrays import Booleans, Floats, Integers
 from finetext.core.contracts import FitContext, Method, ProgressEvent, encoder_of, hyperparameters
+from finetext.core.display import ShownInNotebook
 from finetext.core.errors import DataError, RecipeError
 from finetext.core.types import Dataset, Predictions
 from finetext.core.wording import counted
@@ -33,6 +34,9 @@ from finetext.encoders.catalogue import resolve
 from finetext.evaluation.proportions import exact_interval
 from finetext.storage.cache import kept
 from finetext.storage.codec import Jsonable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MOST_CREDIBLE: Final = 0.2
 """Share of suspect rows above which the method is in doubt, not the labels. In the test sets that
@@ -116,7 +120,7 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class Suspects(Jsonable):
+class Suspects(Jsonable, ShownInNotebook):
     """The rows of a data set whose labels may be wrong, the most suspicious first.
 
     Attributes:
@@ -151,6 +155,17 @@ class Suspects(Jsonable):
                 "there than right."
             )
         return said
+
+    def to_pandas(self) -> DataFrame:
+        """Return the suspects as a data frame, without the suggestions for test rows."""
+        import pandas as pd
+
+        columns = ["id", "text", "label", "probability_of_label", "suggested"]
+        columns += ["probability_of_suggested", "quality"]
+        frame = pd.DataFrame([asdict(one) for one in self.suspects], columns=columns)
+        hidden = ["suggested", "probability_of_suggested"]
+        frame.loc[frame["id"].isin(self.test), hidden] = None
+        return frame
 
     @property
     def mistakes(self) -> list[tuple[str, int]]:

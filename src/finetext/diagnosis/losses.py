@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
+from finetext.core.display import ShownInNotebook
 from finetext.core.errors import DataError
 from finetext.core.types import Predicted
 from finetext.evaluation.intervals import confusion
 from finetext.evaluation.metrics import row_losses
 from finetext.storage.codec import Jsonable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 EXAMPLES: Final = 3
 
@@ -48,7 +52,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Errors(Jsonable):
+class Errors(Jsonable, ShownInNotebook):
     """Where a classifier is wrong, on the rows of a part, "validation" or "test", or of a table.
 
     Attributes:
@@ -64,6 +68,16 @@ class Errors(Jsonable):
     highest: tuple[RowLoss, ...]
     lowest: tuple[RowLoss, ...]
     confusions: tuple[Confusion, ...]
+
+    def to_pandas(self) -> DataFrame:
+        """Return the rows with the highest losses as a data frame, highest first."""
+        import pandas as pd
+
+        rows = [asdict(row) for row in self.highest]
+        several = any(len(row["truth"]) != 1 or len(row["prediction"]) != 1 for row in rows)
+        for row in rows if not several else ():
+            row |= {name: row[name][0] for name in ("truth", "prediction")}
+        return pd.DataFrame(rows)
 
 
 def find_errors(predicted: Predicted, count: int = 20) -> Errors:

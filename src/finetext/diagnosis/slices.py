@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers, Number
+from finetext.core.display import ShownInNotebook
 from finetext.core.errors import RecipeError, UnknownNameError
 from finetext.core.types import LabelScheme, Predicted, Predictions, Score
 from finetext.diagnosis.slice_tests import slice_tests
@@ -60,7 +61,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Slices(Jsonable):
+class Slices(Jsonable, ShownInNotebook):
     """All slices that were tested on the rows of a part, "validation" or "test", or of a table.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from finetext.core.arrays import Booleans, Floats, Number
+from finetext.core.display import ShownInNotebook
 from finetext.core.errors import DataError
 from finetext.core.types import Predictions, Score
 from finetext.evaluation.estimates import SIGNIFICANT, DiscordantRows, Estimate, of_seeds, of_units
@@ -21,7 +22,7 @@ _RIGHT_OR_WRONG: Final = {"accuracy", "subset_accuracy"}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ShownInNotebook):
     """The paired difference of two classifiers, the first minus the second.
 
     Attributes:

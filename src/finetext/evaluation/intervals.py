@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
+from finetext.core.display import html_table
 from finetext.core.errors import DataError, UnknownNameError
+from finetext.core.registry import load
 from finetext.core.types import Predictions, Score
-from finetext.core.wording import counted
+from finetext.core.wording import counted, ends, number
 from finetext.evaluation.metrics import (
     CountMetric,
     Counts,
@@ -22,12 +24,16 @@ from finetext.evaluation.metrics import (
 )
 from finetext.evaluation.proportions import score_interval
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 MOST_UNITS: Final = 10_000
 FEWEST_GROUPS: Final = 6
 FEWEST_OF_A_CLASS: Final = 10
 """Rows of the rarest class, as groups, below which intervals are called uncertain."""
 FEWEST_CROSSED: Final = 100
 """Rows below which the intervals of cross-validation are called uncertain."""
+_OF_LABEL: Final = ("precision", "recall", "f1")
 _TAIL: Final = 0.025
 _ROUNDING: Final = 1e-12
 _UNKNOWN: Final = (float("nan"), float("nan"))
@@ -38,6 +44,19 @@ class Scores(dict[str, Score]):
 
     def __missing__(self, name: str) -> Score:
         raise UnknownNameError("metric", name, self)
+
+    def to_pandas(self) -> DataFrame:
+        """Return a data frame with one row for each metric: value, low, high and number of rows."""
+        import pandas as pd
+
+        return pd.DataFrame({name: vars(of) for name, of in self.items()}).T
+
+    def _repr_html_(self) -> str:
+        rows = (
+            (load("metrics", name).title, f"{number(of.value)} {ends(of)}")
+            for name, of in self.items()
+        )
+        return html_table(_rows_in(self.values()), ("", "value and 95% interval"), rows)
 
 
 class ScoresBySplit(dict[str, Scores]):
@@ -62,6 +81,35 @@ class LabelScores:
     recall: Score
     f1: Score
     support: int
+
+
+class LabelTable(list[LabelScores]):
+    """The scores of each label as a list that shows itself as a table in a notebook."""
+
+    def to_pandas(self) -> DataFrame:
+        """Return a data frame with one row for each label.
+
+        Columns: precision, recall and f1, each with its interval ("f1_low", "f1_high"), and rows.
+        """
+        import pandas as pd
+
+        rows = {}
+        for of in self:
+            row: dict[str, float] = {}
+            for name in _OF_LABEL:
+                score = getattr(of, name)
+                row |= {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
+            rows[of.name] = row | {"rows": of.support}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")
+
+    def _repr_html_(self) -> str:
+        header = ("label", "precision [95%]", "recall [95%]", "F1 [95%]", "rows")
+        rows = ((of.name, of.precision, of.recall, of.f1, f"{of.support:,}") for of in self)
+        return html_table(_rows_in(of.f1 for of in self), header, rows)
+
+
+def _rows_in(scores: Iterable[Score]) -> str:
+    return f"{max((of.n for of in scores), default=0):,} rows"
 
 
 def units_of(predictions: Predictions, random: np.random.Generator) -> tuple[Integers, int]:
@@ -154,7 +202,7 @@ def _checked(predictions: Any, name: str) -> Predictions:
     return predictions
 
 
-def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) -> list[LabelScores]:
+def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) -> LabelTable:
     """Return precision, recall and F1 of each label with bootstrap 95% confidence intervals.
 
     Args and errors are those of `evaluate`; labels are in the order of the scheme.
@@ -174,7 +222,7 @@ def per_class(predictions: Predictions, seed: int = 0, resamples: int = 1000) ->
         low, high = widened(low, high, int(min(rests_on[column], draws.units)))
         return Score(float(value), low, high, len(predictions))
 
-    found = []
+    found = LabelTable()
     for column, name in enumerate(predictions.scheme.names):
         precision, recall, f1 = (score(part, column) for part in ("precision", "recall", "f1"))
         found.append(LabelScores(name, precision, recall, f1, int(whole.true[column])))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from finetext.core.display import ShownInNotebook
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Predictions, Score
 from finetext.core.wording import counted
@@ -43,7 +44,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Several:
+class Several(ShownInNotebook):
     """Sets of predictions of the same rows, compared pair by pair.
 
     Attributes:

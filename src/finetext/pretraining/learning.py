@@ -14,6 +14,7 @@ import numpy as np
 
 from finetext.core.console import heard
 from finetext.core.contracts import FitContext, Listener, batches_of
+from finetext.core.display import ShownInNotebook
 from finetext.core.environment import cache_folder
 from finetext.core.errors import ModelError, RecipeError, RunError
 from finetext.core.wording import counted
@@ -90,7 +91,7 @@ class LanguageModel:
 
 
 @dataclass(frozen=True)
-class Adapted:
+class Adapted(ShownInNotebook):
     """An encoder that was made: the folder that `--encoder` takes, and how it was made."""
 
     folder: Path

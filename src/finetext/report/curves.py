@@ -17,7 +17,7 @@ from finetext.core.registry import load
 from finetext.core.types import Score
 from finetext.core.wording import counted, ends, number, rows_of, short, signed
 from finetext.diagnosis.curve import Curve, Expectation
-from finetext.report.plots import INK, LIGHT_SERIES, SERIES, panels_of, svg, write_picture
+from finetext.report.plots import INK, LIGHT_SERIES, SERIES, panels_of, picture, svg, write_picture
 from finetext.report.rendering import aligned, evenly, metric_title
 from finetext.storage.files import write_json, write_text
 
@@ -243,8 +243,8 @@ def draw(figure: Figure, curve: Curve, colors: Sequence[str]) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
 
 
-def write_rate_curve(curve: RateCurve, path: Path) -> Path:
-    """Draw the loss over learning rates with the suggestion marked; see `plots.write_picture`."""
+def plot_rate_curve(curve: RateCurve, out: str | Path | None = None) -> Figure:
+    """Draw the loss over learning rates with the suggestion marked; see `plots.picture`."""
     line, mark = LIGHT_SERIES[:2]
 
     def draw_rates(figure: Figure) -> None:
@@ -266,7 +266,7 @@ def write_rate_curve(curve: RateCurve, path: Path) -> Path:
         axes.grid(axis="both")
         axes.legend(loc="lower left")
 
-    return write_picture(path, draw_rates)
+    return picture(draw_rates, out=out)
 
 
 @dataclass(frozen=True)

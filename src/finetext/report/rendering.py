@@ -101,7 +101,8 @@ def printed(show: Callable[[Console], None]) -> str:
     from finetext.core.styled import Console
 
     written = io.StringIO()
-    show(Console(file=written, width=terminal_width(), color_system=None))
+    is_text = {"color_system": None, "force_jupyter": False}  # else a notebook shows it at once
+    show(Console(file=written, width=terminal_width(), **is_text))
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from finetext.core.errors import FinetextError, MissingExtraError, RunError
 from finetext.core.types import Finding, Predicted, Predictions, Score, SplitName
-from finetext.core.wording import part_in_words
+from finetext.core.wording import part_in_words, resume_command
 from finetext.evaluation.choice import Choice, Grounds, choose, choose_among, confirmed
 from finetext.evaluation.compare import estimate_score
 from finetext.evaluation.estimates import Estimate
@@ -33,7 +33,7 @@ from finetext.runs.folder import record_models
 from finetext.runs.recipe import ADAPTED, MAJORITY
 from finetext.runs.references import keep_references
 from finetext.runs.reporting import diagnose, report_data
-from finetext.runs.run import Run, resume_command
+from finetext.runs.run import Run
 from finetext.runs.seeds import predictions_of_seeds
 from finetext.storage.codec import to_json
 from finetext.storage.files import write_json

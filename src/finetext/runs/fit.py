@@ -43,6 +43,7 @@ from finetext.runs.resolve import (
     read_and_split,
     recipe_for,
 )
+from finetext.runs.run import Run, stored_predictions
 
 if TYPE_CHECKING:
     from finetext.training.rate_finder import RateCurve
@@ -223,7 +224,7 @@ def find_label_errors(
     was changed, and is empty if the method is no better than always giving the most frequent label.
 
     Args:
-        what: anything that `finetext.read` takes, or a `Recipe`, whose settings then hold.
+        what: anything that `finetext.read` takes, or a `Recipe` or `Run`, whose settings then hold.
         method: a method, or the name of one or of one in the recipe; "tfidf" by default, which is
             quick. A method that is better at the task finds more.
         read: how to read the data.
@@ -256,11 +257,17 @@ def find_label_errors(
         hears.say(dataset.description)
         for finding in [*dataset.findings, *data_changed(recipe, dataset)]:
             hears.finding(finding)
-        context, test = context_for(recipe, hears), set(test_ids)
+        context, test = context_for(recipe, hears), {*test_ids, *_test_ids(what)}
         if "split" in dataset.table.column_names:
             parts = zip(dataset.ids, dataset.column("split"), strict=True)
             test |= {one for one, part in parts if part == "test"}
         return search(name, recipe.methods[name], dataset, folds, context, test)
+
+
+def _test_ids(what: Any) -> tuple[str, ...]:
+    if not isinstance(what, Run) or what.folds:
+        return ()
+    return stored_predictions(what, None, "test").ids
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,15 @@ from finetext.runs.resolve import (
     recipe_for,
     resolve,
 )
-from finetext.runs.resume import begun, changed_knobs, held, scored_as_begun, to_resume
-from finetext.runs.run import Run, is_finished
+from finetext.runs.resume import (
+    begun,
+    changed_knobs,
+    held,
+    is_finished,
+    scored_as_begun,
+    to_resume,
+)
+from finetext.runs.run import Run
 from finetext.runs.seeds import fit_seeds
 from finetext.runs.timetable import Timetable
 from finetext.storage.locks import check_folder, check_writable, claimed, claimed_new, sweep

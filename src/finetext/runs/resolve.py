@@ -45,8 +45,9 @@ from finetext.runs.ablations import (
 from finetext.runs.cross_validation import FoldPlan, wants_folds
 from finetext.runs.default_methods import suited
 from finetext.runs.jobs import check_jobs
-from finetext.runs.recipe import ADAPTED, Recipe, ladder
+from finetext.runs.recipe import ADAPTED, Recipe, ladder, read_toml
 from finetext.runs.refit import is_refitted
+from finetext.runs.run import Run
 from finetext.training.launch import refuse_launchers
 from finetext.training.precision import choose_device
 from finetext.training.record import check_installed
@@ -100,6 +101,8 @@ def recipe_for(
     jobs: int | None = None,
 ) -> Recipe:
     """Return the recipe that is given or the default one, with other settings."""
+    if isinstance(what, Run):
+        what = Recipe.from_values(read_toml(what.folder / "recipe.toml"))
     if isinstance(what, Recipe):
         if what.source is None:
             raise RecipeError("the recipe names no data; give it a source, or pass the data")

@@ -18,7 +18,7 @@ from finetext.data.split import split
 from finetext.runs.folder import split_columns
 from finetext.runs.recipe import FORMERLY, KNOBS, Recipe
 from finetext.runs.resolve import ResolvedRun, with_affirmative
-from finetext.runs.run import is_finished
+from finetext.runs.run import Run
 from finetext.storage.codec import from_json
 from finetext.storage.locks import Held, is_started
 from finetext.storage.received import open_received, read_received_text
@@ -28,6 +28,14 @@ _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, FinetextError)
 _LEFT_OPEN: Final = ("discriminative", "by_ratios", "truncation")
 """Hyperparameters that are None now where earlier versions had a value."""
 _HASHES: Final = {f"{section}.content_hash" for section in ("data", "adapt", "decide")}
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder holds a run with all of its methods."""
+    try:
+        return Run.is_at(folder) and not Run.open(folder).unfinished
+    except RunError:
+        return False
 
 
 def held(folder: Path) -> Held:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from finetext.core.contracts import Classifier
+from finetext.core import registry
+from finetext.core.contracts import Classifier, Method
 from finetext.core.errors import DataError, FinetextError, RunError, UnknownNameError
 from finetext.core.types import Dataset, Finding, LabelScheme, Predicted, Predictions, Score
-from finetext.core.wording import part_in_words, rows_of
+from finetext.core.wording import part_in_words, resume_command
 from finetext.evaluation.choice import Choice
 from finetext.evaluation.compare import Comparison
 from finetext.evaluation.leaderboard import EncoderGain, Leaderboard, LeaderboardEntry
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from finetext.core.types import SplitName
+    from finetext.diagnosis.label_errors import Suspects
+    from finetext.diagnosis.losses import Errors
     from finetext.report.confusion import Normalize
     from finetext.report.results import Results
     from finetext.report.shares import Shares
@@ -254,6 +256,19 @@ class Run:
 
         return results_of(self._predicted(method, split), n, seed)
 
+    def errors(
+        self, method: str | None = None, split: SplitName = "validation", count: int = 20
+    ) -> Errors:
+        """Return `finetext.find_errors` of `predictions`; records and raises as both."""
+        from finetext.diagnosis.losses import find_errors
+
+        return find_errors(self._predicted(method, split), count)
+
+    def label_errors(self, method: str | Method = "tfidf", **options: Any) -> Suspects:
+        """Return `finetext.find_label_errors` of its data, read again; raises the same."""
+        found: Suspects = registry.load("views", "label-errors")(self, method, **options)
+        return found
+
     def plot_confusion(
         self,
         method: str | None = None,
@@ -270,12 +285,9 @@ class Run:
             split: "validation" (the default) or "test".
             normalize: shares of the rows with the true label ("true", the default: rows add up to
                 1), of those that get the label ("predicted"), of "all" rows, or "none".
-            out: a .png or .svg file to write as well.
+            out: a .png or .svg file to write as well; a DataError if it cannot be written.
 
-        Raises:
-            DataError: there are no such rows, or the file cannot be written.
-            RecipeError: there is no such normalization.
-            UnknownNameError: the run has no such method.
+        Raises as `show_results`, and a RecipeError for another normalization.
         """
         from finetext.report.confusion import confusion_matrix
 
@@ -295,11 +307,9 @@ class Run:
             methods: one, or up to six; by default all that rank rows, the best on validation first.
             split: "validation" (the default) or "test", which is recorded as by `predictions`.
             positive: the positive class; that of the run by default.
-            out: a .png or .svg file to write as well.
+            out: a .png or .svg file to write as well; a DataError if it cannot be written.
 
-        Raises:
-            DataError: there are no such rows or no curve, or the file cannot be written.
-            UnknownNameError: the run has no such method.
+        Raises as `show_results`, and a DataError if there is no curve.
         """
         from finetext.report.positive import PositiveCurves
 
@@ -322,15 +332,14 @@ class Run:
     def training_log(self, method: str | None = None) -> list[dict[str, Any]]:
         """Return the log of the training of a method, the best one by default.
 
-        There are no lines if it does not train step by step. A resumed training can have a step
-        twice; the later line counts.
+        It is empty without steps. A resumed training can have one twice; the later line counts.
         """
         return read_log(self.folder / self.entry(method).method / "log.jsonl")
 
     def checkpoints(self, method: str | None = None) -> tuple[Checkpoint, ...]:
-        """Return the models that `keep_checkpoints` kept of a method, the best one by default.
+        """Return the models that `keep_checkpoints` kept of a method (the best one), by step.
 
-        They are in the order of steps. A model that predicted one class only is never kept.
+        A model that predicted one class only is never kept.
         """
         return checkpoints_in(self.folder / self.entry(method).method)
 
@@ -358,32 +367,21 @@ class Run:
         return self.leaderboard.to_pandas(self.metric, self.best, recommended)
 
     def _repr_html_(self) -> str:
-        from finetext.report.leaderboard import best_in_words
+        from finetext.report.notebook_run import ShownRun
 
-        verdict = ""
+        verdict, rows = None, dict[str, int]()
         with suppress(FinetextError):  # the leaderboard can be read without predictions
-            verdict = self.summary()._repr_html_()
-        best = f"{best_in_words(self.choice, self.folds)}: {self.best}"
-        caption = f"{self.folder}: {rows_of(part_in_words('test', self.folds))}; {best}"
-        return f"{verdict}{self.leaderboard.html(caption)}"
+            verdict, rows = self.summary(), dict(self.shares().rows)
+        names = self.best, self.recommended, self.metric
+        return ShownRun(
+            self.folder, self.leaderboard, *names, self.folds, self.choice, verdict, rows,
+            self.paid, self.comparisons,
+        ).html()  # fmt: skip
 
 
 def is_run(folder: Path) -> bool:
     """Return whether a folder holds a run, finished or not."""
     return Run.is_at(folder) or is_started(folder)
-
-
-def is_finished(folder: Path) -> bool:
-    """Return whether a folder holds a run with all of its methods."""
-    try:
-        return Run.is_at(folder) and not Run.open(folder).unfinished
-    except RunError:
-        return False
-
-
-def resume_command(folder: Path) -> str:
-    """Return the command that resumes the run in a folder."""
-    return f"finetext train --resume --out {shlex.quote(str(folder))}"
 
 
 def stored_predictions(run: Run, method: str | None, split: SplitName) -> Predictions:

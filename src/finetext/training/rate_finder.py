@@ -6,17 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations, count, islice
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from finetext.core.contracts import FitContext
 from finetext.core.errors import ModelError
+from finetext.core.registry import load
 from finetext.training.loop import make_step
 from finetext.training.plan import Hyperparameters, Plan, Stage, exponential, rows_per_step
 from finetext.training.record import make_accelerator
 from finetext.training.state import Training
 from finetext.training.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SMOOTHING: Final = 0.9
 """Share of the running mean loss in the next one."""
@@ -25,7 +30,7 @@ DIVERGED: Final = 4.0
 FEWEST_POINTS: Final = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RateCurve:
     """The loss over learning rates.
 
@@ -40,6 +45,17 @@ class RateCurve:
     losses: tuple[float, ...]
     suggestion: float
     valley: float
+
+    def plot(self, out: str | Path | None = None) -> Figure:
+        """Draw the loss over learning rates, with the suggestion marked.
+
+        With `out` the figure is also written as .png or .svg; raises a DataError if it cannot be.
+        """
+        figure: Figure = load("views", "rate-curve")(self, out)
+        return figure
+
+    def __repr__(self) -> str:
+        return f"<RateCurve: suggestion {self.suggestion:.2g}, more careful {self.valley:.2g}>"
 
 
 def find_learning_rate(
