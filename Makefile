@@ -12,7 +12,8 @@ GENERATED := docs/reference/command-line.md docs/reference/recipe.md docs/how-to
 WITH_DATA = $(if $(FINETEXT_DATA),FINETEXT_DATA="$(abspath $(FINETEXT_DATA))" )
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow check lint docs format notebooks lock audit peers clean
+.PHONY: help install demo test slow check coverage lowest lint docs format notebooks lock audit licenses sbom wheel \
+	peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +35,21 @@ CHECKED := tests/core tests/storage tests/data tests/evaluation tests/test_repos
 check: install lint ## lint, and the tests that train nothing
 	$(PYTEST) -q $(CHECKED)
 
+coverage: install ## the tests of `make test`, and that they run enough of the lines; takes longer
+	$(WITH_DATA)$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered
+
+# The extras whose code these tests import.
+LOWEST := --extra offline --extra excel --extra export --extra llm --extra polars --extra serve
+
+lowest: .venv/.tools ## the tests that train nothing, with the lowest versions that pyproject.toml allows
+	rm -rf .venv/lowest
+	$(PYTHON) -m venv .venv/lowest
+	.venv/tools/bin/uv pip compile -q pyproject.toml $(LOWEST) --resolution lowest-direct --no-annotate -p .venv/lowest -o .venv/lowest.txt
+	.venv/tools/bin/uv pip install -q -p .venv/lowest -r .venv/lowest.txt pytest pytest-xdist hypothesis packaging
+	.venv/tools/bin/uv pip install -q -p .venv/lowest --no-deps -e .
+	.venv/lowest/bin/finetext --help >/dev/null
+	.venv/lowest/bin/python -m pytest -n auto --dist loadfile tests/core tests/storage tests/evaluation
+
 lint: install ## ruff, mypy, the order of the layers, the manual: generated tables, links, its site
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +57,7 @@ lint: install ## ruff, mypy, the order of the layers, the manual: generated tabl
 	$(BIN)/lint-imports
 	$(COG) --check $(GENERATED)
 	$(BIN)/python tools/build_docs.py
+	! command -v actionlint >/dev/null || actionlint
 
 docs: install ## build the site of the manual in site/; look at it with python -m http.server -d site
 	$(BIN)/python tools/build_docs.py
@@ -57,9 +74,20 @@ notebooks: install ## execute docs/tutorials and store the outputs; FINETEXT_DAT
 lock: .venv/.tools ## renew requirements.lock, the hashes of every file of the versions in constraints.txt
 	.venv/tools/bin/uv pip compile -q constraints.txt --no-deps --generate-hashes --universal --python-version 3.11.5 \
 		--no-annotate --custom-compile-command "make lock" -o requirements.lock
+	.venv/tools/bin/uv pip compile -q --group pyproject.toml:release --generate-hashes --universal --python-version 3.11 \
+		--no-annotate --custom-compile-command "make lock" -o requirements-tools.lock
 
 audit: .venv/.tools ## look for known faults of the tested versions in the advisories of PyPI
 	.venv/tools/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+
+licenses: install .venv/.tools ## compare THIRD_PARTY.md with the licenses of what users install
+	$(BIN)/python tools/licenses.py
+
+wheel: .venv/.tools ## build sdist and wheel, install the wheel into an empty environment, and use it there
+	.venv/tools/bin/python tools/check_wheel.py
+
+sbom: .venv/.tools ## the same, and a list of the installed packages in dist/sbom.cdx.json (CycloneDX)
+	.venv/tools/bin/python tools/check_wheel.py --sbom dist/sbom.cdx.json
 
 peers: install ## set up .peers, the libraries that benchmarks/minutes.py compares finetext with
 	$(BIN)/python benchmarks/minutes.py --set-up-peers
@@ -84,7 +112,7 @@ $(BIN)/python:
 	$(PIP_INSTALL) --no-build-isolation -e ".[all,dev]"
 	touch $@
 
-.venv/.tools: | $(BIN)/python
+.venv/.tools: requirements-tools.lock | $(BIN)/python
 	$(PYTHON) -m venv .venv/tools
-	.venv/tools/bin/python -m pip install --disable-pip-version-check uv pip-audit
+	.venv/tools/bin/python -m pip install --disable-pip-version-check --require-hashes -r requirements-tools.lock
 	touch $@

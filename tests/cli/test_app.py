@@ -189,8 +189,18 @@ def test_former_names_are_hidden_and_do_the_same(
 ) -> None:
     assert f"\n  {former} " not in command("--help").out
     words = (reviews, "--out", "new.txt") if former == "labels" else (reviews, "--sizes", "many")
-    assert command(former, *words) == command(name, *words)
+    seen, wanted = command(former, *words), command(name, *words)
+    warning, _, more = seen.err.partition("\n")
+    assert warning.startswith(f"finetext: `{former}` is now `{name}`; the former name works until")
+    assert (seen.status, seen.out, more) == (wanted.status, wanted.out, wanted.err)
     assert [one.opts for one in EVERY[former].params] == [one.opts for one in EVERY[name].params]
+
+
+def test_a_former_name_is_gone_in_the_version_that_was_said() -> None:
+    number = tuple(map(int, finetext.__version__.split(".")[:2]))
+    for former, (name, until) in cli.DEPRECATED.items():
+        assert name in EVERY
+        assert number < tuple(map(int, until.split("."))), f"remove {former} from DEPRECATED"
 
 
 def test_help_loads_no_heavy_library() -> None:

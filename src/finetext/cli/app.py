@@ -77,6 +77,9 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "doctor --network": doctor,
 }
 """The commands in the order of the help, by an example of each."""
+_FUNCTIONS: Final[dict[str, Callable[..., None]]] = {}
+DEPRECATED: Final = {"labels": ("label-errors", "0.3"), "curve": ("learning-curve", "0.3")}
+"""Former names of commands to the names of today, and the version that drops the former name."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,10 +89,11 @@ app = typer.Typer(
 )
 for _example, _function in _COMMANDS.items():
     _name = _example.split()[0]
-    app.command(_name, epilog=f"Example: finetext {_example}")(options.as_command(_function))
-# Names of version 0.1, which work for one more release.
-app.command("labels", hidden=True)(options.as_command(label_errors))
-app.command("curve", hidden=True)(options.as_command(learning_curve))
+    _FUNCTIONS[_name] = options.as_command(_function)
+    app.command(_name, epilog=f"Example: finetext {_example}")(_FUNCTIONS[_name])
+for _name, (_now, _until) in DEPRECATED.items():
+    _function = options.renamed(_FUNCTIONS[_now], _name, _now, _until)
+    app.command(_name, hidden=True)(_function)
 
 
 def _show_version(asked: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import wraps
@@ -341,4 +342,20 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
         offer(one.name, one.annotation)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def renamed(
+    command: Callable[..., None], former: str, name: str, until: str
+) -> Callable[..., None]:
+    """Return a command under its former name, which warns on standard error."""
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        print(
+            f"finetext: `{former}` is now `{name}`; the former name works until version {until}",
+            file=sys.stderr,
+        )
+        command(**values)
+
     return run
