@@ -36,3 +36,15 @@ def test_a_command_is_run(
         main()
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("finetext ")
+
+
+def test_a_broken_installation_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "finetext.cli.app", None)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("finetext: this installation is broken: ")
+    assert said.count("\n") == 1
