@@ -18,7 +18,7 @@ import finetext
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.rglob("*.py"))
-TOKEN = "sixteen letters!"
+TOKEN = "sixteen-letters!"
 
 Environment = dict[str, str]
 
@@ -118,7 +118,7 @@ def test_client(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
             assert [max(row, key=row.get) for row in rows] == ["good", "bad"]
             assert all(abs(sum(row.values()) - 1) < 1e-4 for row in rows)
             with pytest.raises(RuntimeError, match="status 401"):
-                client.scores(address, ["a fine film"], "another token of 20")
+                client.scores(address, ["a fine film"], "another-token-of-20")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("FINETEXT_TOKEN", TOKEN)
                 client.main(address, "a fine and moving film")

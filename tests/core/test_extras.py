@@ -72,7 +72,7 @@ def test_without_metadata_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_every_extra_for_users_is_described() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"all", "dev"}
+    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"all", "dev", "docs"}
     assert all(extra.brings and extra.commands for extra in EXTRAS.values())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,10 @@ TABLES = st.lists(
 
 
 def read_bytes(data: bytes, suffix: str, **options: Any) -> Dataset:
-    handle, name = tempfile.mkstemp(suffix=suffix)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    try:
-        return read(name, settings=ReadSettings(**options))
-    finally:
-        os.unlink(name)
+    with tempfile.TemporaryDirectory() as folder:  # with no other file beside
+        path = Path(folder, f"table{suffix}")
+        path.write_bytes(data)
+        return read(path, settings=ReadSettings(**options))
 
 
 def read_text(content: str, suffix: str = ".csv", **options: Any) -> Dataset:

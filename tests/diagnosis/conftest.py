@@ -45,7 +45,7 @@ def engines(
     found = {}
     for name, classifier in made.items():
         folder = classifier.save(tmp_path_factory.mktemp("engines") / name)
-        both = load(folder, "cpu"), load(folder, "cpu", engine="latency")
+        both = load(folder, "cpu", engine="torch"), load(folder, "cpu", engine="latency")
         assert list(map(engine_of, both)) == ["torch in fp32", RUNTIME]
         found[name] = both
     return found

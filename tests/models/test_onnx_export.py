@@ -37,7 +37,7 @@ def texts(topic_rows: tuple[list[str], list[str]]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def original(encoder_run: Path) -> Classifier:
-    return finetext.load(encoder_run / "finetune" / "model", device="cpu")
+    return finetext.load(encoder_run / "finetune" / "model", device="cpu", engine="torch")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from typing import Any, Final, final
 from finetext.batch.arrow_tables import TablePredictor
 from finetext.batch.output import Identity, model_hash
 from finetext.batch.tables import ROWS, Shown
-from finetext.core import __version__
+from finetext.core import STATE_VERSION
 from finetext.core.addresses import public_address
 from finetext.core.contracts import Classifier
 from finetext.core.errors import DataError, FinetextError, ModelError
@@ -275,7 +275,7 @@ def plan_parts(
     facts = json.dumps([file.facts for file in files]).encode()
     source = {"files": len(files), "sha256": hashlib.sha256(facts).hexdigest()}
     options = json.loads(json.dumps(options, default=str))
-    identity = Identity(__version__, model_hash(model), source, options)
+    identity = Identity(STATE_VERSION, model_hash(model), source, options)
     # Other processes, such as actors, work in other folders.
     files = tuple(replace(file, source=_absolute(file.source)) for file in files)
     where = _absolute(str(model)), _absolute(folder), folder

@@ -22,7 +22,7 @@ from finetext.batch.base_rates import (
 from finetext.batch.inputs import Reading, exists, is_text, read_input, refuse_missing, sample_of
 from finetext.batch.output import Files, Identity, model_hash, opened, source_of
 from finetext.batch.tables import EmptyTexts, Shown, batches, layout_of, predictions
-from finetext.core import __version__
+from finetext.core import STATE_VERSION
 from finetext.core.budget import within_memory
 from finetext.core.console import heard
 from finetext.core.contracts import Classifier, Listener, Method, hyperparameters
@@ -276,7 +276,7 @@ class _Job:
         if isinstance(self.model, Classifier):
             return None
         given = json.loads(json.dumps(self.given, default=str))
-        return Identity(__version__, model_hash(self.model), source_of(Path(source)), given)
+        return Identity(STATE_VERSION, model_hash(self.model), source_of(Path(source)), given)
 
 
 def _options(read: Reading) -> dict[str, Any]:

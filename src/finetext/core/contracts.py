@@ -297,11 +297,13 @@ class Classifier(ABC):
     def load(folder: str | Path, device: str = "auto") -> Classifier:
         """Read a model folder, the best model of a run, or "hub:owner/name" with "@revision".
 
+        A neural model is in torch, of the class that was saved; `finetext.load` has others.
+
         Raises:
             ModelError: it is none of these, damaged, or cannot be fetched.
             RunError: the run is unfinished or damaged.
         """
-        loaded: Classifier = registry.load("storage", "load")(folder, device)
+        loaded: Classifier = registry.load("storage", "load")(folder, device, engine="torch")
         return loaded
 
 

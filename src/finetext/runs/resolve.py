@@ -320,9 +320,8 @@ def _truncation(method: Method) -> Truncation | None:
 
 def _max_length(method: Method) -> int | None:
     """Return the tokens that a method truncates texts to; None for the context of its encoder."""
-    if isinstance(method, Finetune):
-        return method.longest
-    length: int | None = getattr(method, "max_length", None)
+    named = "longest" if isinstance(method, Finetune) else "max_length"
+    length: int | None = getattr(method, named, None)
     return length
 
 
@@ -349,8 +348,7 @@ def _slug(name: str) -> str:
 
 def _corpus(recipe: Recipe, splits: Splits) -> tuple[Corpus | None, list[Finding]]:
     """Return the corpus to adapt to, without the texts of test rows; None if no method needs it."""
-    adapt = recipe.adapt
-    if adapt is None:
+    if (adapt := recipe.adapt) is None:
         return None, []
     if not uses_adapted(recipe):
         message = f'[adapt] is unused: no method has encoder = "{ADAPTED}"'

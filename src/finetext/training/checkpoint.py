@@ -139,13 +139,13 @@ class CheckpointFile:
 
     def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, Any]) -> None:
         """Write nothing yet."""
-        from finetext.core import __version__
+        from finetext.core import STATE_VERSION
 
         self._folder = checkpoints.folder
         self._every = checkpoints
         self._identity = {
             "format_version": FORMAT_VERSION,
-            "finetext_version": __version__,
+            "finetext_version": STATE_VERSION,
             **{f"version of {name}": version(name) for name in ("torch", "transformers")},
             "data": checkpoints.data,
             **identity,
