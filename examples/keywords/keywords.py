@@ -41,26 +41,29 @@ class Keywords(Method):
     words: int = 50
 
     def check(self, scheme: LabelScheme | None = None) -> None:
-        """Raise a RecipeError for fewer than one word, or several labels a text."""
+        """Raise a RecipeError for fewer than one word."""
         if self.words < 1:
             raise RecipeError(f"words = {self.words}: the method keywords needs 1 or more")
-        if scheme is not None and scheme.multilabel:
-            raise RecipeError("the method keywords takes one label a text; leave it out")
 
     def fit(self, train: Dataset, validation: Dataset, context: FitContext) -> KeywordsClassifier:
         """Compare in how many texts of each label a word is; see `Method.fit`."""
         assert train.scheme is not None
+        several, size = train.scheme.multilabel, len(train.scheme)
+        given = train.targets if several else np.eye(size)[train.targets]
         known = sorted({word for text in train.texts for word in words_of(text)})
         place = {word: row for row, word in enumerate(known)}
-        counts = np.ones((len(known), len(train.scheme)))
-        for text, label in zip(train.texts, train.targets, strict=True):
-            counts[[place[word] for word in words_of(text)], label] += 1
-        frequencies = np.bincount(train.targets, minlength=len(train.scheme)) + 1.0
-        shares = np.log(counts / frequencies)
-        weights = shares - shares.mean(axis=1, keepdims=True)
+        with_label, without = np.ones((len(known), size)), np.ones((len(known), size))
+        for text, labels in zip(train.texts, given, strict=True):
+            rows = [place[word] for word in words_of(text)]
+            with_label[rows] += labels
+            without[rows] += 1 - labels
+        frequencies = given.sum(axis=0) + 1
+        others = len(given) + 2 - frequencies
+        weights = np.log(with_label / frequencies) - np.log(without / others)
         kept = np.unique(np.argsort(-weights, axis=0, kind="stable")[: self.words])
         table = {known[row]: weights[row].tolist() for row in kept}
-        return KeywordsClassifier(train.scheme, Decision(), table, np.log(frequencies), 1.0)
+        prior = np.log(frequencies / others)
+        return KeywordsClassifier(train.scheme, Decision(), table, prior, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,8 @@ class KeywordsClassifier(Classifier):
     def logits(self, texts: Sequence[str]) -> Floats:
         """Return (n, k) logits: the prior, and the weights of the words of a text."""
         rows = [[self.weights[w] for w in sorted(words_of(t)) if w in self.weights] for t in texts]
-        return np.array([self.prior + np.sum(row, axis=0) for row in rows]) / self.temperature
+        found = np.array([self.prior + np.sum(row, axis=0) for row in rows])
+        return found.reshape(len(rows), len(self.prior)) / self.temperature
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """See `Classifier.predict_proba`."""

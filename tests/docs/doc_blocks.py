@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 REASONS = (
     "network", "GPU", "two machines", "another library", "docker", "a server that stays",
-    "a cluster",
+    "a cluster", "changes the shell",
 )  # fmt: skip
 """Why a block cannot run in a test."""
 WHOLE_PAGES = {

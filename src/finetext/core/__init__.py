@@ -3,4 +3,4 @@
 __version__ = "0.2.0"
 
 STATE_VERSION = "0.1.0"
-"""The first version whose unfinished work this one goes on with."""
+"""The first version whose unfinished work this one continues."""

@@ -295,9 +295,7 @@ class Classifier(ABC):
 
     @staticmethod
     def load(folder: str | Path, device: str = "auto") -> Classifier:
-        """Read a model folder, the best model of a run, or "hub:owner/name" with "@revision".
-
-        A neural model is in torch, of the class that was saved; `finetext.load` has others.
+        """Read a model folder, the best model of a run, or "hub:owner/name"; neural ones in torch.
 
         Raises:
             ModelError: it is none of these, damaged, or cannot be fetched.
