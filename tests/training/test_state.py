@@ -235,7 +235,7 @@ def test_the_state_of_another_training_is_refused_by_name(
 ) -> None:
     before, context = begun.files, begun.context
     if "version" in change:
-        monkeypatch.setattr("finetext.core.__version__", change["version"])
+        monkeypatch.setattr("finetext.core.STATE_VERSION", change["version"])
     context["checkpoints"] = replace(context["checkpoints"], **change.get("checkpoints", {}))
     with pytest.raises(ModelError, match=named) as caught:
         fitted(
