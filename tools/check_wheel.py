@@ -30,7 +30,6 @@ MISSING: Final = {
     "map runs/news --method tfidf": "map",
     "serve runs/news": "serve",
     "export runs/news/probe": "export",
-    "explain runs/news/probe text": "explain",
     "explore table.xlsx": "excel",
     "classify lines.csv --labels a,b --llm http://127.0.0.1:9/v1 --llm-model toy": "llm",
     "train bbc-news --methods majority --out runs/tracked --track tensorboard": "tensorboard",
