@@ -172,7 +172,7 @@ def work(job: Job) -> Answer:
 
 def without_server(job: Job) -> Answer:
     """Rate and seconds a text of the model one by one and in batches, and of its tokenizer."""
-    served = ServedModel(load(job["model"], job["device"], engine="throughput"))
+    served = ServedModel(load(job["model"], job["device"], engine="latency"))
     tokenizer: Any = getattr(served.classifier, "tokenizer", None)
     longest: Any = getattr(served.classifier, "max_length", None)
 

@@ -294,7 +294,7 @@ def test_the_deployment_answers_as_the_server_does(cluster: Any, model: Path) ->
         serve.run(finetext.ray.build_app(given))
         settings = finetext.ServeSettings(request_texts=3)
         alone = make_app(
-            ServedModel(finetext.load(model, engine="throughput")),
+            ServedModel(finetext.load(model, engine="latency")),
             settings,
             None,
             about(model),

@@ -96,3 +96,18 @@ def test_the_fastest_engine_for_batches_is_the_default(saved: Saved) -> None:
     said: list[str] = []
     found = load(saved("fp32"), "cpu", say=said.append)
     assert said == [f"engine: {engine_of(found)}"] == [f"engine: {RUNTIME}"]
+
+
+def test_a_server_takes_the_fastest_engine_for_single_texts(
+    saved: Saved, command: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fastapi")
+    from finetext.serving import server
+
+    served: list[str] = []
+    monkeypatch.setattr(server, "answer", lambda _, model, *rest: served.append(engine_of(model)))
+    model = saved("auto")
+    server.serve(model, port=0)
+    command("serve", model, "--port", "0", status=0)
+    command("serve", model, "--port", "0", "--precision", "bf16", status=0)
+    assert served == [RUNTIME, RUNTIME, TORCH]

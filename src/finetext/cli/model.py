@@ -274,7 +274,7 @@ def serve(
             task = Task(str(model), made_limits, token, device, precision)
             supervise(listening, task, ready)
         else:
-            classifier = load_for("throughput", model, device, precision, say)
+            classifier = load_for("latency", model, device, precision, say)
             columns = classifier.scheme.text_columns
             tell = partial(ready, columns=columns, engine=engine_of(classifier))
             server.answer(listening, classifier, about(model), token, made_limits, tell)

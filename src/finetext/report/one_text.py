@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,9 @@ def plot_prediction(
 
 def draw_bars(bars: Bars, most: int, out: str | Path | None = None) -> Figure:
     """Draw the bars of at most that many labels; see `plots.picture`."""
-    height = 1.6 + 0.27 * min(most, len(bars.bars)) + 0.2 * len(list(bars.notes(most)))
+    title = "\n".join([*_title_lines(bars.text), *_title_lines(f"prediction: {bars.said}")])
+    height = 1.4 + 0.27 * min(most, len(bars.bars)) + 0.2 * len(list(bars.notes(most)))
+    height += 0.15 * title.count("\n")
 
     def draw(figure: Figure) -> None:
         axes, shown = figure.subplots(), bars.bars[:most]
@@ -182,7 +185,14 @@ def draw_bars(bars: Bars, most: int, out: str | Path | None = None) -> Figure:
         axes.set_xlim(0, 1)
         notes = [note.replace(_LIMIT_MARK, "the line") for note in bars.notes(most)]
         axes.set_xlabel("\n".join(["probability", *(short(note, 90) for note in notes)]))
-        title = f"{short(bars.text, 90)}\nprediction: {short(bars.said, 70)}"
-        axes.set_title(title, loc="left", fontsize=10)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
 
     return plots.picture(draw, (6.4, max(2.2, height)), out)
+
+
+def _title_lines(text: str, longest: int = 200, width: int = 88) -> list[str]:
+    """Return the start of a text in lines that fit above the bars; wide letters take two places."""
+    from rich.cells import cell_len
+
+    line = short(text, longest)
+    return textwrap.wrap(line, max(1, width * len(line) // max(1, cell_len(line)))) or [""]

@@ -49,7 +49,7 @@ class Replica:
         limits = made("settings", ServeSettings, settings or {})
         use_given_cpus()
         try:
-            classifier = load_for("throughput", model)
+            classifier = load_for("latency", model)
         except ModelError as error:
             raise ModelError(f"{error}{on_this_node()}") from None
         served = ServedModel(classifier)

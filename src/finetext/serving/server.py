@@ -82,7 +82,7 @@ def serve(
         elif isinstance(model, Classifier):
             answer(listening, model, {"name": model.kind}, token, settings, ready)
         else:
-            classifier = load_for("throughput", model)
+            classifier = load_for("latency", model)
             answer(listening, classifier, about(model), token, settings, ready)
 
 

@@ -62,7 +62,7 @@ def work(task: Task, number: int, listening: socket.socket, tell: Callable[..., 
     log_to_stderr(task.settings.log_format)
     keep_by_number(number)
     say = lambda line: LOG.info("%s", line)  # noqa: E731
-    classifier = load_for("throughput", task.model, task.device, task.precision, say)
+    classifier = load_for("latency", task.model, task.device, task.precision, say)
 
     def ready(address: str) -> None:
         columns = classifier.scheme.text_columns
