@@ -102,6 +102,18 @@ def test_the_picture_is_drawn(tmp_path: Path, name: str, labels: list[str]) -> N
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.filterwarnings("ignore:Glyph .* missing")
+@pytest.mark.parametrize("text", ["x" * 300, "a fine film of $5 and $6 " * 20, "意図" * 90])
+def test_a_long_text_above_the_bars_stays_within_the_picture(text: str) -> None:
+    scheme = LabelScheme(("b", "a"))
+    figure = draw_bars(Bars.of(MajorityClassifier(scheme, AS_LIKELY, np.array([0.5, 0.5])), text), 2)
+    figure.draw_without_rendering()
+    above = figure.texts[0]
+    assert above.get_text().startswith(text[:20])
+    assert above.get_window_extent().x1 <= figure.bbox.x1
+    assert above.get_window_extent().y0 >= figure.axes[0].get_window_extent().y1
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"must end in \.png or \.svg"):
         draw_bars(bars(["b", "a"], [0.25, 0.75]), 20, tmp_path / "bars.jpg")

@@ -190,7 +190,7 @@ def draw_bars(bars: Bars, most: int, out: str | Path | None = None) -> Figure:
     return plots.picture(draw, (6.4, max(2.2, height)), out)
 
 
-def _title_lines(text: str, longest: int = 200, width: int = 88) -> list[str]:
+def _title_lines(text: str, longest: int = 200, width: int = 78) -> list[str]:
     """Return the start of a text in lines that fit above the bars; wide letters take two places."""
     from rich.cells import cell_len
 
