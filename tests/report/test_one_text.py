@@ -106,7 +106,9 @@ def test_the_picture_is_drawn(tmp_path: Path, name: str, labels: list[str]) -> N
 @pytest.mark.parametrize("text", ["x" * 300, "a fine film of $5 and $6 " * 20, "意図" * 90])
 def test_a_long_text_above_the_bars_stays_within_the_picture(text: str) -> None:
     scheme = LabelScheme(("b", "a"))
-    figure = draw_bars(Bars.of(MajorityClassifier(scheme, AS_LIKELY, np.array([0.5, 0.5])), text), 2)
+    figure = draw_bars(
+        Bars.of(MajorityClassifier(scheme, AS_LIKELY, np.array([0.5, 0.5])), text), 2
+    )
     figure.draw_without_rendering()
     above = figure.texts[0]
     assert above.get_text().startswith(text[:20])

@@ -132,6 +132,7 @@ def test_unfinished_and_finished_work_is_not_overwritten(workplace: Path) -> Non
         check_folder(folder, False, lambda _: ("a finished run", False))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_second_process_is_refused_until_the_first_is_dead(workplace: Path) -> None:
     folder = fill(Path("run"), *STARTED)
     with another_process(folder) as process:

@@ -102,8 +102,7 @@ def find_slices(
         metric: what to compare. By default that of the run if it is a mean over rows, else
             accuracy, or samples F1 in a multi-label scheme.
         tokens: words, signs or phrases to test besides the frequent ones.
-        columns: name of a further column to its values, one for each row; see
-            `finetext.data.read.source_columns`.
+        columns: name of a further column to its values, one for each row of the predictions.
 
     Raises:
         UnknownNameError: there is no slice or metric of that name.
