@@ -180,8 +180,8 @@ def test_the_tests_that_marks_name_use_the_commands() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "docs/concepts/labels.md", "docs/concepts/which-method.md", "docs/how-to/deploy.md",
-        "docs/how-to/from-trainer.md", "docs/tutorials/index.md",
+        "docs/concepts/labels.md", "docs/concepts/which-method.md", "docs/how-to/from-trainer.md",
+        "docs/tutorials/index.md",
     ],
 )  # fmt: skip
 def test_figures_are_those_of_the_record(name: str) -> None:

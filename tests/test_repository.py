@@ -66,8 +66,14 @@ def imported_modules(path: Path) -> set[str]:
 
 def pinned() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
-    return {canonicalize_name(name): version for name, version in pairs}
+    return dict(pin(line) for line in lines if line and not line.startswith("#"))
+
+
+def pin(line: str) -> tuple[str, str]:
+    """The name of a package and its only version, with the platforms that it is for."""
+    of = Requirement(line)
+    platforms = "" if of.marker is None else f" ; {of.marker}"
+    return canonicalize_name(of.name), str(of.specifier).removeprefix("==") + platforms
 
 
 def locked(file: str) -> dict[str, str]:
@@ -75,11 +81,11 @@ def locked(file: str) -> dict[str, str]:
     versions = {}
     for line in (ROOT / file).read_text().replace("\\\n", " ").splitlines():
         if not line.startswith("#"):
-            pin, *hashes = line.split()
-            name, _, version = pin.partition("==")
+            requirement, *hashes = re.split(r"\s+(?=--)", line.strip())
+            name, version = pin(requirement)
+            versions[name] = version
             assert hashes, f"{name} has no hash"
             assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", of) for of in hashes)
-            versions[canonicalize_name(name)] = version
     return versions
 
 
@@ -88,7 +94,8 @@ def test_constraints_pin_every_dependency_within_its_range(project: dict[str, An
     for requirement in requirements(project):
         version = versions.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} is not in constraints.txt"
-        assert requirement.specifier.contains(version), f"{requirement} excludes {version}"
+        number = version.partition(" ;")[0]
+        assert requirement.specifier.contains(number), f"{requirement} excludes {version}"
 
 
 def test_every_package_that_is_imported_is_a_dependency(project: dict[str, Any]) -> None:
