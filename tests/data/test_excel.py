@@ -141,3 +141,12 @@ def test_a_sheet_without_header_and_one_that_is_unclear() -> None:
     with pytest.raises(DataError, match=r"sheet 'D', line 1: .*--header or --no-header"):
         parsed(unclear)
     assert len(parsed(unclear, header=True)) == 1
+
+
+def test_formulas_without_a_stored_result_are_missing_and_counted() -> None:
+    rows = [*DATA, ["=A2", "A"], ["=A3", "B"]]
+    found = parsed(workbook({"Daten": rows}))
+    assert found.columns["Aussage"][-2:] == [None, None]
+    [message] = [of.message for of in found.findings if of.code == "excel-formulas"]
+    assert "2 formulas without a stored result read as missing" in message
+    assert "excel-formulas" not in codes(parsed(workbook({"Daten": DATA})))

@@ -42,7 +42,7 @@ def test_rows_with_a_code_are_left_out(missing: str | int, kind: type) -> None:
     left = read((TEXTS, labels), settings=ReadSettings(missing=missing))
     assert (len(left), left.scheme and left.scheme.names) == (16, ("1", "2"))
     (found,) = left.findings
-    assert found.message == "8 rows with a label that is a code for no answer ('-99') left out"
+    assert found.message == "8 rows left out, with a label of data.missing ('-99')"
 
 
 def test_a_code_that_no_row_has_is_said() -> None:

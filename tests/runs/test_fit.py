@@ -105,7 +105,7 @@ WRONG: list[tuple[Any, Any, dict[str, Any], type[FinetextError], str]] = [
     ([], [], {}, DataError, "there are no texts"),
     (TEXTS, LABELS[:7], {}, DataError, "differ in length: text 40, label 7"),
     (TEXTS, ["good"] * 40, {}, DataError, "one class only, 'good'"),
-    (TEXTS, [*LABELS[:-1], None], {}, DataError, "row 40"),
+    (TEXTS, [*LABELS[:-1], None], {}, DataError, "label 39, counted from 0, is missing (None)"),
     (TEXTS, TEXTS, {}, DataError, "40 rows, too few rows of each to learn from; if they"),
     (range(40), LABELS, {}, DataError, "numbers, not texts"),
     (
@@ -119,6 +119,7 @@ WRONG: list[tuple[Any, Any, dict[str, Any], type[FinetextError], str]] = [
     (TEXTS, LABELS, {"positive": "best"}, DataError, "'best' is none of the labels, which are"),
     (TEXTS, LABELS, {"positive": True}, DataError, "'True' is none of the labels, which are"),
     ("text", ["good"], {}, DataError, "strings"),
+    (TEXTS, LABELS, {"method": Tfidf}, RecipeError, "Tfidf is a class; give Tfidf()"),
     (TEXTS, LABELS, {"method": "tfdif"}, UnknownNameError, "did you mean 'tfidf'"),
     (TEXTS, LABELS, {"method": Tfidf(longest_ngram=0)}, RecipeError, "longest_ngram = 0"),
     (TEXTS, LABELS, {"method": Finetune(encoder="minlim")}, UnknownNameError, "'minilm'"),

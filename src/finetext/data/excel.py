@@ -45,6 +45,7 @@ class _Sheet:
     blank: int = 0
     errors: int = 0
     merged: int = 0
+    uncomputed: int = 0
 
     @property
     def has_texts(self) -> bool:
@@ -136,7 +137,7 @@ def _read_sheet(sheet: Any, archive: Package, name: str) -> _Sheet:
     rows = {line: [*row, *[None] * (width - len(row))] for line, row in full.items()}
     blank = max(full, default=0) - len(full)
     is_hidden = getattr(sheet, "sheet_state", "visible") != "visible"
-    return _Sheet(sheet.title, rows, is_hidden, blank, errors, len(merged))
+    return _Sheet(sheet.title, rows, is_hidden, blank, errors, len(merged), archive.uncomputed)
 
 
 def _cost(value: Any) -> int:
@@ -193,6 +194,12 @@ def _noticed(sheet: _Sheet, name: str) -> Iterator[Finding]:
     if sheet.errors:
         message = f"{name}: {counted(sheet.errors, 'error cell')} such as #N/A read as missing"
         yield Finding("warning", "excel-errors", message)
+    if sheet.uncomputed:
+        message = (
+            f"{name}: {counted(sheet.uncomputed, 'formula')} without a stored result read as "
+            "missing; open the file in a spreadsheet program and save it"
+        )
+        yield Finding("warning", "excel-formulas", message)
     if sheet.merged:
         message = (
             f"{name}: {counted(sheet.merged, 'range')} of merged cells; the value of each counts "

@@ -57,6 +57,7 @@ class Package:
         """Open it; raises a BadZipFile."""
         self._packed = open_zip(io.BytesIO(data), name)
         self.filename = name
+        self.uncomputed = 0
 
     def namelist(self) -> list[str]:
         """Return the names of the parts."""
@@ -83,6 +84,7 @@ class Package:
         """Yield the number and the cells of each row of a sheet, in the order of the numbers.
 
         First row, last row and column of merged cells that span rows are added to `merged`.
+        `uncomputed` is then the number of formulas without a stored result.
         """
         from openpyxl.utils import column_index_from_string
         from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
@@ -92,10 +94,18 @@ class Package:
             None, sheet._shared_strings, data_only=True, epoch=book.epoch,
             date_formats=book._date_formats, timedelta_formats=book._timedelta_formats,
         )  # fmt: skip
-        merge_tag = ROW_TAG.replace("}row", "}mergeCell")
+        merge_tag, formula, result = (
+            ROW_TAG.replace("}row", f"}}{name}") for name in ("mergeCell", "f", "v")
+        )
+        self.uncomputed = 0
         with self._checked(sheet._worksheet_path, 0) as stream:
             for element in _parts_of(stream, self.filename):
                 if element.tag == ROW_TAG:
+                    if next(element.iter(formula), None) is not None:
+                        self.uncomputed += sum(
+                            cell.find(formula) is not None and not cell.findtext(result)
+                            for cell in element
+                        )
                     number, cells = parser.parse_row(element)
                     parser.row_dimensions.clear()
                     if number > last:

@@ -43,7 +43,7 @@ def coded_rows(
     shown = ", ".join(repr(str(code)) for code in asked)
     if any(is_coded):
         rows = counted(is_coded.count(True), "row")
-        message = f"{rows} with a label that is a code for no answer ({shown}) left out"
+        message = f"{rows} left out, with a label of data.missing ({shown})"
         findings.append(Finding("warning", "missing-codes", message))
     elif codes:
         message = f"data.missing = {shown} has no effect: no row has such a label"

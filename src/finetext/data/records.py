@@ -112,8 +112,8 @@ def batch_from(source: Any) -> Batch:
     elif _is_values(source):
         return _from_list(_as_list(source))
     raise DataError(
-        f"cannot read a {type(source).__name__}; give a path, an address, a frame, a list of "
-        "texts, a pair (texts, labels), a list of mappings or a datasets.Dataset"
+        f"cannot read a value of type {type(source).__name__}; give a path, an address, a frame, a "
+        "list of texts, a pair (texts, labels), a list of mappings or a datasets.Dataset"
     )
 
 

@@ -224,7 +224,7 @@ class _Cutter:
             size, classes = counted(len(pool), "row"), self.classes(pool)
             if len(pool) < classes * len(counts):
                 raise DataError(
-                    f"{empty} would be empty: {_and(counts)} need a row of each label each, and "
+                    f"{empty} would be empty: each label needs a row in {_and(counts)}, and "
                     f"{size} with {counted(classes, 'label')} are too few; give {len(counts)} rows "
                     "or more of each"
                 )

@@ -21,6 +21,7 @@ from finetext.core.wording import (
     size,
     speed,
 )
+from finetext.evaluation.proportions import score_interval
 from finetext.models.card_sentences import (
     cascade_sentences,
     decision_sentences,
@@ -147,9 +148,11 @@ def comparison_lines(compared: Compared) -> Iterator[str]:
     yield f"compared on {compared.rows:,} {compared.where}"
     if compared.remark:
         yield compared.remark
+    low, high = score_interval(compared.agreement, compared.rows)
     yield (
-        f"same labels on {compared.agreement:.2%}; probabilities differ by at most "
-        f"{compared.largest_difference:.2g}, and by {compared.mean_difference:.2g} on average"
+        f"same labels on {compared.agreement:.2%} [{low:.2%}, {high:.2%}]; probabilities differ by "
+        f"at most {compared.largest_difference:.2g}, and by {compared.mean_difference:.2g} on "
+        "average"
     )
     sizes, speeds, times = compared.bytes, compared.rows_per_second, compared.milliseconds
     scores = ((metric_title(name), of) for name, of in compared.scores.items())

@@ -158,7 +158,9 @@ def plot_prediction(
         DataError: the text is not a string, `top` is below 1, or the file cannot be written.
     """
     if not isinstance(text, str) or top < 1:
-        problem = f"top = {top}" if isinstance(text, str) else f"a {type(text).__name__}"
+        problem = (
+            f"top = {top}" if isinstance(text, str) else f"a value of type {type(text).__name__}"
+        )
         raise DataError(f"cannot draw {problem}; give one text, and 1 or more labels to draw")
     return draw_bars(Bars.of(classifier, text), top, out)
 

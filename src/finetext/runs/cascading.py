@@ -170,7 +170,6 @@ def _best(
         certificate = held.certify(most_loss, len(candidates))
         if certificate is None:
             lacking.append(_lacking(cheap.method, held, most_loss, len(candidates)))
-            hears.say(lacking[-1])
             continue
         pair = Pair(run, cheap, expensive, certificate)
         hears.say(
@@ -180,6 +179,8 @@ def _best(
         found.append(pair)
     if not found:
         raise DataError("; ".join(lacking))
+    for reason in lacking:
+        hears.say(reason)
     best = max(found, key=lambda pair: pair.times)
     if best.times <= 1:
         raise DataError(

@@ -99,12 +99,13 @@ def fit(
     check_possible(recipe)
     if not len(texts):
         raise DataError("there are no texts to learn from")
-    for place, text in enumerate(texts):
-        if missing_text(text):
-            raise DataError(
-                f"text {place}, counted from 0, is missing ({text!r}); fill it in, or leave it "
-                "and its label out"
-            )
+    for what, values in {"text": texts, "label": labels}.items():
+        for place, value in enumerate(values):
+            if missing_text(value):
+                raise DataError(
+                    f"{what} {place}, counted from 0, is missing ({value!r}); fill it in, or leave "
+                    "this text and its label out"
+                )
     several = any(isinstance(label, COLLECTIONS) for label in labels)
     settings = ReadSettings(multilabel=several, positive=positive)
     dataset = read_data((texts, labels), settings=settings)

@@ -231,8 +231,8 @@ class Recipe:
         minutes = self.minutes
         if not isinstance(minutes, int | float) or not LEAST_MINUTES <= minutes <= MOST_MINUTES:
             raise RecipeError(
-                f"minutes = {minutes}: give a number of minutes from {LEAST_MINUTES:g} (a bit more "
-                f"than a second) to {MOST_MINUTES:,} (a week), such as 5"
+                f"minutes = {minutes!r}: give a number of minutes from {LEAST_MINUTES:g} (a bit "
+                f"more than a second) to {MOST_MINUTES:,} (a week), such as 5"
             )
         if self.seeds > 1:
             raise RecipeError(
@@ -346,11 +346,11 @@ def ladder(
 ) -> dict[str, Method]:
     """Return methods by name; those of one kind are numbered: `finetune`, `finetune-2`, ..."""
     known, found = known or {}, dict[str, Method]()
-    for given in methods:
-        if not isinstance(given, str):
-            name, method = given.name, given
-        else:
-            name = given
+    for given in [methods] if isinstance(methods, type) else methods:
+        if isinstance(given, type):
+            raise RecipeError(f"{given.__name__} is a class; give {given.__name__}()")
+        name, method = (given, None) if isinstance(given, str) else (given.name, given)
+        if method is None:
             if name not in (*known, *registry.names("methods")) and is_encoder_name(name):
                 how = f"it is an encoder: take Finetune({name!r}), or --encoder {name}"
                 raise UnknownNameError("method", name, (), how)
