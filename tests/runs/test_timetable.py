@@ -231,7 +231,7 @@ def test_diagnoses_without_time_are_left_out_with_their_command(
     run = trained()
     left_out = [of.message for of in run.findings if "no time was left" in of.message]
     assert left_out == [
-        f"no time was left for suspects in the report; to add them: finetext label-errors "
+        f"no time was left for label errors in the report; to add them: finetext label-errors "
         f"{run.folder}"
     ]
     assert {of.stem for of in (run.folder / "diagnosis").iterdir()} == {"errors", "slices", "words"}

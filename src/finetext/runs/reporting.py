@@ -60,6 +60,8 @@ DURATIONS: Final = {"errors": 0.1, "slices": 1.5, "words": 2.5, "suspects": 12.0
 MOST_ROWS: Final = 50_000
 """Rows up to which a run looks for label errors: more would take minutes."""
 FOLDS: Final = 5
+_NAMES: Final = {"suspects": "label errors"}
+"""The names of diagnoses for people, where they are not those of their files."""
 _PLACE: Final = re.compile(r"(?<![\w:/.])/(?:[^/\s'\"]+/)+[^/\s'\",;:]+")
 
 
@@ -112,16 +114,17 @@ def diagnose(started: Started, best: Predicted, tfidf: Path, seconds: float) -> 
     say("diagnosing errors")
     deadline, left_out = started.context.deadline, list[Finding]()
     for kind, find in found.items():
+        name = _NAMES.get(kind, kind)
         if deadline is not None and DURATIONS[kind] * seconds > deadline.left:
             command = KINDS[kind][1].format(run=shlex.quote(str(started.folder)))
-            message = f"no time was left for {kind} in the report; to add them: {command}"
+            message = f"no time was left for {name} in the report; to add them: {command}"
             left_out.append(Finding("note", "minutes", message))
             say(message)
             continue
         try:
             result = find()
         except FinetextError as error:
-            say(f"{kind} were left out: {error}")
+            say(f"{name} were left out: {error}")
             continue
         if result is not None:
             write_diagnosis(started.folder, kind, result)
