@@ -286,6 +286,12 @@ def test_a_fault_of_ours_asks_for_a_report(
         command("models", "--json", "--debug")
 
 
+def test_a_broken_package_is_told(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ImportError("DLL load failed", name="torch")
+    monkeypatch.setattr("finetext.encoders.model_table.ModelTable.to_json", broken(error))
+    assert "DLL load failed: a package is broken; fine" in command("models", "--json", status=2).err
+
+
 def test_a_mistake_shows_its_traceback_with_debug_only(command: Command) -> None:
     assert command("explore", "nothere.csv", status=2).err.startswith("finetext: there is no file")
     with pytest.raises(DataError, match="nothere"):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from finetext.core.decision import AS_LIKELY
+from finetext.core.errors import UnknownNameError
 from finetext.methods.blend import BlendClassifier
 from finetext.methods.cascade import CascadeClassifier, Stage
-from finetext.models.engines import RUNTIME, Engine, engine_of
+from finetext.models.engines import RUNTIME, Engine, engine_of, loader_for
 from finetext.runs.load import load
 
 pytest.importorskip("onnxruntime")
@@ -111,3 +115,17 @@ def test_a_server_takes_the_fastest_engine_for_single_texts(
     command("serve", model, "--port", "0", status=0)
     command("serve", model, "--port", "0", "--precision", "bf16", status=0)
     assert served == [RUNTIME, RUNTIME, TORCH]
+
+
+def test_a_copy_and_a_pickle_are_the_original_in_torch(saved: Saved) -> None:
+    found = load(saved("fp32"), "cpu")
+    assert engine_of(found) == RUNTIME
+    for again in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
+        assert engine_of(again) == "torch in fp32"
+        assert again("a film") == pytest.approx(found("a film"), abs=1e-5)
+
+
+def test_an_unknown_engine_is_refused(saved: Saved) -> None:
+    for call in (partial(load, saved("fp32"), "cpu"), partial(loader_for, device="cpu")):
+        with pytest.raises(UnknownNameError, match="no engine named 'throughputs'"):
+            call(engine="throughputs")  # type: ignore[arg-type]

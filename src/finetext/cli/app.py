@@ -133,6 +133,8 @@ def _run(words: list[str]) -> None:
             raise
         error = in_words(error) or error
         message, is_bug = str(error), not isinstance(error, _OF_USERS)
+        if isinstance(error, ImportError) and not (error.name or "").startswith("finetext"):
+            message, is_bug = f"{error}: a package is broken; finetext doctor says which", False
         if is_bug:
             first_line = f"{type(error).__name__}: {error}".split("\n")[0]
             message = (

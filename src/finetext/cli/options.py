@@ -56,10 +56,7 @@ Sheet = Annotated[str | None, option("NAME", "Sheet of an Excel file.")]
 DataSettings = Annotated[
     list[str] | None, option("KEY=VALUE", "Any option of reading: data.encoding=latin-1", "--set")
 ]
-Methods = Annotated[
-    str | None,
-    option("NAMES", "Methods, joined by commas, beside majority and tfidf; default: by rows."),
-]
+Methods = Annotated[str | None, option("NAMES", "Methods, joined by commas; default: by rows.")]
 Part = Annotated[
     str, option("NAME", "Rows: validation, test; all if cross-validated.", "--split", "--part")
 ]

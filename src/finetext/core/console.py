@@ -108,14 +108,18 @@ class Screen:
         if self.messages.is_jupyter and not self.quiet:
             from finetext.core.notebook import notebook_output
 
-            with notebook_output() as self._notebook:
-                yield self
-            self._notebook = None
+            try:
+                with notebook_output() as self._notebook:
+                    yield self
+            finally:
+                self._notebook = None
             return
         if not self.is_watched:
             self._line_at = math.inf if self.quiet else time.monotonic() + _SECONDS_A_LINE
-            yield self
-            self._line_at = math.inf
+            try:
+                yield self
+            finally:
+                self._line_at = math.inf
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -126,10 +130,12 @@ class Screen:
             TextColumn("{task.fields[figures]}", markup=False),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.messages, transient=True) as self._progress:
-            escape_output()  # until the bars end: they take codes in what is printed for styles
-            yield self
-        self._progress = None
+        try:
+            with Progress(*columns, console=self.messages, transient=True) as self._progress:
+                escape_output()  # until the bars end: they take codes in what is printed for styles
+                yield self
+        finally:
+            self._progress = None
 
     @contextmanager
     def printing(self) -> Iterator[None]:

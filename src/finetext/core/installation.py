@@ -22,7 +22,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, final
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from finetext.core.extras import NAME, requirements
@@ -97,7 +97,7 @@ class Installation:
         """Return finetext with extras as installers take it, in quotes for every shell."""
         chosen = f"[{','.join(dict.fromkeys(extras))}]" if extras else ""
         if self.folder is not None:
-            is_here = self.folder == Path.cwd()
+            is_here = self.folder == _here()
             place = "." if is_here else str(self.folder)
             return f'{"-e " if self.editable else ""}"{place}{chosen}"'
         return f'"{NAME}{chosen} @ {self.url}"' if self.url else f'"{NAME}{chosen}"'
@@ -173,7 +173,7 @@ def _origin(direct: Any, found: Distribution | None) -> tuple[Path | None, bool,
     parts = urlparse(url)
     about = direct.get("dir_info")
     if parts.scheme == "file" and isinstance(about, dict):
-        return Path(url2pathname(unquote(parts.path))), about.get("editable") is True, ""
+        return Path(url2pathname(parts.path)), about.get("editable") is True, ""
     if isinstance(vcs := direct.get("vcs_info"), dict):
         revision = vcs.get("requested_revision")
         return None, False, f"{vcs.get('vcs')}+{url}" + (f"@{revision}" if revision else "")
@@ -215,9 +215,17 @@ def _python() -> str:
         if folder is None or (first is not None and Path(first).parent == folder):
             return name
     place = Path(sys.executable)
-    with suppress(ValueError):
-        place = place.relative_to(Path.cwd())
+    if (here := _here()) is not None:
+        with suppress(ValueError):
+            place = place.relative_to(here)
     return _quoted(str(place))
+
+
+def _here() -> Path | None:
+    """Return the current folder; None if it was deleted."""
+    with suppress(OSError):
+        return Path.cwd()
+    return None
 
 
 def _pip(python: str) -> str:

@@ -217,7 +217,7 @@ class Decoder:
             raise DataError(
                 f"{self.name} is not a text file, nor a format known by its ending "
                 "(.csv .tsv .txt .json .jsonl .parquet .xlsx .zip .tar .tar.gz, and .gz of these); "
-                "if it is text, state its encoding, such as --set data.encoding=latin-1"
+                "if it is text, state its encoding with --set data.encoding=NAME"
             )
 
 

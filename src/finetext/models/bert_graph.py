@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +130,7 @@ def _check(config: Mapping[str, Any], architecture: str) -> None:
 
 
 def mapped_weights(path: Path) -> Weights:
-    """Return the float32 tensors of a safetensors file by name, mapped into memory.
+    """Return the float32 tensors of a safetensors file by name, mapped into memory but on Windows.
 
     Raises:
         NoGraphError: the file is damaged.
@@ -144,7 +145,10 @@ def mapped_weights(path: Path) -> Weights:
         text = file.read(length).decode()
         take_json(text, str(path))
         header = json.loads(text)
-        content = np.memmap(file, dtype=np.uint8, mode="r", offset=0)[8 + length :]
+        if os.name == "nt":  # where a mapped file cannot be replaced or deleted
+            content = np.fromfile(file, dtype=np.uint8)
+        else:
+            content = np.memmap(file, dtype=np.uint8, mode="r", offset=0)[8 + length :]
     found = dict[str, np.ndarray[Any, Any]]()
     for name, about in header.items():
         if name == "__metadata__" or about["dtype"] != "F32":

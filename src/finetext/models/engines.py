@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 from finetext.core import registry
 from finetext.core.arrays import Floats, probabilities_of
 from finetext.core.contracts import Classifier
 from finetext.core.decision import Decision
-from finetext.core.errors import MissingExtraError
+from finetext.core.errors import MissingExtraError, UnknownNameError
 from finetext.core.settings import Precision
 from finetext.core.types import LabelScheme
 from finetext.encoders.vocabulary import RECORD, digest_of
@@ -125,6 +125,14 @@ class GraphClassifier(Classifier):
         """Return what the original states."""
         return self.original.provenance()
 
+    def __reduce__(self) -> tuple[Callable[[Classifier], Classifier], tuple[Classifier]]:
+        """Return how to copy or unpickle it: as the original, as a session cannot be copied."""
+        return _itself, (self.original,)
+
+
+def _itself(classifier: Classifier) -> Classifier:
+    return classifier
+
 
 def engine_of(classifier: Any) -> str:
     """Return what computes the predictions, such as "torch in fp32"; "" if that is NumPy alone.
@@ -200,7 +208,12 @@ def loader_for(
         device: where it predicts.
         has_precision: whether the user asked for a precision.
         explain: called with the reason if torch predicts what ONNX Runtime could.
+
+    Raises:
+        UnknownNameError: there is no such engine.
     """
+    if engine not in get_args(Engine):
+        raise UnknownNameError("engine", engine, get_args(Engine))
     if engine == "torch":
         return load_kind
     return FastLoader(explain, partial(_why_torch, engine, device, has_precision))

@@ -164,23 +164,24 @@ def _best(
     hears: Listener,
 ) -> Pair:
     """Return the pair that is expected to be the fastest; raise a DataError if there is none."""
-    found, lacking = list[Pair](), list[str]()
+    found, lacking, said = list[Pair](), list[str](), list[str]()
     for cheap in candidates:
         held = HeldOut.of(*predictions_of_both(run, cheap, expensive, "validation"))
         certificate = held.certify(most_loss, len(candidates))
         if certificate is None:
             lacking.append(_lacking(cheap.method, held, most_loss, len(candidates)))
+            said.append(lacking[-1])
             continue
         pair = Pair(run, cheap, expensive, certificate)
-        hears.say(
+        said.append(
             f"{cheap.method}: sends {certificate.sent.value:.1%} of the texts on, about "
             f"{pair.times:.1f} times as fast as {expensive.method}"
         )
         found.append(pair)
     if not found:
         raise DataError("; ".join(lacking))
-    for reason in lacking:
-        hears.say(reason)
+    for line in said:
+        hears.say(line)
     best = max(found, key=lambda pair: pair.times)
     if best.times <= 1:
         raise DataError(

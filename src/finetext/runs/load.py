@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 from finetext.core.budget import within_memory
 from finetext.core.contracts import Classifier
-from finetext.core.errors import ModelError, UnknownNameError
+from finetext.core.errors import ModelError
 from finetext.methods.llm import LlmClassifier
 from finetext.models.engines import Engine, engine_of, loader_for
 from finetext.models.folder import is_foreign, load_model, model_in_run, warning_of
@@ -88,8 +87,6 @@ def _loaded(
     """Return the classifier; `explain` is told why ONNX Runtime does not predict."""
     from finetext.training.precision import check_precision, choose_device
 
-    if engine not in get_args(Engine):
-        raise UnknownNameError("engine", engine, get_args(Engine))
     if not folder.is_dir():
         raise ModelError(f"there is no model or run folder {folder}")
     wanted = None if precision is None else check_precision(precision)

@@ -175,7 +175,7 @@ class Run:
     ) -> Classifier:
         """Load the model of a method, the best one by default; raises as `entry`.
 
-        The engine is that of `finetext.load`.
+        Engine, device and their errors are those of `finetext.load`.
         """
         place = model_in_run(self.folder, self.entry(method).model)
         return load_model(place, device, loader_for(engine, device))
