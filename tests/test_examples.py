@@ -76,6 +76,7 @@ def package(tmp_path: Path) -> Environment:
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
+@pytest.mark.slow
 def test_a_method_of_a_package_is_known_to_every_command(
     workplace: Path, reviews: Path, package: Environment
 ) -> None:

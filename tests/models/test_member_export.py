@@ -82,6 +82,7 @@ def cascaded(
     return exported_from(cascade, topic_rows, tmp_path_factory.mktemp("cascade"))
 
 
+@pytest.mark.slow
 def test_a_blend_predicts_as_before_with_graphs_for_encoders(
     blend: BlendClassifier, blended: Path, topic_rows: Rows
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_server_answers_without_a_certificate(cascaded: Path) -> None:
     assert told["provenance"]["original_certificate"]["most_loss"] == 0.005
 
 
+@pytest.mark.slow
 def test_only_an_older_export_is_replaced_and_none_is_exported_again(
     cascade: CascadeClassifier, cascaded: Path, blended: Path, topic_rows: Rows, tmp_path: Path
 ) -> None:
@@ -339,6 +341,7 @@ def test_the_expensive_classifier_of_a_cascade_may_be_a_blend(
     assert engine_of(found) == "ONNX Runtime"
 
 
+@pytest.mark.slow
 def test_a_real_encoder_in_8_bits_states_what_it_computes_again(
     topics: Dataset, topic_rows: Rows, tmp_path: Path
 ) -> None:

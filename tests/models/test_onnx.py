@@ -25,6 +25,7 @@ Without = Callable[[tuple[str, ...], str, Path], str]
 
 @pytest.mark.parametrize("is_pair", [False, True])
 @pytest.mark.parametrize("kind", ["probe", "finetune"])
+@pytest.mark.slow
 def test_long_texts_are_read_as_by_the_original(
     kind: str,
     is_pair: bool,

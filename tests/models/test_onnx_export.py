@@ -332,6 +332,7 @@ def recurrent(topic_rows: tuple[list[str], list[str]]) -> Classifier:
     return TransformerClassifier(scheme, Decision(), model, tokenizer, 40, "fp32")
 
 
+@pytest.mark.slow
 def test_an_awd_lstm_predicts_as_torch_does_without_it(
     recurrent: Classifier, texts: list[str], tmp_path: Path, without: Without
 ) -> None:

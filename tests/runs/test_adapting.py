@@ -115,6 +115,7 @@ def test_default_corpus_is_the_training_rows(recipe: Recipe, run: Run, tmp_path:
 
 
 @pytest.mark.parametrize("stage", ["adapt", "finetune"])
+@pytest.mark.slow
 def test_moved_run_is_resumed_after_a_stop(
     recipe: Recipe, run: Run, tmp_path: Path, stage: str
 ) -> None:

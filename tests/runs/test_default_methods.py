@@ -100,6 +100,7 @@ def test_rows_with_several_labels_count_for_each(make_dataset: Any) -> None:
 
 
 @pytest.mark.parametrize(("each", "kind"), [(4, "probe"), (FEW_ROWS + 1, "transformer")])
+@pytest.mark.slow
 def test_one_call_takes_the_method_that_does_better(
     monkeypatch: pytest.MonkeyPatch, tiny_encoder: Path, each: int, kind: str
 ) -> None:

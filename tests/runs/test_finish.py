@@ -103,6 +103,7 @@ def trained(out: Path, rows: int, by_name: int, learned: int, test: int = 0) -> 
     ("rows", "by_name", "learned", "best"),
     [(16, 7, 7, "names"), (16, 5, 6, "names"), (16, 3, 9, "blend"), (30, 9, 8, "blend")],
 )
+@pytest.mark.slow
 def test_with_fewer_than_20_rows_names_are_taken_unless_rows_are_clearly_ahead(
     tmp_path: Path, rows: int, by_name: int, learned: int, best: str
 ) -> None:

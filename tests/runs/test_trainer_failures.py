@@ -229,6 +229,7 @@ def test_weights_that_are_no_numbers_are_not_handed_out(make: Callable[..., Trai
 
 
 @pytest.mark.parametrize("kind", ["classifier", "streams", "packed"])
+@pytest.mark.slow
 def test_a_training_goes_on_where_another_batch_size_is_found(
     make: Callable[..., Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
