@@ -134,7 +134,7 @@ def test_a_broken_extra_is_a_warning(here: SimpleNamespace) -> None:
     here.packages["excel"] = [Package("openpyxl", ">=3.1", "2.0", "unsupported")]
     here.packages["map"] = [Package("umap-learn", ">=0.5", "0.5.9", "installed")]
     here.trials["umap"] = Trial(error="ImportError: numba")
-    assert "umap" not in inspect_installation().warnings
+    assert "map" not in [of.name for of in inspect_installation().warnings]
     assert "umap" not in here.asked
     found = inspect_installation(imports=True)
     assert "umap" in here.asked
@@ -266,3 +266,19 @@ def test_an_unsupported_python_is_broken(
     monkeypatch.setattr(inspection.platform, "python_version", lambda: "3.9.1")
     monkeypatch.setattr(inspection, "supported_python", lambda: ">=3.11")
     assert inspect_installation().broken[0].problem == "Python 3.9.1 is not supported: >=3.11"
+
+
+def test_what_is_not_needed_and_not_known_is_a_warning(
+    here: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def packages(extra: str = "") -> list[Package]:
+        if extra == "serve":
+            raise ValueError("damaged")
+        return []
+
+    monkeypatch.setattr(inspection, "packages", packages)
+    found = inspect_installation()
+    assert found.broken == []
+    core, extra = (of.problem for of in found.warnings)
+    assert core.startswith("which packages finetext needs is unknown: it is not installed; run: ")
+    assert extra == "serve cannot be inspected (ValueError: damaged)"

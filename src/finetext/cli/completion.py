@@ -78,7 +78,7 @@ def models(incomplete: str) -> list[str]:
     """Return the run folders that begin so; below one, its methods."""
     parent, slash, last = incomplete.rpartition("/")
     with suppress(OSError):
-        if slash and (Path(parent) / _RUN).is_file():
+        if slash and os.path.isfile(Path(parent, _RUN)):
             return [f"{parent}/{name}" for name in _beginning(last, _methods_in(Path(parent)))]
     return [*runs(incomplete), *_folders(incomplete, "finetext.json")]
 
@@ -87,24 +87,25 @@ def methods_of_run(ctx: Context, incomplete: str) -> list[str]:
     """Return the methods that begin so, of the run that the command names before."""
     # An option whose value is not there yet keeps arguments from being parsed.
     given = [ctx.params.get("run"), ctx.params.get("model"), *ctx.args]
-    named = next((of for of in given if of and Path(of, _RUN).is_file()), None)
+    named = next((of for of in given if of and os.path.isfile(Path(of, _RUN))), None)
     return _beginning(incomplete, _methods_in(Path(named))) if named is not None else []
 
 
 def _methods_in(run: Path) -> Iterator[str]:
-    return (name for name in _names(run) if (run / name / "model").is_dir())
+    return (name for name in _names(run)[:_MOST] if os.path.isdir(run / name / "model"))
 
 
 def _folders(incomplete: str, holding: str, parent: str = "") -> list[str]:
     """Return the folders that begin so and hold a file, as paths from here."""
     found = (f"{parent}/{name}" if parent else name for name in _names(Path(parent)))
-    return [place for place in _beginning(incomplete, found) if Path(place, holding).is_file()]
+    first = _beginning(incomplete, found)[:_MOST]
+    return [place for place in first if os.path.isfile(Path(place, holding))]
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the first names in a folder, in order; nothing if it cannot be read."""
+    """Return the names in a folder, in order; nothing if it cannot be read."""
     with suppress(OSError):
-        return sorted(name for name in os.listdir(folder) if not name.startswith("."))[:_MOST]
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
     return []
 
 

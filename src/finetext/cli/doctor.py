@@ -47,7 +47,7 @@ def _lines(found: Inspection) -> Iterator[str]:
         yield f"\n{name}"
         width = max((len(fact.name) for fact in shown), default=0)
         yield from (f"{_INDENT}{fact.name:<{width}}  {fact.said}" for fact in shown)
-        if (more := len(facts) - len(shown)) > 0:
+        if more := sum(not fact.problem and fact not in shown for fact in facts):
             yield f"{_INDENT}and {more} more, nothing wrong with them"
 
 
@@ -63,4 +63,7 @@ def _headline(found: Inspection) -> str:
         if isinstance(fact.value, dict) and fact.value.get("missing")
     ]
     without = f", without {', '.join(missing)}" if missing else " with every extra"
+    unknown = [of for of in found.sections.get("extras", ()) if of.said.startswith("unknown")]
+    if unknown and not missing:
+        without = "; which extras are installed is unknown"
     return f"finetext works here{without}."

@@ -12,14 +12,20 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, final
 
 from finetext.core.wording import short
 
 _LONGEST: Final = 300
 """Characters of an error."""
+_TICK: Final = 0.05
+"""Seconds between looks at the process."""
 _CODE: Final = """
 import importlib, json, sys
 def tell(**told):
@@ -32,6 +38,8 @@ for item in sys.argv[2:]:
     try:
         found = importlib.import_module(module)
         tell(item=item, value=getattr(found, name)() if name else None)
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         tell(item=item, error=type(error).__name__ + ": " + str(error))
 """
@@ -52,7 +60,7 @@ def tried(items: Sequence[str], seconds: float = 60.0) -> dict[str, Trial]:
     Args:
         items: each is a module, or "module:function" of a function that takes nothing and returns
             what JSON can hold.
-        seconds: time for all of them; what has not ended by then counts as hanging.
+        seconds: time for each; what has not ended by then counts as hanging.
     """
     found: dict[str, Trial] = {}
     while left := [item for item in items if item not in found]:
@@ -74,23 +82,43 @@ def _run(items: Sequence[str], seconds: float) -> tuple[list[dict[str, Any]], st
     mark = secrets.token_hex(8)
     # Modules are found where this process finds them.
     places = os.pathsep.join(dict.fromkeys(of or os.getcwd() for of in sys.path))
-    with subprocess.Popen(
-        [sys.executable, "-P", "-c", _CODE, mark, *items], stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": places, "PYTHONIOENCODING": "utf-8"},
-    ) as process:  # fmt: skip
-        try:
-            out, err = process.communicate(timeout=seconds)
-            ended = _in_words(process.returncode, err.decode("utf-8", "replace"), mark)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            out, _ = process.communicate()
+    # Files, because a pipe does not end while a process that an item left behind holds it.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        with out.open("wb") as to_out, err.open("wb") as to_err:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _CODE, mark, *items], stdin=subprocess.DEVNULL,
+                stdout=to_out, stderr=to_err,
+                env={**os.environ, "PYTHONPATH": places, "PYTHONIOENCODING": "utf-8"},
+            )  # fmt: skip
+        if _ends(process, lambda: len([*_told(out, mark)]), seconds):
+            ended = _in_words(process.returncode, err.read_text("utf-8", "replace"), mark)
+        else:
             ended = f"it does not end within {seconds:g} seconds"
-    return list(_told(out.decode("utf-8", "replace"), mark)), ended
+        return list(_told(out, mark)), ended
 
 
-def _told(out: str, mark: str) -> Iterator[dict[str, Any]]:
-    for line in out.splitlines():
+def _ends(process: subprocess.Popen[bytes], count: Callable[[], int], seconds: float) -> bool:
+    """Return whether a process ended; kill it if a count does not rise for so many seconds."""
+    last, since = 0, time.monotonic()
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_TICK)
+                return True
+            if (now := count()) != last:
+                last, since = now, time.monotonic()
+            elif time.monotonic() - since > seconds:
+                return False
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _told(out: Path, mark: str) -> Iterator[dict[str, Any]]:
+    """Yield what was told so far in lines that are whole."""
+    text = out.read_text("utf-8", "replace")
+    for line in text[: text.rfind("\n") + 1].splitlines():
         if line.startswith(mark):
             yield json.loads(line.removeprefix(mark))
 

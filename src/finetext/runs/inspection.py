@@ -10,7 +10,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,8 @@ MAIN: Final = frozenset({"torch", "transformers", "datasets", "scikit-learn", "n
 """Packages that a text shows although nothing is wrong with them."""
 LITTLE: Final = 2 * 10**9
 """Bytes of free disk or memory below which runs with an encoder may not fit."""
+_OPTIONAL: Final = ("hub", "extras")
+"""Sections of what finetext works without."""
 _FLAGS: Final = {
     "avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "AVX512-VNNI", "avx_vnni": "AVX-VNNI",
     "avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "amx_int8": "AMX-INT8",
@@ -107,7 +109,7 @@ def inspect_installation(network: bool = False, imports: bool = False) -> Inspec
         imports: whether to import the packages of extras, too.
     """
     core = _guarded("packages", packages)
-    extras = {name: _guarded(name, partial(packages, name)) for name in EXTRAS}
+    extras = {name: _guarded(name, partial(packages, name), False) for name in EXTRAS}
     here = [of for of in core.found if of.here]
     here += [of for found in extras.values() for of in found.found if imports and of.here]
     modules = list(dict.fromkeys(of.module for of in here))
@@ -115,7 +117,11 @@ def inspect_installation(network: bool = False, imports: bool = False) -> Inspec
     known = dict(trials.found)
     sections: dict[str, Callable[[], Iterable[Fact]]] = {
         "finetext": _finetext,
-        "packages": lambda: [*core.facts, *trials.facts, *_packages(core.found, known)],
+        "packages": lambda: [
+            *core.facts,
+            *trials.facts,
+            *(() if core.facts else _packages(core.found, known)),
+        ],
         "machine": lambda: _machine(known.get(HARDWARE, Trial(error="it was not tried"))),
         "storage": _storage,
         "encoder": _encoder,
@@ -125,7 +131,9 @@ def inspect_installation(network: bool = False, imports: bool = False) -> Inspec
             *(_extra(name, found.found, known) for name, found in extras.items()),
         ],
     }
-    return Inspection({name: _facts_of(name, make) for name, make in sections.items()})
+    return Inspection(
+        {name: _facts_of(name, make, name not in _OPTIONAL) for name, make in sections.items()}
+    )
 
 
 @dataclass(frozen=True)
@@ -136,21 +144,22 @@ class _Found:
     facts: tuple[Fact, ...] = ()
 
 
-def _guarded(name: str, make: Callable[[], Iterable[Any]]) -> _Found:
+def _guarded(name: str, make: Callable[[], Iterable[Any]], needed: bool = True) -> _Found:
     try:
         return _Found(tuple(make()))
     except Exception as error:  # whatever a broken installation raises is what is looked for
-        return _Found(facts=(_unknown(name, error),))
+        return _Found(facts=(_unknown(name, error, needed),))
 
 
-def _facts_of(name: str, make: Callable[[], Iterable[Fact]]) -> tuple[Fact, ...]:
-    found = _guarded(name, make)
+def _facts_of(name: str, make: Callable[[], Iterable[Fact]], needed: bool) -> tuple[Fact, ...]:
+    found = _guarded(name, make, needed)
     return found.found or found.facts
 
 
-def _unknown(name: str, error: Exception) -> Fact:
+def _unknown(name: str, error: Exception, needed: bool) -> Fact:
     reason = short(f"{type(error).__name__}: {error}", 300)
-    return Fact(name, "", {"error": reason}, f"{name} cannot be inspected ({reason})", needed=True)
+    problem = f"{name} cannot be inspected ({reason})"
+    return Fact(name, "unknown", {"error": reason}, problem, needed=needed)
 
 
 def _finetext() -> Iterator[Fact]:
@@ -179,7 +188,10 @@ def _in_words(how: Installation) -> str:
     return f"{names.get(how.way, how.way)}{kept}"
 
 
-def _packages(core: Iterable[Package], trials: Mapping[str, Trial]) -> Iterator[Fact]:
+def _packages(core: Collection[Package], trials: Mapping[str, Trial]) -> Iterator[Fact]:
+    if not core:
+        lacking = "which packages finetext needs is unknown: it is not installed"
+        yield Fact("all", "unknown", None, f"{lacking}; run: {package_command('finetext')}")
     for package in core:
         error = trials.get(package.module, Trial()).error if package.here else ""
         problem, again = package.problem, package.state != "missing"
