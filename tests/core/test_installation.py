@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_an_environment_below_the_current_folder_is_named_from_there(machine: Ma
     assert machine.install().command("excel") == f'{place} -m pip install "finetext[excel]"'
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the paths are of POSIX")
 def test_a_place_with_a_space_is_quoted(machine: Machine) -> None:
     machine.activate(is_active=False)
     machine.patch.setattr(sys, "executable", "/home/jane doe/env/bin/python")
@@ -153,6 +155,7 @@ def test_pipx_keeps_what_it_has(machine: Machine, asked: str | None, kept: str) 
     assert how.command_for("wandb", again=True) == "pipx inject --force finetext wandb"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the paths are of POSIX")
 def test_pipx_from_a_clone(machine: Machine) -> None:
     machine.write("pipx_metadata.json", {"main_package": {"package_or_url": "/a/clone[serve]"}})
     how = machine.install(origin={"url": "file:///a/clone", "dir_info": {}})
@@ -188,6 +191,7 @@ def test_a_clone_is_named_by_its_place(machine: Machine) -> None:
     assert how.command("excel") == 'uv pip install -e ".[excel]"'
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the paths are of POSIX")
 def test_a_clone_with_a_space_in_its_name(machine: Machine) -> None:
     how = machine.install(origin={"url": "file:///a/my%20clone", "dir_info": {"editable": True}})
     assert how.command("excel") == 'pip install -e "/a/my clone[excel]"'

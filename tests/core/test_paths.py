@@ -66,7 +66,8 @@ def test_a_usual_place_is_free_on_windows(windows: None, place: str) -> None:
     refuse_reserved(PureWindowsPath(place))
 
 
-def test_elsewhere_every_place_is_free() -> None:
+def test_elsewhere_every_place_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "ON_WINDOWS", False)
     refuse_reserved(Path("runs/con"))
 
 
@@ -86,6 +87,7 @@ def test_the_last_part_of_paths_and_addresses(path: str, name: str) -> None:
 
 
 def test_a_backslash_separates_on_windows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "ON_WINDOWS", False)
     assert last_part("odd\\name.csv") == "odd\\name.csv"
     monkeypatch.setattr(paths, "ON_WINDOWS", True)
     assert last_part("folder\\name.csv") == "name.csv"

@@ -260,6 +260,7 @@ def test_a_private_folder_may_go_while_another_one_is_looked_for(
 
 
 def test_on_windows_a_colon_leads_to_a_drive_or_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(received, "ON_WINDOWS", False)
     assert received.is_inner_name("a:b")
     monkeypatch.setattr(received, "ON_WINDOWS", True)
     assert not received.is_inner_name("C:weights.bin")

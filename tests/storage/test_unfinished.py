@@ -74,6 +74,7 @@ def test_a_file_survives_a_kill_at_every_system_call(tmp_path: Path, killed_at: 
     assert place.read_text() == "new"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_a_kill_before_each_step_leaves_a_whole_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
@@ -113,6 +114,7 @@ def test_a_kill_before_each_step_leaves_a_whole_folder(
     assert number > 20
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
 def test_a_room_of_a_living_process_stays(tmp_path: Path) -> None:
     with replaced_file(tmp_path / "one") as beside:
         beside.write_text("1")
