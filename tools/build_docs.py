@@ -266,6 +266,10 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--links", action="store_true", help="check the links alone")
     parser.add_argument("--out", type=Path, default=ROOT / "site", help="folder of the site")
     asked = parser.parse_args(words)
+    if asked.out.exists() and not (asked.out / "search.json").is_file():
+        print(f"{asked.out} is no site that was built before; remove it, or name another folder",
+              file=sys.stderr)  # fmt: skip
+        return 1
     manual = Manual.of(ROOT)
     if problems := manual.problems():
         print(*problems, sep="\n", file=sys.stderr)

@@ -6,6 +6,7 @@ The description of a key is what the docstring of its dataclass says of it below
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import cleandoc
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Le, Lt
 
 from finetext.core import registry
 from finetext.core.settings import ReadSettings, SplitSettings
@@ -105,7 +106,7 @@ def bounds(marks: Sequence[Any]) -> Iterator[str]:
     """Yield the range that annotations of a type state."""
     for mark in marks:
         signs = {"gt": "above", "ge": "from", "lt": "below", "le": "up to"}
-        if isinstance(mark, Gt | Ge | Interval):
+        if isinstance(mark, Gt | Ge | Lt | Le | Interval):
             values = {sign: getattr(mark, sign, None) for sign in signs}
             said = [
                 f"{signs[sign]} {value:g}"
@@ -131,7 +132,7 @@ def toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"
-    return f'"{value}"' if isinstance(value, str) else f"{value}"
+    return json.dumps(value) if isinstance(value, str) else f"{value}"
 
 
 def unit(name: str) -> str:

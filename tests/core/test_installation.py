@@ -195,6 +195,8 @@ def test_a_clone_is_named_by_its_place(machine: Machine) -> None:
 def test_a_clone_with_a_space_in_its_name(machine: Machine) -> None:
     how = machine.install(origin={"url": "file:///a/my%20clone", "dir_info": {"editable": True}})
     assert how.command("excel") == 'pip install -e "/a/my clone[excel]"'
+    how = machine.install(origin={"url": "file:///a/$(date)%20x", "dir_info": {}})
+    assert how.command("excel") == "pip install '/a/$(date) x[excel]'"
 
 
 @pytest.mark.parametrize(

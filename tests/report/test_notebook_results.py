@@ -130,4 +130,23 @@ def test_a_run_finds_its_errors_and_its_label_errors(finished: Path) -> None:
     )
     suspects = run.label_errors(finetext.Tfidf(inverse_regularisation=1.0), folds=2)
     assert (suspects.rows, suspects.folds) == (60, 2)
-    assert set(suspects.test) <= set(run.predictions().ids)
+
+
+def test_suggestions_for_test_rows_are_hidden(workplace: Path) -> None:
+    texts, other = {"good": "a fine film", "bad": "a dull film"}, {"good": "bad", "bad": "good"}
+    labels = ["good", "bad"] * 150
+    rows = [
+        f"{texts[label]} number {number},{other[label] if number % 10 == 0 else label}"
+        for number, label in enumerate(labels)
+    ]
+    Path("films.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    method, split = finetext.Tfidf(), finetext.SplitSettings(cross_validate=False)
+    run = finetext.train(
+        finetext.Recipe(source="films.csv", split=split, methods={"tfidf": method})
+    )
+    suspects = run.label_errors(method, folds=2)
+    tested = {one.id for one in suspects.suspects} & set(run.predictions().ids)
+    assert tested
+    assert {*suspects.test} == tested
+    suggested = suspects.to_pandas().set_index("id")["suggested"]
+    assert suggested.isna().to_dict() == {one: one in tested for one in suggested.index}

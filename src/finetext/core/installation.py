@@ -31,6 +31,8 @@ Way = Literal["pip", "uv", "uv project", "uv tool", "pipx", "conda", "no pip"]
 _RECEIPT: Final = "uv-receipt.toml"
 _PIPX: Final = "pipx_metadata.json"
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+_EXPANDED: Final = frozenset('$`"')
+"""What shells expand within double quotes, or what ends them."""
 
 
 @final
@@ -99,7 +101,8 @@ class Installation:
         if self.folder is not None:
             is_here = self.folder == _here()
             place = "." if is_here else str(self.folder)
-            return f'{"-e " if self.editable else ""}"{place}{chosen}"'
+            named = f'"{place}{chosen}"' if not set(place) & _EXPANDED else _quoted(place + chosen)
+            return f"{'-e ' if self.editable else ''}{named}"
         return f'"{NAME}{chosen} @ {self.url}"' if self.url else f'"{NAME}{chosen}"'
 
     @property

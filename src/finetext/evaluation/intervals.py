@@ -49,7 +49,7 @@ class Scores(dict[str, Score]):
         """Return a data frame with one row for each metric: value, low, high and number of rows."""
         import pandas as pd
 
-        return pd.DataFrame({name: vars(of) for name, of in self.items()}).T
+        return pd.DataFrame.from_dict({name: vars(of) for name, of in self.items()}, "index")
 
     def _repr_html_(self) -> str:
         rows = (
