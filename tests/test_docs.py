@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -191,6 +193,17 @@ def test_figures_are_those_of_the_record(name: str) -> None:
     figures = set(re.findall(r"\b0\.\d{3}\b|\b\d+,\d{3}(?= \|)", (ROOT / name).read_text()))
     assert len(figures) >= 1
     assert {figure.replace(",", "") for figure in figures} - recorded == set()
+
+
+def test_python_that_no_test_runs_has_valid_syntax_and_names() -> None:
+    modules = {"ray", "sklearn"}
+    for block in all_blocks():
+        if block.kind == "python":
+            tree = ast.parse(textwrap.dedent(block.text), block.place)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                    is_known = node.attr in {*finetext.__all__, *modules}
+                    assert is_known or node.value.id != "finetext", f"{block.place}: {node.attr}"
 
 
 def test_the_options_of_all_commands_exist() -> None:
