@@ -56,9 +56,11 @@ def test_imbalanced_rare_and_missing_classes(rows_of: Rows) -> None:
     data = rows_of(sentences(200), labels, split=["train"] * 160 + ["test"] * 40)
     assert "'a' has 150" in found(data, "class-balance")[0].message
     assert "'b' (6)" in found(data, "rare-classes")[0].message
+    assert "cross-validated" not in found(data, "rare-classes")[0].message
     assert rows_with(data, "rare-classes") == tuple(f"r{i}" for i in range(150, 156))
     assert "test has no row of 'a', 'b'" in found(data, "missing-classes")[0].message
     data = rows_of(sentences(4), ["a", "a", "a", "b"], split=["train", "train", "test", "train"])
+    assert "stops a cross-validated run" in found(data, "rare-classes")[0].message
     assert found(data, "missing-classes")[0].message.endswith("measured there. Collect more rows.")
 
 

@@ -85,6 +85,8 @@ def rare_classes(material: Material) -> list[Finding]:
             f"{_have(len(rare))} fewer than {FEW_ROWS} rows: {names}. Collect more, or "
             "merge them with another class; scores on so few rows are unreliable."
         )
+        if totals[rare].min() == 1:
+            message += " A class with 1 row is in one fold only, which stops a cross-validated run."
         findings.append(Finding("warning", "rare-classes", message, material.name(rows)))
     if len(unused := np.flatnonzero(totals == 0)):
         names = _listed([repr(scheme.names[i]) for i in unused])
