@@ -83,14 +83,17 @@ def _run(items: Sequence[str], seconds: float) -> tuple[list[dict[str, Any]], st
     # Modules are found where this process finds them.
     places = os.pathsep.join(dict.fromkeys(of or os.getcwd() for of in sys.path))
     # Files, because a pipe does not end while a process that an item left behind holds it.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        with out.open("wb") as to_out, err.open("wb") as to_err:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _CODE, mark, *items], stdin=subprocess.DEVNULL,
-                stdout=to_out, stderr=to_err,
-                env={**os.environ, "PYTHONPATH": places, "PYTHONIOENCODING": "utf-8"},
-            )  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        tempfile.NamedTemporaryFile(dir=folder, delete=False) as to_out,
+        tempfile.NamedTemporaryFile(dir=folder, delete=False) as to_err,
+    ):
+        out, err = Path(to_out.name), Path(to_err.name)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CODE, mark, *items], stdin=subprocess.DEVNULL,
+            stdout=to_out, stderr=to_err,
+            env={**os.environ, "PYTHONPATH": places, "PYTHONIOENCODING": "utf-8"},
+        )  # fmt: skip
         if _ends(process, lambda: len([*_told(out, mark)]), seconds):
             ended = _in_words(process.returncode, err.read_text("utf-8", "replace"), mark)
         else:
