@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import secrets
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, final
 
 from finetext.core.wording import short
 
 _LONGEST: Final = 300
 """Characters of an error."""
-_TICK: Final = 0.05
-"""Seconds between looks at the process."""
+_STEP: Final = 0.1
+"""Seconds between looks at whether the process has ended."""
+_REST: Final = 1.0
+"""Seconds for the rest of what an ended process told."""
 _CODE: Final = """
 import importlib, json, sys
 def tell(**told):
@@ -82,48 +84,58 @@ def _run(items: Sequence[str], seconds: float) -> tuple[list[dict[str, Any]], st
     mark = secrets.token_hex(8)
     # Modules are found where this process finds them.
     places = os.pathsep.join(dict.fromkeys(of or os.getcwd() for of in sys.path))
-    # Files, because a pipe does not end while a process that an item left behind holds it.
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        tempfile.NamedTemporaryFile(dir=folder, delete=False) as to_out,
-        tempfile.NamedTemporaryFile(dir=folder, delete=False) as to_err,
-    ):
-        out, err = Path(to_out.name), Path(to_err.name)
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", _CODE, mark, *items], stdin=subprocess.DEVNULL,
-            stdout=to_out, stderr=to_err,
+            stdout=subprocess.PIPE, stderr=errors, bufsize=0,
             env={**os.environ, "PYTHONPATH": places, "PYTHONIOENCODING": "utf-8"},
         )  # fmt: skip
-        if _ends(process, lambda: len([*_told(out, mark)]), seconds):
-            ended = _in_words(process.returncode, err.read_text("utf-8", "replace"), mark)
-        else:
-            ended = f"it does not end within {seconds:g} seconds"
-        return list(_told(out, mark)), ended
+        told: list[dict[str, Any]] = []
+        try:
+            if not _listen(process, mark, told, seconds):
+                return told, f"it does not end within {seconds:g} seconds"
+        finally:
+            process.kill()
+            process.wait()
+        errors.seek(0)
+        return told, _in_words(process.returncode, errors.read().decode("utf-8", "replace"), mark)
 
 
-def _ends(process: subprocess.Popen[bytes], count: Callable[[], int], seconds: float) -> bool:
-    """Return whether a process ended; kill it if a count does not rise for so many seconds."""
-    last, since = 0, time.monotonic()
-    try:
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_TICK)
+def _listen(
+    process: subprocess.Popen[bytes], mark: str, told: list[dict[str, Any]], seconds: float
+) -> bool:
+    """Append what a process tells; return whether it ends before an item takes too long.
+
+    A process that it leaves behind may hold the pipe, so the end of the process counts, too.
+    """
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    reader = threading.Thread(target=_read, args=(process, lines), daemon=True)
+    reader.start()
+    until = time.monotonic() + seconds
+    while True:
+        has_ended = process.poll() is not None
+        if has_ended:
+            reader.join(_REST)
+        try:
+            line = lines.get(timeout=0 if has_ended else _STEP).decode("utf-8", "replace")
+        except queue.Empty:
+            if has_ended:
                 return True
-            if (now := count()) != last:
-                last, since = now, time.monotonic()
-            elif time.monotonic() - since > seconds:
+            if time.monotonic() >= until:
                 return False
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _told(out: Path, mark: str) -> Iterator[dict[str, Any]]:
-    """Yield what was told so far in lines that are whole."""
-    text = out.read_text("utf-8", "replace")
-    for line in text[: text.rfind("\n") + 1].splitlines():
+            continue
         if line.startswith(mark):
-            yield json.loads(line.removeprefix(mark))
+            told.append(json.loads(line.removeprefix(mark)))
+            until = time.monotonic() + seconds
+        elif time.monotonic() >= until and not has_ended:
+            return False
+
+
+def _read(process: subprocess.Popen[bytes], lines: queue.SimpleQueue[bytes]) -> None:
+    assert process.stdout is not None
+    with process.stdout as out:
+        for line in out:
+            lines.put(line)
 
 
 def _in_words(status: int, err: str, mark: str) -> str:
