@@ -55,6 +55,12 @@ def write(root: Path, **pages: str) -> None:
 INDEX = "# T\n\n## All pages\n\n**Guides** solve.\n\n- [One](how-to/one.md): text\n"
 
 
+def test_only_a_site_is_replaced(build_docs: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert build_docs.main(["--out", str(tmp_path)]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_every_link_leads_somewhere_and_every_page_is_in_the_index(build_docs: ModuleType) -> None:
     pytest.importorskip("nbconvert", reason="nbconvert is not installed")
     assert build_docs.Manual.of(ROOT).problems() == []
