@@ -107,7 +107,7 @@ class Pool:
     def _make_room(self, width: int) -> None:
         if len(self._states) < len(self._texts):
             grown: Floats = np.zeros((len(self._texts), width), dtype=np.float32)
-            grown[: self._done] = self._states[: self._done]
+            grown[: self._done] = self._states[: self._done].reshape(-1, width)
             typicality: Floats = np.zeros(len(self._texts), dtype=np.float32)
             typicality[: self._done] = self._typicality[: self._done]
             self._states, self._typicality = grown, typicality
