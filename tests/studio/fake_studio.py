@@ -26,7 +26,12 @@ SHARED = Path(finetext.serving.__file__).parent / "page"
 LABELS = [
     {"name": "sport", "description": "Games, players and results", "color": "#0072b2", "key": "1"},
     {"name": "money", "description": "Banks, shares and prices", "color": "#d55e00", "key": "2"},
-    {"name": "food", "description": "Cooking, recipes and restaurants", "color": "#009e73", "key": ""},
+    {
+        "name": "food",
+        "description": "Cooking, recipes and restaurants",
+        "color": "#009e73",
+        "key": "",
+    },
 ]
 GUIDELINES = "Choose what the text is mainly about.\nIf two fit, take the one that the title names."
 
