@@ -81,6 +81,11 @@ class Annotators:
         """The names of all annotators, the owner first."""
         return tuple(person.name for person in self._people)
 
+    @property
+    def owner(self) -> str:
+        """The name of the owner."""
+        return next((of.name for of in self._people if of.is_owner), self._people[0].name)
+
     @classmethod
     def read(cls, workspace: Path) -> Annotators:
         """Return the annotators of a workspace, none without the file; raises a DataError."""
@@ -95,7 +100,9 @@ class Annotators:
             raise DataError(f"{path} is damaged: it is not a list; restore or delete it")
         return cls(from_json(Annotator, one, str(path), DataError) for one in listed)
 
-    def with_links(self, workspace: Path, names: Iterable[str]) -> tuple[Annotators, dict[str, str]]:
+    def with_links(
+        self, workspace: Path, names: Iterable[str]
+    ) -> tuple[Annotators, dict[str, str]]:
         """Return the annotators with a new token for each name, and the tokens by name.
 
         A name that is known gets another token, and its former one is void. The file is written.
@@ -114,8 +121,7 @@ class Annotators:
     def owner_token(self) -> str:
         """Return a token of the owner that is valid as long as this object, and in no file."""
         token = secrets.token_urlsafe(32)
-        owner = next((of for of in self._people if of.is_owner), self._people[0])
-        self._of_run[hashed(token)] = Person(owner.name, True)
+        self._of_run[hashed(token)] = Person(self.owner, True)
         return token
 
     def by_token(self, token: str) -> Person | None:
@@ -132,4 +138,3 @@ class Annotators:
             if hmac.compare_digest(own.encode(), given.encode()):
                 found = person
         return found
-

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -68,7 +69,7 @@ def outline(opened: Source, settings: ReadSettings) -> dict[str, Any]:
         ],
         "count": len(dataset),
         "classes": _classes(dataset),
-        "checks": _told(check_material(Material.of(dataset))),
+        "checks": _told(check_material(Material.of(_checkable(dataset)))),
     }
 
 
@@ -82,9 +83,16 @@ def _cell(values: Sequence[Any], row: int) -> str:
 def _classes(dataset: Dataset) -> list[dict[str, Any]] | None:
     if dataset.scheme is None:
         return None
-    several = (one if isinstance(one, list) else [one] for one in dataset.labels)
+    several = (one if isinstance(one, list) else [one] for one in dataset.labels if one)
     counts = Counter(name for names in several for name in names)
     return [{"name": of, "rows": counts[of]} for of in dataset.scheme.names[:_MOST_CLASSES]]
+
+
+def _checkable(dataset: Dataset) -> Dataset:
+    """Return the data, without labels if some rows have none: checks of labels need all of them."""
+    if dataset.scheme is None or None not in dataset.labels:
+        return dataset
+    return replace(dataset, table=dataset.table.remove_columns(["label"]), scheme=None)
 
 
 def _told(findings: Iterable[Finding]) -> list[dict[str, str]]:
@@ -93,8 +101,6 @@ def _told(findings: Iterable[Finding]) -> list[dict[str, str]]:
 
 def _opened(name: str, data: bytes, source: str | None, settings: ReadSettings) -> Source:
     """Open what was sent, or else a source that the owner has named."""
-    from dataclasses import replace
-
     from finetext.data.annotations import plain
     from finetext.data.folders import read_file
     from finetext.data.read import open_source
@@ -113,10 +119,10 @@ def main() -> None:
 
     asked = json.loads(sys.stdin.buffer.readline())
     given: dict[str, Any] = asked["settings"]
-    source, budget = given.get("source"), _BUDGET
-    if source is not None:
-        budget = None  # a file of the owner may take what the machine has
-    else:
+    source = given.get("source")
+    # a source that the owner names may take what the machine has
+    budget = _BUDGET if source is None else None
+    if source is None:
         with suppress(ImportError, OSError, ValueError):  # Windows has no such limits
             import resource
 

@@ -1,0 +1,159 @@
+"""How the routes of the studio read requests, say who may use them, and refuse.
+
+Handlers are plain functions, which FastAPI runs in threads: they wait for the database, and the
+event loop must not.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Annotated, Any, Final, NoReturn
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.requests import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from finetext.core.errors import FinetextError
+from finetext.serving.requests import Refusal, parse, validation_refusal
+from finetext.serving.tables import bytes_of
+from finetext.studio.access import person_of
+from finetext.studio.annotators import Person
+
+_PARSED_AT_ONCE: Final = 2**16
+"""Bytes of JSON that are parsed without a thread; parsing more would keep others waiting."""
+
+
+class Body(BaseModel):
+    """A body of a request, without unknown members."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def bytes_of_file(content: str) -> bytes:
+    """Return the bytes of Base64; raises a Refusal."""
+    if (data := bytes_of(content)) is None:
+        raise Refusal(422, "content is not Base64")
+    return data
+
+
+class SentFile(Body):
+    """A file: its name, and its content in Base64."""
+
+    name: str
+    content: str
+
+    def data(self) -> bytes:
+        """Return the content; raises a Refusal."""
+        return bytes_of_file(self.content)
+
+
+class ReadGiven(Body):
+    """Settings of reading that a request can state; see `finetext.core.settings.ReadSettings`."""
+
+    text: str | list[str] | None = None
+    label: str | list[str] | None = None
+    id: str | None = None
+    header: bool | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    encoding: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that are stated."""
+        return self.model_dump(exclude_none=True)
+
+
+class StudioRequest(Request):
+    """A request whose body is unambiguous JSON."""
+
+    async def json(self) -> Any:
+        """Return the body, parsed strictly; an empty one is an empty object."""
+        raw = await self.body() or b"{}"
+        return parse(raw) if len(raw) <= _PARSED_AT_ONCE else await run_in_threadpool(parse, raw)
+
+
+class StudioRoute(APIRoute):
+    """A route that takes a `StudioRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Replace the request by the strict one."""
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(StudioRequest(request.scope, request.receive))
+
+        return strict
+
+
+async def _asking(request: Request) -> Person:
+    return person_of(request.scope)
+
+
+async def _naming(request: Request) -> Person:
+    person = person_of(request.scope)
+    if person.name is None:
+        raise Refusal(400, "say who you are: send your name in the header X-Annotator")
+    return person
+
+
+async def _owning(request: Request) -> Person:
+    person = person_of(request.scope)
+    if not person.is_owner:
+        raise Refusal(403, f"{person.name} can annotate here; this is for the owner of the studio")
+    return person
+
+
+Asking = Annotated[Person, Depends(_asking)]
+"""Who sends the request."""
+Named = Annotated[Person, Depends(_naming)]
+"""The same, refused without a name."""
+Owner = Annotated[Person, Depends(_owning)]
+"""The same, refused for everyone but the owner."""
+
+
+def add_refusals(app: FastAPI) -> None:
+    """Let the app answer every refusal as `{"error": what, where, what to do}`."""
+    app.exception_handler(RequestValidationError)(validation_refusal)
+    app.exception_handler(HTTPException)(_http_refusal)
+    app.exception_handler(FinetextError)(_own_refusal)
+    app.exception_handler(sqlite3.OperationalError)(_busy_refusal)
+
+
+async def _http_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = error.detail
+    if not isinstance(error, Refusal) and message == HTTPStatus(error.status_code).phrase:
+        message = _PHRASES.get(error.status_code, message)
+    refusal = Refusal(error.status_code, message, dict(error.headers or {}))
+    refusal.choice = getattr(error, "choice", None)
+    return refusal.answer()
+
+
+_PHRASES: Final = {
+    404: "there is nothing at this path; open the page at /",
+    405: "this path takes other methods; see the header Allow",
+}
+
+
+async def _own_refusal(request: Request, error: Exception) -> Response:
+    return Refusal(422, str(error)).answer()
+
+
+async def _busy_refusal(request: Request, error: Exception) -> Response:
+    """Say that another one writes; any other fault of the database is a fault of ours."""
+    if "locked" not in str(error) and "busy" not in str(error):
+        raise error
+    why = "the database of the project is busy; try again in a second"
+    return Refusal(503, why, {"retry-after": "1"}).answer()
+
+
+def not_found(what: str) -> NoReturn:
+    """Raise a Refusal with status 404."""
+    raise Refusal(404, what)
