@@ -74,8 +74,8 @@ class StudioRequest(Request):
     """A request whose body is unambiguous JSON."""
 
     async def json(self) -> Any:
-        """Return the body, parsed strictly; an empty one is an empty object."""
-        raw = await self.body() or b"{}"
+        """Return the body, parsed strictly."""
+        raw = await self.body()
         return parse(raw) if len(raw) <= _PARSED_AT_ONCE else await run_in_threadpool(parse, raw)
 
 
