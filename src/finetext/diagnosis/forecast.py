@@ -135,6 +135,12 @@ class Forecast:
         best = min(float(self.best.now[0] + self.best.gain(times)[0]), of.highest)
         return _score(of.sign * drawn, of.sign * best, of.units)
 
+    def growth(self, times: float, of: Measured) -> Score:
+        """Return what the laws add at a multiple of the labels now, wherever the last point is."""
+        drawn = np.minimum(self.draws.gain(times), of.highest - self.draws.now)
+        best = min(float(self.best.gain(times)[0]), of.highest - float(self.best.now[0]))
+        return _score(of.sign * drawn, of.sign * best, of.units)
+
 
 def forecast(series: Series, sign: float, highest: float, seed: int = 0) -> Forecast:
     """Fit laws to the points of a series, four or more, times the sign, and to noisy draws."""

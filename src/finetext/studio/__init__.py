@@ -1,0 +1,1 @@
+"""Annotation, training and use in one local page."""

@@ -1,0 +1,253 @@
+"""A model that learns while people label: it reads texts, and says what to label next.
+
+One thread computes the encoder states of all texts, once. Another one fits a linear probe on them
+whenever labels have changed, which takes a fraction of a second, and ranks the texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition, Lock, Thread
+from typing import Any, Final, Literal, Protocol, final
+
+import numpy as np
+
+from finetext.core.arrays import Floats
+from finetext.core.contracts import FitContext
+from finetext.core.errors import FinetextError
+from finetext.core.types import LabelScheme
+from finetext.encoders.catalogue import DEFAULT_ENCODER
+from finetext.studio.outlook import Outlook, outlook_of
+from finetext.studio.pool import Known, Pool, PoolText
+from finetext.studio.selection import (
+    labels_before_probe,
+    margins_of,
+    typical_and_diverse,
+    uncertain_and_diverse,
+)
+from finetext.studio.state_probe import Labeled, StateProbe, can_learn
+
+RANKED: Final = 60
+"""Texts that are ranked at a time: more than several people label until the next ranking."""
+_MOST_TEXTS, _MOST_CHARACTERS = 256, 100_000  # read at a time, so that stopping takes a second
+_GROWTH: Final = 1.5
+"""Growth of the texts with states that makes a new ranking worthwhile without new labels."""
+Why = Literal["diverse", "uncertain", "in order"]
+
+
+class LabelSource(Protocol):
+    """Where a learner gets texts and labels from."""
+
+    def texts(self) -> Sequence[PoolText]:
+        """Return all texts in random order."""
+
+    def scheme(self) -> LabelScheme:
+        """Return the labels that can be given."""
+
+    def decided(self) -> Mapping[int, tuple[str, ...]]:
+        """Return the decided labels of texts by their numbers."""
+
+    def undecided_random(self) -> int:
+        """Return how many labeled texts of the random stream have no decided label."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Labels that a model would give, and the probability of the least likely one of them."""
+
+    labels: tuple[str, ...]
+    probability: float
+    source: str = "model"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Texts to label next, best first, why, and the probe that ranked them, if there is one."""
+
+    texts: tuple[int, ...] = ()
+    why: Why = "in order"
+    probe: StateProbe | None = field(default=None, repr=False)
+
+
+@final
+class Learner:
+    """Ranks the texts of a project in the background; every method is quick and thread-safe.
+
+    If the encoder cannot be loaded, `problem` says why and texts come in random order.
+    """
+
+    def __init__(
+        self,
+        source: LabelSource,
+        cache: Path | None = None,
+        encoder: str = DEFAULT_ENCODER,
+        read: Callable[[Sequence[str]], Floats] | None = None,
+    ) -> None:
+        """Take texts and labels from `source`, and keep encoder states in the folder `cache`.
+
+        `read` computes (n, d) states of n texts instead of the encoder.
+        """
+        self.ranking = Ranking()
+        self.problem: str | None = None
+        self._source, self._pool = source, Pool()
+        self._read = read or (lambda texts: self._frozen(encoder, cache)(texts))
+        self._changed, self._has_new_texts = Condition(), True
+        self._is_stale, self._stops = True, False
+        self._ranked_of = 0
+        self._outlook: Outlook | None = None
+        self._judging = Lock()
+        self._threads = [Thread(target=of, daemon=True) for of in (self._encode, self._rank)]
+        self._encoder: Callable[[Sequence[str]], Floats] | None = None
+
+    def start(self) -> None:
+        """Begin to read and to rank."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End both threads, within about a second."""
+        with self._changed:
+            self._stops = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    def notify(self, texts: bool = False) -> None:
+        """Tell that labels, or texts too, have changed."""
+        with self._changed:
+            self._is_stale, self._outlook = True, None
+            self._has_new_texts = self._has_new_texts or texts
+            self._changed.notify_all()
+
+    @property
+    def encoding(self) -> tuple[int, int]:
+        """How many texts are read, and how many there are."""
+        return self._pool.progress
+
+    def suggestion(self, text: int) -> Suggestion | None:
+        """Return what the probe would say of a text; None before there is a probe."""
+        probe, state = self.ranking.probe, self._pool.state(text)
+        if probe is None or state is None:
+            return None
+        likely = probe.probabilities(state[None])[0]
+        names = probe.scheme.names
+        if not probe.scheme.multilabel:
+            best = int(likely.argmax())
+            return Suggestion((names[best],), float(likely[best]))
+        given = np.flatnonzero(likely >= 0.5)
+        sure = float(np.maximum(likely, 1 - likely).min())
+        return Suggestion(tuple(names[column] for column in given), sure)
+
+    def outlook(self) -> Outlook:
+        """Return what the labels so far are worth; computed once after each change."""
+        with self._judging:
+            found = self._outlook
+            if found is None:
+                known, scheme = self._pool.known(), self._source.scheme()
+                decided = self._source.decided()
+                left = self._pool.progress[1] - len(decided)
+                labeled = labeled_of(known, scheme, decided)
+                standard = None if known is None else known.standard
+                undecided = self._source.undecided_random()
+                found = outlook_of(labeled, standard, left, undecided)
+                self._outlook = found
+            return found
+
+    def _encode(self) -> None:
+        """Read all texts, and wait for more."""
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stops or self._has_work())
+                    if self._stops:
+                        return
+                    is_new, self._has_new_texts = self._has_new_texts, False
+                if is_new:
+                    self._pool.add(self._source.texts())
+                if some := self._pool.next_texts(_MOST_TEXTS, _MOST_CHARACTERS):
+                    self._pool.put(np.asarray(self._read(some), dtype=np.float32))
+                self._tell_growth()
+        except (FinetextError, OSError, MemoryError) as error:
+            self.problem = str(error) or "there is too little memory"
+
+    def _has_work(self) -> bool:
+        done, total = self._pool.progress
+        return self._has_new_texts or done < total
+
+    def _tell_growth(self) -> None:
+        done, total = self._pool.progress
+        if done >= _GROWTH * self._ranked_of or done == total:
+            with self._changed:
+                self._is_stale, self._outlook = True, None
+                self._changed.notify_all()
+
+    def _rank(self) -> None:
+        """Rank the texts whenever something has changed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stops or self._is_stale)
+                if self._stops:
+                    return
+                self._is_stale = False
+            if (known := self._pool.known()) is not None:
+                self.ranking = ranking_of(known, self._source.scheme(), self._source.decided())
+                self._ranked_of = len(known)
+
+    def _frozen(self, encoder: str, cache: Path | None) -> Callable[[Sequence[str]], Floats]:
+        """Return what computes states, loaded once."""
+        if self._encoder is None:
+            from finetext.encoders.states import FrozenEncoder
+            from finetext.training.precision import choose_device
+
+            frozen = FrozenEncoder.load(encoder, choose_device("auto"))
+            context = FitContext(cache=cache)
+            self._encoder = lambda texts: frozen.pooled(frozen.read(texts, context), context)
+        return self._encoder
+
+
+def labeled_of(
+    known: Known | None, scheme: LabelScheme, decided: Mapping[int, tuple[str, ...]]
+) -> Labeled:
+    """Return the texts with a decided label and a state; labels of the scheme alone count."""
+    usable = {
+        text: labels
+        for text, labels in decided.items()
+        if all(name in scheme.index for name in labels) and (labels or scheme.multilabel)
+    }
+    if known is None:
+        none: Any = np.zeros(0, dtype=bool)
+        return Labeled(np.zeros((0, 1)), scheme.encode([]), none, scheme)
+    rows = np.flatnonzero(np.isin(known.ids, np.fromiter(usable, dtype=np.int64)))
+    given = [usable[int(text)] for text in known.ids[rows]]
+    names: Any = given if scheme.multilabel else [labels[0] for labels in given]
+    return Labeled(known.states[rows], scheme.encode(names), known.is_random[rows], scheme)
+
+
+def ranking_of(
+    known: Known, scheme: LabelScheme, decided: Mapping[int, tuple[str, ...]]
+) -> Ranking:
+    """Return the texts to label next, none of them decided or of the random stream."""
+    labeled = labeled_of(known, scheme, decided)
+    chosen = labeled.select(~labeled.is_random)
+    has_label = np.isin(known.ids, np.fromiter(decided, dtype=np.int64))
+    if len(chosen) < labels_before_probe(len(scheme)) or not can_learn(chosen):
+        rows = np.flatnonzero(~known.is_random)
+        directions = known.reference.directions(known.states[rows])
+        picked = typical_and_diverse(
+            directions, known.typicality[rows], has_label[rows], RANKED // 2, seed=0
+        )
+        return Ranking(tuple(known.ids[rows[picked]].tolist()), "diverse")
+    probe = StateProbe.fit(chosen, known.standard)
+    margins = margins_of(probe.probabilities(known.states), scheme.multilabel)
+    best = uncertain_and_diverse(
+        known.states,
+        known.reference,
+        known.typicality,
+        margins,
+        ~has_label & ~known.is_random,
+        RANKED,
+    )
+    return Ranking(tuple(known.ids[best].tolist()), "uncertain", probe)
