@@ -20,7 +20,7 @@ from finetext.studio.routing import Body, Named, Owner
 
 class Given(Body):
     number: int
-    words: list[str] = []
+    words: tuple[str, ...] = ()
 
 
 @pytest.fixture

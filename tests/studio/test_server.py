@@ -118,7 +118,7 @@ def test_tokens_stay_valid_and_the_owner_gets_a_link_for_the_run(
 
     folder = workplace / "studio"
     folder.mkdir()
-    people, tokens = Annotators().with_links(folder, ["Ann", "Bo"])
+    _, tokens = Annotators().with_links(folder, ["Ann", "Bo"])
     opened = start()
     assert list(opened.links) == ["Ann"]
     for token in (opened.links["Ann"].partition("#token=")[2], *tokens.values()):

@@ -99,9 +99,12 @@ class Service:
         return {
             "version": __version__, "annotator": person.name,
             "needs_token": self._access.needs_token, "is_owner": person.is_owner,
-            "projects": [is_known] if is_known else [],
+            "projects": self._projects() if is_known else [],
             "source": self._source if person.is_owner else None,
         }  # fmt: skip
+
+    def _projects(self) -> list[Any]:
+        return []
 
     async def read(self, asked: Outlined, person: Owner) -> dict[str, Any]:
         """Return what a file holds, see `finetext.studio.reading`."""
