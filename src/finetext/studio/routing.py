@@ -6,6 +6,7 @@ event loop must not.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from finetext.core.arrays import finite
 from finetext.core.errors import FinetextError
 from finetext.serving.requests import Refusal, parse, validation_refusal
 from finetext.serving.tables import bytes_of
@@ -152,6 +154,12 @@ async def _busy_refusal(request: Request, error: Exception) -> Response:
         raise error
     why = "the database of the project is busy; try again in a second"
     return Refusal(503, why, {"retry-after": "1"}).answer()
+
+
+def told(value: Any) -> Response:
+    """Return a value as JSON; nan and infinity are null."""
+    text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "replace"), media_type="application/json")
 
 
 def not_found(what: str) -> NoReturn:
