@@ -67,7 +67,7 @@ class Database:
         self.path = path
         self._own = local()
         self._open: list[sqlite3.Connection] = []
-        self._one = Lock()
+        self._one, self._writing = Lock(), Lock()
         is_new = not path.exists()
         try:
             with self._told():
@@ -118,7 +118,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection for one transaction, which is on the disk when the body has ended."""
-        with self._told():
+        # Waiting for a lock of Python is fair; SQLite would try again after growing pauses.
+        with self._writing, self._told():
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Finding
@@ -13,8 +13,7 @@ from finetext.studio.database import CURRENT
 from finetext.studio.project import Project, stored_settings
 from finetext.studio.review import decided_labels
 
-What = Literal["texts", "judgements", "labeled"]
-WHATS: Final = ("texts", "judgements", "labeled")
+WHATS: Final = ("texts", "labeled", "answers", "judgements")
 _PREFIX: Final = "source_"
 
 
@@ -25,7 +24,8 @@ def export(
 
     Args:
         project: the project.
-        what: "texts" (all of them), "labeled" (those with a decided label, to train on) or
+        what: "texts" (all of them), "labeled" (those with a decided label, to train on),
+            "answers" (the current labels of each annotator, for `finetext agreement`) or
             "judgements" (each one, with those that were undone or replaced).
         path: the file, which is replaced.
         locale: language of the spreadsheet that opens a CSV file; see `write_table`. Cells that a
@@ -41,7 +41,8 @@ def export(
         raise UnknownNameError("table", what, WHATS)
     if form_of(path) not in SUFFIXES:
         raise DataError(f"{path.name}: the suffix must be one of {', '.join(SUFFIXES)}")
-    table = judgements_table(project) if what == "judgements" else texts_table(project, what)
+    is_of_texts = what in ("texts", "labeled")
+    table = texts_table(project, what) if is_of_texts else judgements_table(project, what)
     return write_table(path, table, locale or "en" if form_of(path) == ".csv" else None)
 
 
@@ -88,8 +89,8 @@ def texts_table(project: Project, what: str = "texts") -> Table:
     return table
 
 
-def judgements_table(project: Project) -> Table:
-    """Return a row for each judgement, in the order of time.
+def judgements_table(project: Project, what: str = "judgements") -> Table:
+    """Return a row for each judgement, in the order of time; of "answers" current labels alone.
 
     `state` is "current", "replaced" (by a later one of the same person) or "undone".
     """
@@ -115,7 +116,11 @@ def judgements_table(project: Project) -> Table:
         None if cell is None else _label(tuple(json.loads(cell)["labels"]), several)
         for cell in table["suggested"]
     ]
-    return table
+    if what != "answers":
+        return table
+    kinds = zip(table["kind"], table["state"], strict=True)
+    kept = [row for row, of in enumerate(kinds) if of == ("label", "current")]
+    return {name: [table[name][row] for row in kept] for name in names[:4]}
 
 
 def _label(labels: tuple[str, ...] | None, several: bool) -> Any:
