@@ -6,13 +6,21 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+import numpy as np
 from serving_toys import Answer
+
+from finetext.studio.access import Access
+from finetext.studio.app import make_app
+from finetext.studio.learner import Learner
+from finetext.studio.project import Project
+from finetext.studio.workspace import ProjectLabels, Workspace
 
 HOST = "localhost:8765"
 
@@ -109,6 +117,20 @@ def client_of(app: Any, name: str | None = "Ann", token: str | None = None) -> I
         loop.call_soon_threadsafe(loop.stop)
         thread.join(60)
         loop.close()
+
+
+def toy_learner(project: Project) -> Learner:
+    """A learner that reads of a text how often it has each of a few letters."""
+
+    def read(texts: Sequence[str]) -> Any:
+        return np.array([[text.count(sign) for sign in "aeiounrst"] for text in texts], np.float32)
+
+    return Learner(ProjectLabels(project), read=read)
+
+
+def toy_app(folder: Path, access: Access | None = None, source: str | None = None) -> Any:
+    """An app over a workspace whose learners need no encoder."""
+    return make_app(Workspace(folder, toy_learner), access, source)
 
 
 def file_of(name: str, data: bytes) -> dict[str, str]:

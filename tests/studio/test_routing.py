@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ pytest.importorskip("fastapi")
 from studio_clients import StudioClient, client_of
 
 from finetext.core.errors import DataError
-from finetext.studio.access import LIMITS, Access
+from finetext.studio.access import LIMITS
 from finetext.studio.app import make_app
 from finetext.studio.routing import Body, Named, Owner
+from finetext.studio.workspace import Workspace
 
 
 class Given(Body):
@@ -24,17 +26,19 @@ class Given(Body):
 
 
 @pytest.fixture
-def client() -> Iterator[StudioClient]:
+def client(tmp_path: Path) -> Iterator[StudioClient]:
     """A client of an app with routes that take a body and that fail."""
-    app = make_app(Access())
+    app = make_app(Workspace(tmp_path))
 
     def take(given: Given, person: Named) -> dict[str, Any]:
         return {"number": given.number, "words": len(given.words), "name": person.name}
 
     def fail(kind: str, person: Owner) -> None:
+        of_database = DataError("a/project.sqlite: disk is full")
+        of_database.__cause__ = sqlite3.OperationalError("disk is full")
         raise {
             "own": DataError("a.csv is empty"),
-            "busy": sqlite3.OperationalError("database is locked"),
+            "full": of_database,
             "broken": sqlite3.OperationalError("no such table: secret"),
             "bug": ZeroDivisionError("/secret/place"),
         }[kind]
@@ -83,7 +87,7 @@ def test_own_errors_are_told_and_others_are_not(
     client: StudioClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert client.error(422, "GET", "/api/fail/own") == "a.csv is empty"
-    assert "busy" in client.error(503, "GET", "/api/fail/busy")
+    assert "disk is full" in client.error(503, "GET", "/api/fail/full")
     for kind in ("broken", "bug"):
         caplog.clear()
         told = client.error(500, "GET", f"/api/fail/{kind}")

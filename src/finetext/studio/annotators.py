@@ -22,6 +22,8 @@ from finetext.storage.files import write_json
 
 FILE: Final = "annotators.json"
 LONGEST_NAME: Final = 60
+FILE_LABELS: Final = "file"
+"""What stands in the place of an annotator for labels that a file has."""
 _OWNER_ALONE: Final = 0o600
 
 
@@ -52,6 +54,8 @@ def check_name(name: str) -> str:
         raise DataError(
             f"the name of an annotator has {len(name)} characters; give 1 to {LONGEST_NAME}"
         )
+    if name.casefold() == FILE_LABELS:
+        raise DataError(f"{name!r} stands for labels that files have; take another name")
     if not name.isprintable():
         raise DataError(
             f"the name of an annotator {name!r} has a character that cannot be shown; leave it out"

@@ -20,6 +20,8 @@ from finetext.serving.requests import Refusal
 from finetext.serving.tables import TableReader
 from finetext.studio import reading
 from finetext.studio.access import LIMITS, Access, holds_file
+from finetext.studio.routes_annotate import add_annotating
+from finetext.studio.routes_projects import add_projects
 from finetext.studio.routing import (
     Asking,
     Body,
@@ -28,7 +30,9 @@ from finetext.studio.routing import (
     StudioRoute,
     add_refusals,
     bytes_of_file,
+    told,
 )
+from finetext.studio.workspace import Workspace
 
 PAGE: Final = Path(__file__).parent / "page"
 _POLICY: Final = b"content-security-policy"
@@ -45,9 +49,12 @@ class Outlined(Body):
     settings: ReadGiven = ReadGiven()
 
 
-def make_app(access: Access, source: str | None = None) -> FastAPI:
+def make_app(
+    workspace: Workspace, access: Access | None = None, source: str | None = None
+) -> FastAPI:
     """Return the app of a workspace; `source` is what the command line names for a new project."""
-    service = Service(access, source)
+    access = access or Access()
+    service = Service(workspace, access, source)
     app = FastAPI(
         title="finetext studio", version=__version__, openapi_url=None, docs_url=None,
         redoc_url=None, redirect_slashes=False, lifespan=service.running,
@@ -57,6 +64,8 @@ def make_app(access: Access, source: str | None = None) -> FastAPI:
     add_refusals(app)
     app.get("/api/studio")(service.studio)
     app.post("/api/read")(service.read)
+    add_projects(app, workspace, service.allowed)
+    add_annotating(app, workspace)
     app.get("/", response_class=FileResponse)(index)
     app.mount("/studio", StaticFiles(directory=PAGE))
     app.mount("/page", StaticFiles(directory=SHARED_PAGE))
@@ -79,9 +88,9 @@ async def index() -> Response:
 class Service:
     """The handlers that belong to no project."""
 
-    def __init__(self, access: Access, source: str | None) -> None:
-        """Take who may ask, and the source that the command line names."""
-        self._access, self._source = access, source
+    def __init__(self, workspace: Workspace, access: Access, source: str | None) -> None:
+        """Take the projects, who may ask, and the source that the command line names."""
+        self._workspace, self._access, self._source = workspace, access, source
         self._reader = TableReader(reading.SECONDS, reading.WAITING, reading.MODULE)
         self.is_stopping: Callable[[], bool] = lambda: False
         """Whether the server only finishes what it has."""
@@ -89,22 +98,23 @@ class Service:
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         """Let projects be opened while the body runs, and close them."""
-        yield
+        try:
+            yield
+        finally:
+            await run_in_threadpool(self._workspace.close)
 
-    def studio(self, person: Asking, response: Response) -> dict[str, Any]:
+    def studio(self, person: Asking) -> Response:
         """Return what the page begins with."""
         is_known = person.name is not None or not self._access.needs_token
-        if (cookie := self._access.session_for(person)) is not None:
-            response.headers["set-cookie"] = cookie
-        return {
+        answer = told({
             "version": __version__, "annotator": person.name,
             "needs_token": self._access.needs_token, "is_owner": person.is_owner,
-            "projects": self._projects() if is_known else [],
+            "projects": self._workspace.summaries() if is_known else [],
             "source": self._source if person.is_owner else None,
-        }  # fmt: skip
-
-    def _projects(self) -> list[Any]:
-        return []
+        })  # fmt: skip
+        if (cookie := self._access.session_for(person)) is not None:
+            answer.headers["set-cookie"] = cookie
+        return answer
 
     async def read(self, asked: Outlined, person: Owner) -> dict[str, Any]:
         """Return what a file holds, see `finetext.studio.reading`."""

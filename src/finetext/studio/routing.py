@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Annotated, Any, Final, NoReturn
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -125,7 +126,6 @@ def add_refusals(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(validation_refusal)
     app.exception_handler(HTTPException)(_http_refusal)
     app.exception_handler(FinetextError)(_own_refusal)
-    app.exception_handler(sqlite3.OperationalError)(_busy_refusal)
 
 
 async def _http_refusal(request: Request, error: Exception) -> Response:
@@ -145,21 +145,32 @@ _PHRASES: Final = {
 
 
 async def _own_refusal(request: Request, error: Exception) -> Response:
-    return Refusal(422, str(error)).answer()
-
-
-async def _busy_refusal(request: Request, error: Exception) -> Response:
-    """Say that another one writes; any other fault of the database is a fault of ours."""
-    if "locked" not in str(error) and "busy" not in str(error):
-        raise error
-    why = "the database of the project is busy; try again in a second"
-    return Refusal(503, why, {"retry-after": "1"}).answer()
+    # what the disk or the lock of a database refuses is no fault of the request
+    is_of_database = isinstance(error.__cause__, sqlite3.Error)
+    return Refusal(503 if is_of_database else 422, str(error)).answer()
 
 
 def told(value: Any) -> Response:
     """Return a value as JSON; nan and infinity are null."""
     text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"))
     return Response(text.encode("utf-8", "replace"), media_type="application/json")
+
+
+def attached(data: bytes, name: str) -> Response:
+    """Return a file that a browser saves under a name."""
+    kind = _KINDS.get(name.rpartition(".")[2], "application/octet-stream")
+    plain = "".join(sign if sign.isascii() and sign not in '"\\' else "_" for sign in name)
+    saved = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return Response(data, headers={"content-disposition": saved}, media_type=kind)
+
+
+_KINDS: Final = {
+    "csv": "text/csv; charset=utf-8",
+    "tsv": "text/tab-separated-values; charset=utf-8",
+    "jsonl": "application/jsonl",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 def not_found(what: str) -> NoReturn:

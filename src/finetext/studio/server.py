@@ -22,10 +22,10 @@ from finetext.serving.server import HOST, address, bound, is_open_to_others, mak
 from finetext.storage.locks import LOCK, check_writable, try_lock
 from finetext.studio.access import LIMITS, Access
 from finetext.studio.annotators import Annotators
+from finetext.studio.project import DATABASE
 
 PORT: Final = 8765
 WORKSPACE: Final = "studio"
-DATABASE: Final = "project.sqlite"
 _PACKAGES: Final = ("fastapi", "uvicorn", "prometheus-client", "openpyxl")
 _say: Final = partial(print, file=sys.stderr, flush=True)
 
@@ -219,9 +219,10 @@ def _run(
 ) -> None:
     from finetext.serving.logs import log_to_stderr
     from finetext.studio.app import make_app
+    from finetext.studio.workspace import Workspace
 
     log_to_stderr()
-    app = make_app(Access(people), asked.source)
+    app = make_app(Workspace(asked.workspace), Access(people), asked.source)
     server = make_server(app, LIMITS)
     begin()
     try:

@@ -1,36 +1,67 @@
-"""The projects of a workspace that are open: each with its learner and its training runs."""
+"""The projects of a workspace: opened when they are asked for, closed at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, final
 
+from finetext.core.errors import FinetextError
+from finetext.core.types import LabelScheme
 from finetext.serving.requests import Refusal
-from finetext.studio.label_source import ProjectLabels
+from finetext.storage.unfinished import remove
+from finetext.studio.label_set import scheme_of
 from finetext.studio.learner import Learner
-from finetext.studio.project import Project, create_project, open_project, projects_in
-from finetext.studio.training import TrainingJobs
+from finetext.studio.pool import PoolText
+from finetext.studio.project import (
+    Project,
+    ProjectSettings,
+    about,
+    create_project,
+    open_project,
+    projects_in,
+)
+from finetext.studio.review import (
+    count_to_review,
+    decided_labels,
+    pool_texts,
+    undecided_random,
+)
 
 CACHE: Final = "cache"
 MakeLearner = Callable[[Project], Learner]
 
 
+@final
+@dataclass(frozen=True)
+class ProjectLabels:
+    """The texts and labels of a project, as a `Learner` reads them."""
+
+    project: Project
+
+    def texts(self) -> list[PoolText]:
+        """Return all texts in the order of their draw, which is random."""
+        return pool_texts(self.project)
+
+    def scheme(self) -> LabelScheme:
+        """Return the labels that can be given."""
+        return scheme_of(self.project)
+
+    def decided(self) -> Mapping[int, tuple[str, ...]]:
+        """Return the decided labels of texts by their numbers."""
+        return decided_labels(self.project).labels
+
+    def undecided_random(self) -> int:
+        """Return how many texts of the random stream wait for a decision."""
+        return undecided_random(self.project)
+
+
 def learner_of(project: Project) -> Learner:
     """Return a learner for a project, which keeps encoder states in its folder."""
     return Learner(ProjectLabels(project), project.folder / CACHE)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class OpenProject:
-    """A project, what learns from its labels, and its runs."""
-
-    project: Project
-    learner: Learner
-    jobs: TrainingJobs
 
 
 @final
@@ -40,21 +71,79 @@ class Workspace:
     def __init__(self, folder: Path, make_learner: MakeLearner = learner_of) -> None:
         """Take the folder of the projects."""
         self.folder, self._make_learner = folder, make_learner
-        self._open: dict[str, OpenProject] = {}
-        self._opening = Lock()
+        self._open: dict[str, Project] = {}
+        self._learners: dict[str, Learner] = {}
+        self._changing, self._is_closed = Lock(), False
 
-    def names(self) -> list[str]:
-        """Return the names of all projects."""
-        return projects_in(self.folder)
-
-    def __getitem__(self, name: str) -> OpenProject:
+    def project(self, name: str) -> Project:
         """Return a project, opened if it was not; raises a Refusal if there is none."""
         if (found := self._open.get(name)) is not None:
             return found
-        with self._opening:
-            if name in self._open:
-                return self._open[name]
-            if name not in self.names():
-                there = ", ".join(self.names()) or "none yet"
-                raise Refusal(404, f"there is no project {name[:80]!r}; there are: {there}")
-            return self._begin(open_project(self.folder, name))
+        with self._changing:
+            if name not in self._open:
+                # only names of the list, so that none leads out of the workspace
+                if name not in (names := projects_in(self.folder)):
+                    there = ", ".join(names[:20]) or "none yet"
+                    raise Refusal(404, f"there is no project {name[:80]!r}; there are: {there}")
+                if self._is_closed:
+                    raise Refusal(503, "the studio is stopping")
+                self._open[name] = open_project(self.folder / name)
+            return self._open[name]
+
+    def learner(self, name: str) -> Learner:
+        """Return what learns from the labels of a project, started if it was not."""
+        if (found := self._learners.get(name)) is not None:
+            return found
+        project = self.project(name)
+        with self._changing:
+            if name not in self._learners:
+                self._learners[name] = self._make_learner(project)
+                self._learners[name].start()
+            return self._learners[name]
+
+    def create(
+        self, name: str, settings: ProjectSettings, fill: Callable[[Project], None]
+    ) -> Project:
+        """Make a project and fill it; if that fails, nothing of it stays."""
+        with self._changing:
+            self._open[name] = project = create_project(self.folder, name, settings)
+        try:
+            fill(project)
+        except BaseException:
+            with self._changing:
+                del self._open[name]
+            project.close()
+            remove(project.folder)
+            raise
+        return project
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return what the list of projects shows; of one that cannot be opened, why."""
+        return [self._summary(name) for name in projects_in(self.folder)]
+
+    def _summary(self, name: str) -> dict[str, Any]:
+        try:
+            project = self.project(name)
+            runs, reviews = len(list(runs_in(project))), count_to_review(project)
+            return {**about(project), "runs": runs, "open_reviews": reviews}
+        except (FinetextError, OSError) as error:
+            return {"name": name, "problem": str(error)}
+
+    def close(self) -> None:
+        """Stop learning, and close all projects."""
+        with self._changing:
+            self._is_closed = True
+            for learner in self._learners.values():
+                learner.stop()
+            for project in self._open.values():
+                project.close()
+            self._learners.clear()
+            self._open.clear()
+
+
+def runs_in(project: Project) -> Iterator[Path]:
+    """Yield the folders of the training runs of a project, in the order of their names."""
+    with suppress(OSError):
+        for folder in sorted(project.runs.iterdir()):
+            if folder.is_dir() and not folder.name.startswith("."):
+                yield folder
