@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+from zlib import crc32
 
 import numpy as np
 from serving_toys import Answer
@@ -120,10 +121,12 @@ def client_of(app: Any, name: str | None = "Ann", token: str | None = None) -> I
 
 
 def toy_learner(project: Project) -> Learner:
-    """A learner that reads of a text how often it has each of a few letters."""
+    """A learner that reads how often a text has each of a few letters, no two texts alike."""
 
     def read(texts: Sequence[str]) -> Any:
-        return np.array([[text.count(sign) for sign in "aeiounrst"] for text in texts], np.float32)
+        counts = [[text.count(sign) for sign in "aeiounrst"] for text in texts]
+        own = [np.random.default_rng(crc32(text.encode())).normal(0, 0.1, 9) for text in texts]
+        return np.array(counts) + np.array(own)
 
     return Learner(ProjectLabels(project), read=read)
 
