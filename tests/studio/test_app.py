@@ -212,9 +212,7 @@ def test_two_annotators_are_compared_and_a_tie_is_decided(client: StudioClient) 
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl", "parquet", "tsv"])
 @pytest.mark.parametrize("what", ["texts", "labeled", "answers", "judgements"])
-def test_tables_are_downloaded_under_their_name(
-    client: StudioClient, what: str, form: str
-) -> None:
+def test_tables_are_downloaded_under_their_name(client: StudioClient, what: str, form: str) -> None:
     make(client)
     label_some(client, 4)
     answer = client("GET", f"{P}/export?what={what}&format={form}")

@@ -11,12 +11,13 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from studio_clients import StudioClient, client_of
+from studio_clients import StudioClient, client_of, file_of
 
 from finetext.core.errors import DataError
+from finetext.core.paths import why_reserved
 from finetext.studio.access import LIMITS
 from finetext.studio.app import make_app
-from finetext.studio.routing import Body, Named, Owner
+from finetext.studio.routing import LONGEST_NAME, Body, Named, Owner, SentFile, file_name
 from finetext.studio.workspace import Workspace
 
 
@@ -120,3 +121,51 @@ def test_the_page_may_frame_itself_alone(client: StudioClient) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert client("GET", "/page/page.css").status == 200
     assert "frame-src" not in client("GET", "/api/studio").headers["content-security-policy"]
+
+
+def sent(name: str, data: bytes) -> SentFile:
+    return SentFile(**file_of(name, data))
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("reviews.csv", "reviews.csv"),
+        ("Bewertungen ä (1).xlsx", "Bewertungen ä (1).xlsx"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("C:\\data\\a.csv", "a.csv"),
+        ("..", "data"),
+        ("", "data"),
+        ("a/", "data"),
+        (".hidden.csv", "hidden.csv"),
+        ("a\x00b\n.csv", "a_b_.csv"),
+        ("nul.csv", "_nul.csv"),
+        ("a:b?.csv", "a_b_.csv"),
+    ],
+)
+def test_names_lose_folders_and_what_no_file_has(name: str, kept: str) -> None:
+    assert file_name(name) == kept
+    assert not why_reserved(kept)
+
+
+def test_long_names_keep_their_end() -> None:
+    for sign in "a", "ä", "王":
+        short = file_name(sign * 300 + ".jsonl")
+        assert short.endswith(f"{sign}.jsonl")
+        assert LONGEST_NAME - 4 < len(short.encode()) <= LONGEST_NAME
+
+
+@pytest.mark.parametrize("name", ["a.csv", "../../a.csv", "/etc/a.csv", "~/a.csv"])
+def test_a_file_is_there_while_it_is_read(tmp_path: Path, name: str) -> None:
+    with sent(name, b"text\n").placed(tmp_path) as path:
+        assert path.read_bytes() == b"text\n"
+        assert path.name == "a.csv"
+        assert path.resolve().is_relative_to(tmp_path.resolve())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_stays_after_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), sent("a.csv", b"x").placed(tmp_path):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []

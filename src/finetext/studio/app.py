@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from finetext.studio import reading
 from finetext.studio.access import LIMITS, Access, holds_file
 from finetext.studio.routes_annotate import add_annotating
 from finetext.studio.routes_projects import add_projects
+from finetext.studio.routes_train import add_training
 from finetext.studio.routing import (
     Asking,
     Body,
@@ -35,6 +37,9 @@ from finetext.studio.routing import (
 from finetext.studio.workspace import Workspace
 
 PAGE: Final = Path(__file__).parent / "page"
+_SWITCH: Final = 0.0005
+"""Seconds after which a thread lets another one run. A request changes threads several times, and
+would wait for the learner each time: ten times as long by Python's default."""
 _POLICY: Final = b"content-security-policy"
 PAGE_POLICY: Final = HEADERS[_POLICY].decode() + "; frame-src 'self'"
 """What the page may load: files of this server, and reports of runs in a frame."""
@@ -66,6 +71,7 @@ def make_app(
     app.post("/api/read")(service.read)
     add_projects(app, workspace, service.allowed)
     add_annotating(app, workspace)
+    add_training(app, workspace)
     app.get("/", response_class=FileResponse)(index)
     app.mount("/studio", StaticFiles(directory=PAGE))
     app.mount("/page", StaticFiles(directory=SHARED_PAGE))
@@ -98,9 +104,12 @@ class Service:
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         """Let projects be opened while the body runs, and close them."""
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH)
         try:
             yield
         finally:
+            sys.setswitchinterval(usual)
             await run_in_threadpool(self._workspace.close)
 
     def studio(self, person: Asking) -> Response:

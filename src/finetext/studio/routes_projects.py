@@ -35,7 +35,6 @@ from finetext.studio.project import (
 from finetext.studio.reading import read_settings
 from finetext.studio.review import count_to_review
 from finetext.studio.routing import Asking, Body, Owner, ReadGiven, SentFile, attached, told
-from finetext.studio.uploads import placed
 from finetext.studio.workspace import Workspace
 
 Allowed = Callable[[str], str]
@@ -204,7 +203,7 @@ class ProjectRoutes:
     def _add(self, project: Project, given: GivenTexts) -> Imported:
         settings = read_settings(given.settings.given())
         if given.file is not None:
-            with placed(project.folder, given.file.name, given.file.data()) as path:
+            with given.file.placed(project.folder) as path:
                 return add_texts(project, path, settings, given.take_labels)
         if given.path is None:
             raise Refusal(422, "there are no texts: send a file, or a path")

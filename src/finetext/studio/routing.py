@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 from urllib.parse import quote
 
@@ -24,11 +26,17 @@ from starlette.exceptions import HTTPException
 
 from finetext.core.arrays import finite
 from finetext.core.errors import FinetextError
+from finetext.core.paths import why_reserved
 from finetext.serving.requests import Refusal, parse, validation_refusal
 from finetext.serving.tables import bytes_of
+from finetext.storage.unfinished import room_in
 from finetext.studio.access import person_of
 from finetext.studio.annotators import Person
 
+LONGEST_NAME: Final = 120
+"""Bytes of a file name that are kept, from its end."""
+_ALIKE: Final = "_"
+_FALLBACK: Final = "data"
 _PARSED_AT_ONCE: Final = 2**16
 """Bytes of JSON that are parsed without a thread; parsing more would keep others waiting."""
 
@@ -55,6 +63,30 @@ class SentFile(Body):
     def data(self) -> bytes:
         """Return the content; raises a Refusal."""
         return bytes_of_file(self.content)
+
+    @contextmanager
+    def placed(self, folder: Path) -> Iterator[Path]:
+        """Yield a file with the content in a private folder, which goes when the body ends."""
+        data = self.data()
+        with room_in(folder) as room:
+            path = room / file_name(self.name)
+            path.write_bytes(data)
+            yield path
+
+
+def file_name(name: str) -> str:
+    """Return the name of a file that was sent, without folders and what a file system refuses.
+
+    Its end stays, which says what kind of file it is.
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    plain = "".join(
+        sign if sign.isprintable() and sign not in '<>:"|?*' else _ALIKE for sign in last
+    ).strip(" .")
+    while len(plain.encode()) > LONGEST_NAME:
+        plain = plain[1:]
+    plain = plain.strip(" .")
+    return _ALIKE + plain if plain and why_reserved(plain) else plain or _FALLBACK
 
 
 class ReadGiven(Body):
