@@ -100,6 +100,8 @@ class Service:
         self._reader = TableReader(reading.SECONDS, reading.WAITING, reading.MODULE)
         self.is_stopping: Callable[[], bool] = lambda: False
         """Whether the server only finishes what it has."""
+        self.stopped: list[str] = []
+        """Training runs that were cancelled at the end."""
 
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
@@ -110,7 +112,7 @@ class Service:
             yield
         finally:
             sys.setswitchinterval(usual)
-            await run_in_threadpool(self._workspace.close)
+            self.stopped = await run_in_threadpool(self._workspace.close)
 
     def studio(self, person: Asking) -> Response:
         """Return what the page begins with."""

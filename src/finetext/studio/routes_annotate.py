@@ -138,7 +138,7 @@ class AnnotateRoutes:
         """Return what the labels so far are worth."""
         return told(progress_of(self._workspace.project(name), self._workspace.learner(name)))
 
-    def agreement(self, name: str, person: Owner) -> Response:
+    def agreement(self, name: str, person: Asking) -> Response:
         """Return how far annotators agree, or why that is not known."""
         found = agreement_in(self._workspace.project(name)).to_json()
         agreement = found.pop("agreement")

@@ -230,3 +230,5 @@ def _run(
     except KeyboardInterrupt:
         if server.force_exit:
             raise
+    for run in app.state.service.stopped:
+        say(f"cancelled {run}; it can be resumed on the page")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from finetext.studio.review import (
     pool_texts,
     undecided_random,
 )
+from finetext.studio.training import TrainingJobs
 
 CACHE: Final = "cache"
 MakeLearner = Callable[[Project], Learner]
@@ -73,6 +74,7 @@ class Workspace:
         self.folder, self._make_learner = folder, make_learner
         self._open: dict[str, Project] = {}
         self._learners: dict[str, Learner] = {}
+        self._jobs: dict[str, TrainingJobs] = {}
         self._changing, self._is_closed = Lock(), False
 
     def project(self, name: str) -> Project:
@@ -101,6 +103,20 @@ class Workspace:
                 self._learners[name].start()
             return self._learners[name]
 
+    def jobs(self, name: str) -> TrainingJobs:
+        """Return the training runs of a project."""
+        project = self.project(name)
+        with self._changing:
+            return self._jobs.setdefault(name, TrainingJobs(project))
+
+    def projects(self) -> dict[str, Project]:
+        """Return all projects that can be opened, by name."""
+        found = {}
+        for name in projects_in(self.folder):
+            with suppress(FinetextError, OSError):
+                found[name] = self.project(name)
+        return found
+
     def create(
         self, name: str, settings: ProjectSettings, fill: Callable[[Project], None]
     ) -> Project:
@@ -124,26 +140,24 @@ class Workspace:
     def _summary(self, name: str) -> dict[str, Any]:
         try:
             project = self.project(name)
-            runs, reviews = len(list(runs_in(project))), count_to_review(project)
+            runs, reviews = len(self.jobs(name).states()), count_to_review(project)
             return {**about(project), "runs": runs, "open_reviews": reviews}
         except (FinetextError, OSError) as error:
             return {"name": name, "problem": str(error)}
 
-    def close(self) -> None:
-        """Stop learning, and close all projects."""
+    def close(self) -> list[str]:
+        """Stop learning and training, and close all projects; return runs that were cancelled."""
         with self._changing:
             self._is_closed = True
+            stopped = [
+                f"{run} of {name}"
+                for name, project in self._open.items()
+                for run in self._jobs.get(name, TrainingJobs(project)).stop()
+            ]
             for learner in self._learners.values():
                 learner.stop()
             for project in self._open.values():
                 project.close()
-            self._learners.clear()
-            self._open.clear()
-
-
-def runs_in(project: Project) -> Iterator[Path]:
-    """Yield the folders of the training runs of a project, in the order of their names."""
-    with suppress(OSError):
-        for folder in sorted(project.runs.iterdir()):
-            if folder.is_dir() and not folder.name.startswith("."):
-                yield folder
+            for of in (self._learners, self._jobs, self._open):
+                of.clear()
+        return stopped
