@@ -6,7 +6,7 @@ whenever labels have changed, which takes a fraction of a second, and ranks the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Lock, Thread
@@ -14,12 +14,12 @@ from typing import Any, Final, Literal, Protocol, final
 
 import numpy as np
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import FitContext
 from finetext.core.errors import FinetextError
 from finetext.core.types import LabelScheme
 from finetext.encoders.catalogue import DEFAULT_ENCODER
-from finetext.studio.outlook import Outlook, outlook_of
+from finetext.studio.outlook import Outlook, coverage_of, outlook_of
 from finetext.studio.pool import Known, Pool, PoolText
 from finetext.studio.selection import (
     labels_before_probe,
@@ -149,10 +149,13 @@ class Learner:
                 known, scheme = self._pool.known(), self._source.scheme()
                 decided = self._source.decided()
                 left = self._pool.progress[1] - len(decided)
+                usable = usable_labels(decided, scheme)
+                is_random = self._pool.is_random(list(usable))
+                coverage = coverage_of(targets_of(usable.values(), scheme), is_random, scheme)
                 labeled = labeled_of(known, scheme, decided)
                 standard = None if known is None else known.standard
                 undecided = self._source.undecided_random()
-                found = outlook_of(labeled, standard, left, undecided)
+                found = outlook_of(labeled, standard, coverage, left, undecided)
                 self._outlook = found
             return found
 
@@ -208,22 +211,34 @@ class Learner:
         return self._encoder
 
 
-def labeled_of(
-    known: Known | None, scheme: LabelScheme, decided: Mapping[int, tuple[str, ...]]
-) -> Labeled:
-    """Return the texts with a decided label and a state; labels of the scheme alone count."""
-    usable = {
+def usable_labels(
+    decided: Mapping[int, tuple[str, ...]], scheme: LabelScheme
+) -> dict[int, tuple[str, ...]]:
+    """Return the decided labels that are all in the scheme."""
+    return {
         text: labels
         for text, labels in decided.items()
         if all(name in scheme.index for name in labels) and (labels or scheme.multilabel)
     }
+
+
+def targets_of(labels: Iterable[tuple[str, ...]], scheme: LabelScheme) -> Integers:
+    """Return encoded labels, (m,) or (m, k)."""
+    names: Any = list(labels) if scheme.multilabel else [of[0] for of in labels]
+    return scheme.encode(names)
+
+
+def labeled_of(
+    known: Known | None, scheme: LabelScheme, decided: Mapping[int, tuple[str, ...]]
+) -> Labeled:
+    """Return the texts with a decided label of the scheme whose states are known."""
+    usable = usable_labels(decided, scheme)
     if known is None:
         none: Any = np.zeros(0, dtype=bool)
         return Labeled(np.zeros((0, 1)), scheme.encode([]), none, scheme)
     rows = np.flatnonzero(np.isin(known.ids, np.fromiter(usable, dtype=np.int64)))
-    given = [usable[int(text)] for text in known.ids[rows]]
-    names: Any = given if scheme.multilabel else [labels[0] for labels in given]
-    return Labeled(known.states[rows], scheme.encode(names), known.is_random[rows], scheme)
+    targets = targets_of((usable[int(text)] for text in known.ids[rows]), scheme)
+    return Labeled(known.states[rows], targets, known.is_random[rows], scheme)
 
 
 def ranking_of(
