@@ -12,7 +12,7 @@ export async function showAgreement(view, project) {
     view.append(make("p", "", `There is nothing to compare: ${found.why_not}. ${double}% of the texts are given to two people, who do not see each other's answer.`));
     return;
   }
-  view.append(...found.lines.join("\n").split(/\n(?! )/).map((line) => make("p", "", line.replace(/\s+/g, " "))));
+  view.append(...found.lines.map((line) => make("p", "", line)));
   const classes = found.classes.map((one) => [one.name, share(one.agreed), interval(one.alpha), interval(one.kappa), whole(one.agreed.n)]);
   view.append(table("Each class against all others", ["class", "given again by another", "alpha", "kappa", "texts"], classes));
   if (found.pairs.length) {

@@ -26,7 +26,7 @@ export async function showProgress(view, project) {
 }
 
 function parts(now, project) {
-  const made = [make("h1", "", "Progress"), make("p", "verdict", now.sentence), make("p", "", now.advice)];
+  const made = [make("h1", "", "Progress"), make("p", "verdict whole", now.sentence), make("p", "", now.advice)];
   if (now.encoding.problem) made.push(make("p", "failure", `Texts come in random order, since the encoder cannot be used: ${now.encoding.problem}`));
   else if (now.encoding.done < now.encoding.total) {
     made.push(make("p", "soft", `The encoder has read ${whole(now.encoding.done)} of ${count(now.encoding.total, "text")}.`));
