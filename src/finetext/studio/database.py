@@ -36,6 +36,7 @@ CREATE TABLE texts (
     source TEXT NOT NULL);
 CREATE UNIQUE INDEX texts_digest ON texts (digest);
 CREATE INDEX texts_new ON texts (stream, draw) WHERE needed = coders;
+CREATE INDEX texts_judged ON texts (stream) WHERE needed < coders;
 CREATE INDEX texts_begun ON texts (stream, draw) WHERE needed > 0 AND needed < coders;
 CREATE TABLE judgements (
     id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE,
@@ -46,6 +47,7 @@ CREATE TABLE judgements (
 CREATE UNIQUE INDEX judgements_current ON judgements (text, annotator, kind = 'decision')
     WHERE {CURRENT};
 CREATE INDEX judgements_of ON judgements (annotator, id);
+CREATE INDEX judgements_labels ON judgements (annotator) WHERE kind = 'label' AND {CURRENT};
 CREATE TABLE claims (
     annotator TEXT NOT NULL, tab TEXT NOT NULL, text INTEGER NOT NULL, time REAL NOT NULL,
     PRIMARY KEY (annotator, tab));

@@ -6,10 +6,14 @@ whenever labels have changed, which takes a fraction of a second, and ranks the 
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock, Thread, get_native_id
+from time import perf_counter
 from typing import Any, Final, Literal, Protocol, final
 
 import numpy as np
@@ -32,6 +36,11 @@ from finetext.studio.state_probe import Labeled, StateProbe, can_learn
 RANKED: Final = 60
 """Texts that are ranked at a time: more than several people label until the next ranking."""
 _MOST_TEXTS, _MOST_CHARACTERS = 256, 100_000  # read at a time, so that stopping takes a second
+_REST: Final = 3.0
+"""Times as long as a ranking took that nothing is ranked after it, so that requests come first."""
+_SHORTEST_REST: Final = 0.1
+_NICENESS: Final = 10
+"""How much later than requests the system lets the threads compute, where it can (Linux)."""
 _GROWTH: Final = 1.5
 """Growth of the texts with states that makes a new ranking worthwhile without new labels."""
 Why = Literal["diverse", "uncertain", "in order"]
@@ -161,6 +170,7 @@ class Learner:
 
     def _encode(self) -> None:
         """Read all texts, and wait for more."""
+        _give_way()
         try:
             while True:
                 with self._changed:
@@ -173,7 +183,7 @@ class Learner:
                 if some := self._pool.next_texts(_MOST_TEXTS, _MOST_CHARACTERS):
                     self._pool.put(np.asarray(self._read(some), dtype=np.float32))
                 self._tell_growth()
-        except (FinetextError, OSError, MemoryError) as error:
+        except (FinetextError, OSError, ImportError, MemoryError) as error:
             self.problem = str(error) or "there is too little memory"
 
     def _has_work(self) -> bool:
@@ -189,15 +199,20 @@ class Learner:
 
     def _rank(self) -> None:
         """Rank the texts whenever something has changed."""
+        _give_way()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stops or self._is_stale)
                 if self._stops:
                     return
                 self._is_stale = False
+            began = perf_counter()
             if (known := self._pool.known()) is not None:
                 self.ranking = ranking_of(known, self._source.scheme(), self._source.decided())
                 self._ranked_of = len(known)
+            rest = max(_SHORTEST_REST, _REST * (perf_counter() - began))
+            with self._changed:
+                self._changed.wait_for(lambda: self._stops, rest)
 
     def _frozen(self, encoder: str, cache: Path | None) -> Callable[[Sequence[str]], Floats]:
         """Return what computes states, loaded once."""
@@ -209,6 +224,13 @@ class Learner:
             context = FitContext(cache=cache)
             self._encoder = lambda texts: frozen.pooled(frozen.read(texts, context), context)
         return self._encoder
+
+
+def _give_way() -> None:
+    """Let this thread, and those that it starts, compute after others."""
+    with suppress(OSError, AttributeError):  # other systems than Linux know processes alone
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICENESS)
 
 
 def usable_labels(

@@ -41,9 +41,7 @@ def labeled_by(project: Project, annotator: str | None) -> dict[str, int]:
     """Return how many texts there are and are labeled, and how many a person has labeled."""
     with project.database.read() as db:
         texts = db.execute("SELECT count(*) FROM texts").fetchone()[0]
-        judged = db.execute(
-            f"SELECT count(DISTINCT text) FROM judgements WHERE {_LABELS}"
-        ).fetchone()[0]
+        judged = db.execute("SELECT count(*) FROM texts WHERE needed < coders").fetchone()[0]
         mine = db.execute(
             f"SELECT count(*) FROM judgements WHERE annotator = ? AND {_LABELS}", (annotator,)
         ).fetchone()[0]
