@@ -131,14 +131,16 @@ def _insert(
     for stream in (order[is_random[order]], order[~is_random[order]]):
         is_double[generator.permutation(stream)[: round(settings.double_share * len(stream))]] = 1
     draws = generator.random(count)
+    batch = db.execute("SELECT coalesce(max(batch), 0) + 1 FROM texts").fetchone()[0]
     db.executemany(
-        "INSERT INTO texts (name, text, digest, draw, stream, coders, needed, columns, source) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO texts (name, text, digest, batch, draw, stream, coders, needed, columns, "
+        "source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
                 name,
                 text,
                 digest,
+                batch,
                 float(draws[row]),
                 "random" if is_random[row] else "chosen",
                 1 + int(is_double[row]),
