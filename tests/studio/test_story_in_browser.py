@@ -131,7 +131,7 @@ def look_at_labels(anna: Visit) -> None:
         anna.page.wait_for_function(
             "before => document.querySelector('.reading')?.textContent !== before", arg=text
         )
-    anna.page.get_by_text("Nothing waits for a decision").wait_for()
+    anna.page.get_by_text("Nothing waits for a decision. Texts").wait_for()
     for view in ("Labels", "Export"):
         anna.open(view)
         assert anna.faults() == []
