@@ -52,10 +52,11 @@ def sheet(path: Path) -> dict[str, str]:
     return truth
 
 
-def picture(visit: Visit, name: str) -> None:
-    """Take a picture for the manual if it is asked for."""
+def picture(visit: Visit, name: str, begin: str = "header") -> None:
+    """Take a picture for the manual, from an element on, if it is asked for."""
     if folder := os.environ.get("FINETEXT_PICTURES"):
         visit.page.set_viewport_size({"width": 960, "height": 640})
+        visit.page.locator(begin).last.evaluate("element => element.scrollIntoView()")
         visit.page.screenshot(path=Path(folder) / f"{name}.png")
         visit.page.set_viewport_size({"width": 1280, "height": 900})
 
@@ -157,8 +158,7 @@ def train(anna: Visit) -> None:
     page.get_by_text("Loading …").wait_for(state="detached", timeout=120_000)
     assert anna.faults() == []
     page.get_by_text("Report", exact=True).click()
-    page.locator("#view h2", has_text="Run run-1").scroll_into_view_if_needed()
-    picture(anna, "studio-train")
+    picture(anna, "studio-train", "#view section h2")
 
 
 def predict(anna: Visit, path: Path, truth: dict[str, str], folder: Path) -> None:
