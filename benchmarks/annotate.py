@@ -133,10 +133,14 @@ def work(job: Job) -> Answer:
     """Simulate one pool in every arm."""
     started = time.perf_counter()
     pool, tests = _rows(job)
+    # In the order of the set, so that the cache has the states for every seed.
+    every = finetext.features([text for text, _ in pool])
+    drawn = np.random.default_rng(job["seed"]).permutation(len(pool))[: job["pool"]]
+    pool, states = [pool[row] for row in drawn], every[drawn]
     names = tuple(sorted({label for _, label in pool}))
     scheme = LabelScheme(names)
     tests = [of for of in tests if of[1] in scheme.index]
-    states, judged = (finetext.features([text for text, _ in of]) for of in (pool, tests))
+    judged = finetext.features([text for text, _ in tests])
     targets, truth = (scheme.encode([label for _, label in of]) for of in (pool, tests))
     standard, order = Standard.of(states), np.arange(len(pool))
     is_random = np.random.default_rng(job["seed"]).random(len(pool)) < RANDOM_SHARE
@@ -161,14 +165,12 @@ def work(job: Job) -> Answer:
 
 
 def _rows(job: Job) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return the texts to label, each once, in random order, and the test rows."""
+    """Return the texts that can be labeled, each once, and the test rows."""
     cut = minutes_data.cut_of(job["set"])
     pool = cut.pool if job["split"] == "validation" else [*cut.pool, *cut.developing]
     tests = cut.developing if job["split"] == "validation" else cut.test
     one = [{of.text: of.labels[0] for of in part if len(of.labels) == 1} for part in (pool, tests)]
-    texts = list(one[0].items())
-    drawn = np.random.default_rng(job["seed"]).permutation(len(texts))[: job["pool"]]
-    return [texts[at] for at in drawn], list(one[1].items())[: job["evaluated"]]
+    return list(one[0].items()), list(one[1].items())[: job["evaluated"]]
 
 
 def _chosen(

@@ -65,6 +65,7 @@ EXTRAS: Final[dict[str, Extra]] = {
         "ONNX: models that need no torch, and faster prediction on CPUs", ("finetext export MODEL",)
     ),
     "serve": Extra("the HTTP service", ("finetext serve MODEL",)),
+    "studio": Extra("annotation, training and use in the browser", ("finetext studio",)),
     "otel": Extra(
         "traces of the service", ("finetext serve MODEL, with OTEL_EXPORTER_OTLP_ENDPOINT",)
     ),

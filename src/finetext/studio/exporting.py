@@ -1,0 +1,138 @@
+"""Tables of a project: a row for each text with its decided label, or one for each judgement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from finetext.core.errors import DataError, UnknownNameError
+from finetext.core.types import Finding
+from finetext.data.write import SUFFIXES, Table, form_of, write_table
+from finetext.studio.database import CURRENT
+from finetext.studio.project import Project, stored_settings
+from finetext.studio.review import decided_labels
+
+WHATS: Final = ("texts", "labeled", "answers", "judgements")
+_PREFIX: Final = "source_"
+
+
+def export(
+    project: Project, what: str, path: Path, locale: str | None = None
+) -> tuple[Finding, ...]:
+    """Write a table: CSV, TSV, JSON lines, Parquet or Excel by the suffix of `path`.
+
+    Args:
+        project: the project.
+        what: "texts" (all of them), "labeled" (those with a decided label, to train on),
+            "answers" (the current labels of each annotator, for `finetext agreement`) or
+            "judgements" (each one, with those that were undone or replaced).
+        path: the file, which is replaced.
+        locale: language of the spreadsheet that opens a CSV file; see `write_table`. Cells that a
+            spreadsheet would run are neutralized in any case.
+
+    Returns:
+        warnings.
+
+    Raises:
+        DataError: the suffix is unknown, or nothing is labeled yet.
+    """
+    if what not in WHATS:
+        raise UnknownNameError("table", what, WHATS)
+    if form_of(path) not in SUFFIXES:
+        raise DataError(f"{path.name}: the suffix must be one of {', '.join(SUFFIXES)}")
+    is_of_texts = what in ("texts", "labeled")
+    table = texts_table(project, what) if is_of_texts else judgements_table(project, what)
+    return write_table(path, table, locale or "en" if form_of(path) == ".csv" else None)
+
+
+def texts_table(project: Project, what: str = "texts") -> Table:
+    """Return a column for id, text, label, split, annotators, and each of the source.
+
+    `label` is the decided label, empty without one. `split` is "test" for texts of the random
+    stream and "train" for others with a label; `decided_by` is "decision", "majority" or the name
+    of the only annotator.
+    """
+    decided = decided_labels(project)
+    with project.database.read() as db:
+        several = stored_settings(db).multilabel
+        texts = db.execute("SELECT id, name, text, stream, columns FROM texts ORDER BY id")
+        rows = [dict(row) for row in texts]
+        people: dict[int, list[str]] = {}
+        for text, annotator in db.execute(
+            f"SELECT text, annotator FROM judgements WHERE kind = 'label' AND {CURRENT} ORDER BY id"
+        ):
+            people.setdefault(text, []).append(annotator)
+    if what == "labeled":
+        rows = [row for row in rows if row["id"] in decided.labels]
+        if not rows:
+            raise DataError("no text has a label yet")
+    own = ["id", "text", "label", "split", "decided_by"]
+    table: Table = {name: [] for name in own}
+    further = [json.loads(row["columns"]) for row in rows]
+    names = {name: _free(name, own) for columns in further for name in columns}
+    for row, columns in zip(rows, further, strict=True):
+        labels = decided.labels.get(row["id"])
+        by = people.get(row["id"], [])
+        table["id"].append(row["name"])
+        table["text"].append(row["text"])
+        table["label"].append(_label(labels, several))
+        split = "test" if row["stream"] == "random" else "train"
+        table["split"].append(split if labels is not None else None)
+        how = "decision" if row["id"] in decided.by_decision else "majority"
+        alone = len(by) == 1 and row["id"] not in decided.by_decision
+        table["decided_by"].append(None if labels is None else by[0] if alone else how)
+        for name, free in names.items():
+            table.setdefault(free, []).append(columns.get(name))
+    if what == "labeled":
+        table = {name: values for name, values in table.items() if name in own[:4]}
+    return table
+
+
+def judgements_table(project: Project, what: str = "judgements") -> Table:
+    """Return a row for each judgement, in the order of time; of "answers" current labels alone.
+
+    `state` is "current", "replaced" (by a later one of the same person) or "undone".
+    """
+    names = (
+        "id", "text", "label", "annotator", "kind", "state", "flagged", "note", "time", "seconds",
+        "guideline", "suggested", "stream",
+    )  # fmt: skip
+    with project.database.read() as db:
+        several = stored_settings(db).multilabel
+        rows = db.execute(
+            "SELECT texts.name, texts.text, judgements.labels, annotator, kind, "
+            "CASE WHEN undone IS NOT NULL THEN 'undone' WHEN replaced IS NOT NULL THEN 'replaced' "
+            "ELSE 'current' END, flagged, note, time, seconds, guideline, suggestion, stream "
+            "FROM judgements JOIN texts ON texts.id = judgements.text ORDER BY judgements.id"
+        ).fetchall()
+    table: Table = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    table["label"] = [
+        None if kind == "skip" else _label(tuple(json.loads(cell)), several)
+        for cell, kind in zip(table["label"], table["kind"], strict=True)
+    ]
+    table["flagged"] = [bool(of) for of in table["flagged"]]
+    table["suggested"] = [
+        None if cell is None else _label(tuple(json.loads(cell)["labels"]), several)
+        for cell in table["suggested"]
+    ]
+    if what != "answers":
+        return table
+    kinds = zip(table["kind"], table["state"], strict=True)
+    kept = [row for row, of in enumerate(kinds) if of == ("label", "current")]
+    return {name: [table[name][row] for row in kept] for name in names[:4]}
+
+
+def _label(labels: tuple[str, ...] | None, several: bool) -> Any:
+    """Return a cell: a name, a list of names where texts have several, None without a label."""
+    if labels is None:
+        return None
+    return list(labels) if several else (labels[0] if labels else None)
+
+
+def _free(name: str, own: list[str]) -> str:
+    """Return a name for a column of the source that none of the studio's columns has."""
+    taken = {column.casefold() for column in own}
+    while name.casefold() in taken:
+        name = _PREFIX + name
+    return name
