@@ -30,7 +30,7 @@ export const isLeft = (error) => error.name === "AbortError";
 /** The name of the person, or "" as long as it was not asked. */
 export const annotator = () => localStorage.getItem(NAME) ?? "";
 export const setAnnotator = (name) => localStorage.setItem(NAME, name);
-export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
+export const setToken = (token) => sessionStorage.setItem(TOKEN, token);
 
 /** Set how to ask for a token: a function of whether one was rejected that returns it or null. */
 export function onTokenWanted(how) {
@@ -72,7 +72,8 @@ export async function textOf(path, options = {}) {
 /** Download what the studio answers, under the name that it gives or `otherwise`. */
 export async function download(path, otherwise, value = undefined, options = {}) {
   const answer = await answerOf(value === undefined ? "GET" : "POST", path, value, options);
-  const told = /filename\*?=(?:UTF-8'')?"?([^";]+)/i.exec(answer.headers.get("content-disposition") ?? "");
+  const disposition = answer.headers.get("content-disposition") ?? "";
+  const told = /filename\*=UTF-8''([^;]+)/i.exec(disposition) ?? /filename="([^"]+)"/i.exec(disposition);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
   link.download = told ? decodeURIComponent(told[1]) : otherwise;
@@ -128,6 +129,6 @@ async function replaceToken(refused) {
   });
   const token = await asking;
   if (token === null) return false;
-  sessionStorage.setItem(TOKEN, token);
+  setToken(token);
   return true;
 }
