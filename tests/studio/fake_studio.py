@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote
 
+import fake_answers as answers
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import Body, FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 import finetext.serving
@@ -54,6 +56,17 @@ class Fake:
     """How many judgements are still answered with 503, after they were stored."""
     gate: threading.Event = field(default_factory=threading.Event)
     """Judgements wait for it before they are answered."""
+
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    """Path and body of the requests that change something, without judgements."""
+    read: dict[str, Any] = field(default_factory=lambda: dict(answers.READ))
+    is_unclear: bool = False
+    """Whether a file needs a choice of its text column."""
+    is_owner: bool = True
+    runs: list[dict[str, Any]] = field(default_factory=lambda: [dict(answers.RUN)])
+    progress: dict[str, Any] = field(default_factory=lambda: dict(answers.PROGRESS))
+    agreement: dict[str, Any] = field(default_factory=lambda: dict(answers.AGREEMENT))
+    review: list[dict[str, Any]] = field(default_factory=lambda: list(answers.REVIEW))
 
     def __post_init__(self) -> None:
         """Let judgements through."""
@@ -103,7 +116,7 @@ class Fake:
 
 
 def studio_app(fake: Fake) -> FastAPI:
-    """Return an app with the pages of the studio and the part of the API for annotating."""
+    """Return an app with the pages of the studio and its API."""
     app = FastAPI()
     app.mount("/page", StaticFiles(directory=SHARED))
     app.mount("/studio", StaticFiles(directory=OWN))
@@ -116,7 +129,8 @@ def studio_app(fake: Fake) -> FastAPI:
         else:
             answer = await ask_next(request)
         for name, value in HEADERS.items():
-            answer.headers.setdefault(name.decode(), value.decode())
+            policy = "; frame-src 'self'" if name == b"content-security-policy" else ""
+            answer.headers.setdefault(name.decode(), value.decode() + policy)
         return answer
 
     @app.exception_handler(HTTPException)
@@ -136,8 +150,8 @@ def studio_app(fake: Fake) -> FastAPI:
             "open_reviews": 2,
         }  # fmt: skip
         return {
-            "version": "1.0", "annotator": "Ada" if fake.token else None, "is_owner": True,
-            "needs_token": fake.token is not None, "projects": [summary],
+            "version": "1.0", "annotator": "Ada" if fake.token else None, "is_owner": fake.is_owner,
+            "needs_token": fake.token is not None, "projects": [summary], "source": None,
         }  # fmt: skip
 
     @app.get("/api/projects/news")
@@ -145,6 +159,9 @@ def studio_app(fake: Fake) -> FastAPI:
         return fake.project()
 
     _add_annotating(app, fake)
+    _add_projects(app, fake)
+    _add_judging(app, fake)
+    _add_runs(app, fake)
     return app
 
 
@@ -191,9 +208,133 @@ def _add_annotating(app: FastAPI, fake: Fake) -> None:
         return fake.next(number)["text"] | {"judgements": judged}
 
 
-def decoded(body: dict[str, Any]) -> str:
-    """Return the content of a file in a request."""
-    return base64.b64decode(body["content"]).decode()
+def _add_projects(app: FastAPI, fake: Fake) -> None:
+    @app.post("/api/read")
+    def read(body: dict[str, Any]) -> Any:
+        fake.asked.append(("read", body["settings"]))
+        if fake.is_unclear and "text" not in body["settings"]:
+            return JSONResponse(answers.UNCLEAR, 422)
+        return fake.read | body["settings"]
+
+    @app.post("/api/projects")
+    def create(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("create", body))
+        return fake.project()
+
+    @app.patch("/api/projects/news")
+    def change(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("settings", body))
+        return fake.project()
+
+    @app.put("/api/projects/news/labels")
+    def labels(body: list[dict[str, Any]]) -> dict[str, Any]:
+        fake.asked.append(("labels", body))
+        fake.labels = body
+        return fake.project()
+
+    @app.post("/api/projects/news/labels/rename")
+    def rename(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("rename", body))
+        return fake.project()
+
+    @app.put("/api/projects/news/guidelines")
+    def guidelines(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("guidelines", body))
+        return fake.project() | {"guidelines": {"version": 3, "text": body["text"], "time": 1.8e9}}
+
+    @app.post("/api/projects/news/texts")
+    def texts(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("texts", body))
+        return {"added": 118, "skipped": 2, "notes": ["2 texts were there already."]}
+
+    @app.get("/api/projects/news/export")
+    def export(what: str, format: str) -> Response:
+        return attached(f"{what} as {format}", f"Nachrichten-ä-{what}.{format}")
+
+
+def attached(content: str, name: str) -> Response:
+    """Return a file as the studio sends it."""
+    told = f"attachment; filename=\"plain\"; filename*=UTF-8''{quote(name)}"
+    return Response(content, headers={"content-disposition": told})
+
+
+def _add_judging(app: FastAPI, fake: Fake) -> None:
+    @app.get("/api/projects/news/progress")
+    def progress() -> dict[str, Any]:
+        return fake.progress
+
+    @app.get("/api/projects/news/agreement")
+    def agreement() -> dict[str, Any]:
+        return fake.agreement
+
+    @app.get("/api/projects/news/review")
+    def review() -> list[dict[str, Any]]:
+        return fake.review
+
+    @app.post("/api/projects/news/decisions")
+    def decide(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("decide", body))
+        fake.review = [one for one in fake.review if one["text"]["id"] != body["text"]]
+        return {"saved": {"id": 1}, "left": len(fake.review)}
+
+
+def _add_runs(app: FastAPI, fake: Fake) -> None:
+    base = "/api/projects/news/runs"
+
+    @app.get("/api/compare")
+    def compare() -> list[dict[str, Any]]:
+        return [
+            {"project": "news", "run": one["name"], "rows": 240, "best": answers.RUN["best"],
+             "seconds": 84, "verdict": answers.RUN["verdict"]}
+            for one in fake.runs
+        ]  # fmt: skip
+
+    @app.post(f"{base}/estimate")
+    def estimate(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("estimate", body))
+        return answers.ESTIMATE
+
+    @app.post(base)
+    def start(body: dict[str, Any]) -> dict[str, Any]:
+        fake.asked.append(("start", body))
+        running = {"state": "running", "stage": "fitting tfidf", "share": 0.4, "seconds": 3}
+        fake.runs.insert(
+            0, answers.RUN | running | {"name": "run-2", "best": None, "verdict": None}
+        )
+        return {"run": "run-2"}
+
+    @app.get(base)
+    def runs() -> list[dict[str, Any]]:
+        return fake.runs
+
+    @app.get(base + "/{run}")
+    def run(run: str) -> dict[str, Any]:
+        return next(one for one in fake.runs if one["name"] == run) | answers.DETAILS
+
+    @app.post(base + "/{run}/{what}")
+    def act(run: str, what: str, body: Annotated[Any, Body()] = None) -> Any:
+        fake.asked.append((what, run))
+        if what == "predict":
+            shares = {"sport": 0.72, "money": 0.2, "food": 0.08}
+            return [{"label": "sport", "probabilities": shares} for _ in body["texts"]]
+        if what == "predict-file":
+            return attached(base64.b64decode(body["content"]).decode(), "news-predictions.xlsx")
+        if what == "label-errors":
+            return {"queued": 1}
+        state = {"cancel": "cancelled", "resume": "running"}[what]
+        fake.runs[0] |= {"state": state}
+        return fake.runs[0]
+
+    @app.get(base + "/{run}/{what}")
+    def look(run: str, what: str) -> Any:
+        if what == "report":
+            policy = (
+                "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+                "style-src 'unsafe-inline'; frame-ancestors 'self'"
+            )
+            return HTMLResponse(answers.REPORT, headers={"content-security-policy": policy})
+        found = {"errors": answers.ERRORS, "label-errors": answers.LABEL_ERRORS}
+        return found.get(what, answers.USES)
 
 
 @contextmanager

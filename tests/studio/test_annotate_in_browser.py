@@ -44,7 +44,9 @@ def test_one_key_stores_a_label_and_shows_the_next_text(opened: Open, fake: Fake
     press(page, "2", TEXTS[1])
     (stored,) = fake.judgements
     assert (stored["text"], stored["labels"], stored["kind"]) == (0, ["money"], "label")
-    assert stored["guideline"] == 2 and stored["suggestion"] is None and stored["seconds"] > 0
+    assert stored["guideline"] == 2
+    assert stored["suggestion"] is None
+    assert stored["seconds"] > 0
     assert requests == ["POST"]  # the answer brings the next text
     assert fake.who == {"Ada"}
     assert "Saved: money. Next text: text number 1" in page.locator("#live").inner_text()
@@ -125,7 +127,9 @@ def test_enter_accepts_a_suggestion_only_if_there_is_one(opened: Open, fake: Fak
     fake.suggestion = SUGGESTION
     press(page, "1", TEXTS[1])
     shown = page.locator(".suggestion").inner_text()
-    assert "Suggestion" in shown and "money" in shown and "from model A, 81.5%" in shown
+    assert "Suggestion" in shown
+    assert "money" in shown
+    assert "from model A, 81.5%" in shown
     press(page, "Enter", TEXTS[2])
     assert [one["labels"] for one in fake.judgements] == [["sport"], ["money"]]
     assert fake.judgements[1]["suggestion"] == SUGGESTION
@@ -164,7 +168,8 @@ def test_an_answer_survives_a_studio_that_is_gone_and_a_reload(opened: Open, fak
     page.route("**/judgements*", lambda route: route.abort())
     page.keyboard.press("1")
     page.locator(".waiting:has-text('1 answer is kept in this browser')").wait_for()
-    assert page.evaluate(KEPT) == 1 and fake.judgements == []
+    assert page.evaluate(KEPT) == 1
+    assert fake.judgements == []
     page.reload()
     page.locator(".waiting:has-text('1 answer is kept in this browser')").wait_for()
     page.unroute("**/judgements*")
@@ -187,7 +192,8 @@ def test_an_answer_that_was_stored_but_not_acknowledged_is_not_doubled(
     page.get_by_role("button", name="Try now").click()
     ready(page, TEXTS[1])
     assert len(fake.judgements) == 1
-    assert len(fake.tokens) == 2 and len(set(fake.tokens)) == 1
+    assert len(fake.tokens) == 2
+    assert len(set(fake.tokens)) == 1
 
 
 def test_a_refused_answer_is_told_and_the_text_stays(opened: Open, fake: Fake) -> None:
@@ -221,7 +227,8 @@ def test_random_ids_without_tls(opened: Open, fake: Fake) -> None:
     assert len(set(fake.tokens)) == 2
     for token in fake.tokens:
         assert [len(part) for part in token.split("-")] == [8, 4, 4, 4, 12]
-        assert token[14] == "4" and token[19] in "89ab"
+        assert token[14] == "4"
+        assert token[19] in "89ab"
 
 
 def test_seconds_in_the_background_do_not_count(opened: Open, fake: Fake) -> None:
@@ -230,12 +237,14 @@ def test_seconds_in_the_background_do_not_count(opened: Open, fake: Fake) -> Non
     page.reload()
     ready_now = page.locator(f".reader:text-is('{TEXTS[0]}')")
     ready_now.wait_for()
-    hide = "(hidden) => {{ Object.defineProperty(document, 'hidden', {{ value: {}, configurable: true }});"
-    turn = " document.dispatchEvent(new Event('visibilitychange')); }}"
+    turn = """(hidden) => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
     page.clock.fast_forward(4000)
-    page.evaluate((hide + turn).format("true"))
+    page.evaluate(turn, True)
     page.clock.fast_forward(60_000)
-    page.evaluate((hide + turn).format("false"))
+    page.evaluate(turn, False)
     page.clock.fast_forward(3000)
     page.keyboard.press("1")
     page.locator(f".reader:text-is('{TEXTS[1]}')").wait_for()
@@ -269,7 +278,8 @@ def test_markup_and_right_to_left_text_are_shown_as_text(opened: Open) -> None:
     page.keyboard.press("1")
     page.locator(".reader:has-text('end')").wait_for()
     below = page.locator("button.label").last.bounding_box()
-    assert below is not None and below["y"] + below["height"] <= 800
+    assert below is not None
+    assert below["y"] + below["height"] <= 800
 
 
 @pytest.mark.parametrize("texts", [["short"], ["long text " * 900]])
@@ -278,7 +288,8 @@ def test_labels_are_in_reach_on_a_phone(opened: Open, texts: list[str]) -> None:
     page.locator(".work[aria-busy=false]").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     box = page.get_by_role("button", name="food, key 3").bounding_box()
-    assert box is not None and 400 < box["y"] < box["y"] + box["height"] <= 800
+    assert box is not None
+    assert 400 < box["y"] < box["y"] + box["height"] <= 800
     assert box["height"] >= 44
     page.get_by_role("button", name="food, key 3").tap()
     ready(page, "next")

@@ -43,8 +43,9 @@ export class AnswerBar {
     this.suggestion.hidden = !suggestion;
     if (!suggestion) return;
     const sure = suggestion.probability === null || suggestion.probability === undefined ? "" : `, ${percent(suggestion.probability)}`;
+    const source = suggestion.source === "model" ? "the model of your labels" : suggestion.source;
     this.suggested.replaceChildren(
-      labelTags(suggestion.labels, this.labels), make("span", "soft", ` from ${suggestion.source}${sure}`),
+      labelTags(suggestion.labels, this.labels), make("span", "soft", ` from ${source}${sure}`),
     );
   }
 
