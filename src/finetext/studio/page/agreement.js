@@ -43,7 +43,8 @@ function people(found) {
 function confusion({ labels, counts, a, b }, place) {
   const caption = a ? `Rows: label by ${a}. Columns: label by ${b}.` : "What pairs of annotators said of the same texts.";
   const most = Math.max(1, ...counts.flatMap((row, at) => row.filter((_, other) => other !== at)));
-  const titles = make("tr", "", head("col", "", "left"), ...labels.map((label) => head("col", label)));
+  const corner = head("col", "Label", "left");
+  const titles = make("tr", "", corner, ...labels.map((label) => head("col", label)));
   const rows = counts.map((row, at) =>
     make("tr", "", head("row", labels[at]), ...row.map((number, other) => cell(number, at === other, most))));
   const made = make("table", "matrix", make("caption", "", caption), make("thead", "", titles), make("tbody", "", ...rows));

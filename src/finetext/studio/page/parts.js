@@ -50,13 +50,21 @@ export function say(text) {
   document.getElementById("live").textContent = text;
 }
 
-/** A labeled control; `hint` is a plain explanation below it. */
+let hints = 0;
+
+/** A labeled control; `hint` is a plain explanation below it, which is no part of its name. */
 export function field(name, control, hint = "") {
-  const made = make("label", "", make("span", "", name), control);
-  if (!hint) return made;
+  const labeled = make("label", "", make("span", "", name), control);
+  if (!hint) return make("div", "field", labeled);
+  return make("div", "field", labeled, hintFor(control, hint));
+}
+
+function hintFor(control, hint) {
+  hints += 1;
   const told = make("span", "soft hint", hint);
-  made.append(told);
-  return made;
+  told.id = `hint-${hints}`;
+  control.setAttribute("aria-describedby", told.id);
+  return told;
 }
 
 export function input(type, value = "", attributes = {}) {
@@ -67,12 +75,12 @@ export function input(type, value = "", attributes = {}) {
   return made;
 }
 
+/** A checkbox: the control, and `whole` to show. */
 export function check(name, isOn, hint = "") {
   const control = input("checkbox");
   control.checked = isOn;
-  const told = make("span", "", name);
-  if (hint) told.append(make("span", "soft hint", hint));
-  const whole = make("label", "check", control, told);
+  const whole = make("div", "check-field", make("label", "check", control, make("span", "", name)));
+  if (hint) whole.append(hintFor(control, hint));
   return { control, whole };
 }
 

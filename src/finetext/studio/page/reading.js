@@ -50,7 +50,7 @@ async function contentOf(file) {
 export class FileReading {
   /** `onRead` gets what was found, and null as long as the file cannot be read. */
   constructor(onRead, { withLabels = true } = {}) {
-    Object.assign(this, { onRead, withLabels, file: null, settings: {}, found: null });
+    Object.assign(this, { onRead, withLabels, file: null, settings: {}, found: null, turn: 0 });
     this.told = make("p", "soft");
     this.told.setAttribute("role", "status");
     this.failure = alertLine();
@@ -72,13 +72,17 @@ export class FileReading {
   }
 
   async #read() {
+    const mine = ++this.turn;
     this.told.textContent = `Reading ${this.file.name} …`;
     showFailure(this.failure, null);
     try {
-      this.found = await post("/api/read", { ...this.file, settings: this.settings });
+      const found = await post("/api/read", { ...this.file, settings: this.settings });
+      if (mine !== this.turn) return;
+      this.found = found;
       this.told.textContent = this.found.description;
       this.body.replaceChildren(...this.#foundParts());
     } catch (failure) {
+      if (mine !== this.turn) return;
       this.found = null;
       this.told.textContent = "";
       if (failure.choice) this.body.replaceChildren(this.#choice(failure.choice), this.#fields());

@@ -57,7 +57,7 @@ function errors(place, signal) {
     const found = await get(`${place}/errors?limit=${MOST}`, { signal });
     if (!found.length) return make("p", "", "There are none.");
     const rows = found.map((of) => [of.id, textCell(of.text), of.truth, of.prediction, probability(of.probability)]);
-    return table("Wrong predictions, the most probable first", ["Text", "", "Label", "Prediction", "Probability"], rows, { left: [1, 2, 3], className: "of-texts" });
+    return table("Wrong predictions, the most probable first", ["Row", "Text", "Label", "Prediction", "Probability"], rows, { left: [1, 2, 3], className: "of-texts" });
   });
 }
 
@@ -74,7 +74,7 @@ function labelErrors(project, place, signal) {
       const number = queued ?? found.length;
       told.replaceChildren(`${count(number, "text")} in review. `, link("Review", `#/${encodeURIComponent(project.name)}/review`));
     }), "main");
-    const columns = ["Text", "", "Label", "Model", "Probability"];
+    const columns = ["Row", "Text", "Label", "Model", "Probability"];
     return make("div", "", failure, make("p", "row", queue, told),
       table("Labels that the model doubts, the most doubtful first", columns, rows, { left: [1, 2, 3], className: "of-texts" }));
   });
