@@ -133,7 +133,7 @@ def section(command: str) -> str:
 def test_the_commands_are_the_documented_ones() -> None:
     assert set(COMMANDS) == {
         *("train", "demo", "explore", "agreement", "evaluate", "predict", "plot"),
-        *("classify", "distill", "monitor", "models", "show"),
+        *("classify", "distill", "monitor", "models", "show", "studio"),
         *("tokens", "features", "find-lr", "adapt", "pretrain", "generate", "convert"),
         *("info", "push", "pull", "doctor", "serve", "export", "cascade", "report", "decide"),
         *("compare", "confusion", "precision-recall", "errors", "slices", "label-errors"),

@@ -155,4 +155,8 @@ def test_without_an_encoder_it_says_so_and_ranks_nothing(learning: Callable[...,
     learner = learning(Toy(), fails)
     until(learner, lambda: learner.problem == "no such encoder")
     assert learner.ranking.texts == ()
-    assert learner.outlook().why_not == "the texts are still being read by the encoder"
+    learner._source.label(20)  # type: ignore[attr-defined]
+    learner.notify()
+    outlook = learner.outlook()
+    assert outlook.why_not == "the texts are still being read by the encoder"
+    assert [of.judged for of in outlook.coverage] == [7, 7, 6]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from finetext.core.types import LabelScheme
-from finetext.studio.outlook import FEWEST_RANDOM, coverage_of, outlook_of
+from finetext.studio import outlook
+from finetext.studio.outlook import FEWEST_RANDOM, Outlook, coverage_of
 from finetext.studio.state_probe import Labeled, Standard, StateProbe
 
 SCHEME = LabelScheme(("a", "b", "c"))
@@ -18,6 +19,13 @@ def labels(n: int, noise: float = 2.0, seed: int = 0) -> Labeled:
     centers = np.random.default_rng(5).standard_normal((3, 20))
     states = centers[targets] + noise * random.standard_normal((n, 20))
     return Labeled(states, targets, random.random(n) < 0.2, SCHEME)
+
+
+def outlook_of(
+    labeled: Labeled, standard: Standard | None, left: int, undecided: int = 0
+) -> Outlook:
+    coverage = coverage_of(labeled.targets, labeled.is_random, labeled.scheme)
+    return outlook.outlook_of(labeled, standard, coverage, left, undecided)
 
 
 def test_accuracy_is_that_of_a_probe_which_never_saw_the_random_stream() -> None:
@@ -95,8 +103,7 @@ def test_classes_with_few_labels_are_named_and_texts_without_a_decision_are_coun
 def test_coverage_counts_each_label_of_a_text_and_its_share_of_the_random_stream() -> None:
     scheme = LabelScheme(("a", "b"), multilabel=True)
     targets = np.array([[1, 1], [1, 0], [0, 0], [1, 0]])
-    labeled = Labeled(np.zeros((4, 2)), targets, np.array([True, True, False, False]), scheme)
-    a, b = coverage_of(labeled)
+    a, b = coverage_of(targets, np.array([True, True, False, False]), scheme)
     assert (a.judged, a.random, b.judged, b.random) == (3, 2, 1, 1)
     assert b.share.value == 0.5
     assert b.share.low < 0.5 < b.share.high

@@ -21,6 +21,7 @@ from finetext.cli.explain import explain
 from finetext.cli.model import decide, export, info, pull, push, report, serve
 from finetext.cli.monitor import monitor
 from finetext.cli.predict import classify, plot, predict
+from finetext.cli.studio import studio
 from finetext.cli.text_map import map_texts
 from finetext.cli.train import demo, find_lr, learning_curve, show, train
 from finetext.core import __version__
@@ -66,6 +67,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "report runs/reviews": report,
     "export runs/reviews --quantize int8": export,
     "serve runs/reviews --port 8000": serve,
+    "studio reviews.csv": studio,
     "find-lr reviews.csv --out curve.png": find_lr,
     "adapt reviews.csv --out adapted": adapt,
     "pretrain reviews.csv --out pretrained": pretrain,

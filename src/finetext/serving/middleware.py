@@ -176,13 +176,20 @@ def _refusal_of(error: BaseException, scope: Scope, name: str) -> Refusal:
 class BodyLimit:
     """Reads the body of a POST within its limits, and answers in time or with a refusal."""
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        """Wrap `app`."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServeSettings,
+        methods: Collection[str] = ("POST",),
+        holds_file: Callable[[str], bool] = TABLE.__eq__,
+    ) -> None:
+        """Wrap `app`; `holds_file` says of a path whether a body has a file, and may be larger."""
         self._app, self._settings, self._held = app, settings, 0
+        self._methods, self._holds_file = frozenset(methods), holds_file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its whole body."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["method"] not in self._methods:
             await self._app(scope, receive, send)
             return
         body = bytearray()
@@ -196,7 +203,7 @@ class BodyLimit:
         headers = dict(scope["headers"])
         settings, size, more = self._settings, 0, True
         limit = settings.request_bytes
-        if scope["path"] == TABLE:
+        if self._holds_file(scope["path"]):
             limit = min(settings.table_bytes, settings.held_bytes)
         too_large = Refusal(413, f"the body has more than {limit:,} bytes", CLOSE)
         told = int(headers.get(b"content-length", b"0"))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SETTINGS: Final = ("text", "label", "id", "header", "delimiter", "sheet", "encoding")
 """Fields of `ReadSettings` that a request can state."""
+MODULE: Final = "finetext.serving.tables"
 LARGEST_ANSWER: Final = 64 * MEBIBYTE
 _MEMORY: Final = 1024 * MEBIBYTE
 _BUDGET: Final = 640 * MEBIBYTE
@@ -51,9 +52,12 @@ _ELSEWHERE: Final = (
 class TableReader:
     """Reads the files of requests, one at a time."""
 
-    def __init__(self, seconds: float, queue: int) -> None:
-        """Take the longest time in which a request is answered, and how many files may wait."""
-        self._seconds = seconds * _SHARE_OF_TIME
+    def __init__(self, seconds: float, queue: int, module: str = MODULE) -> None:
+        """Take the longest time in which a request is answered, and how many files may wait.
+
+        The process runs `module`, which reads and writes what `main` here does.
+        """
+        self._seconds, self._module = seconds * _SHARE_OF_TIME, module
         self._free, self._places = asyncio.Semaphore(1), queue + 1
 
     async def read(
@@ -88,7 +92,7 @@ class TableReader:
         environment |= dict.fromkeys(THREAD_VARIABLES, "1")
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "finetext.serving.tables"),
+            *(sys.executable, "-P", "-m", self._module),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE, env=environment,
         )  # fmt: skip
@@ -162,7 +166,7 @@ def _refuse_unfit(name: str, data: bytes) -> None:
         raise DataError(f"{name} is compressed, an archive or of another kind: {_ELSEWHERE}")
 
 
-def _refusal(error: FinetextError) -> dict[str, Any]:
+def refused(error: FinetextError) -> dict[str, Any]:
     """Return the message for the page, and the choice that would help, with examples."""
     if not isinstance(error, UnclearError) or error.setting not in SETTINGS:
         return {"error": str(error)}
@@ -195,7 +199,7 @@ def main() -> None:
     except TooLargeError as error:
         found = {"error": f"{error.problem}: send fewer rows, or use finetext predict"}
     except FinetextError as error:
-        found = _refusal(error)
+        found = refused(error)
     sys.stdout.buffer.write(json.dumps(found).encode() + b"\n" + rows)
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from finetext.core.annotations import AnnotatedText, Annotations
 from finetext.core.types import Score
+from finetext.core.wording import capitalize_first, counted
 from finetext.evaluation.agreement import (
     Agreement,
     agreement_of,
     cohen_kappa,
     krippendorff_alpha,
 )
-from finetext.report.agreement import agreement_summary
+from finetext.report.agreement import agreement_sentence, alpha_sentence, people_line
 from finetext.storage.codec import Jsonable
 from finetext.studio.judgements import current_answers
 from finetext.studio.label_set import labels_of
@@ -89,8 +90,18 @@ def agreement_in(project: Project) -> ProjectAgreement:
         agreement,
         tuple(_reliability(of.name, of.agreed, found.texts, pair) for of in agreement.classes),
         () if several else tuple(_confusions(found.texts, names, pair)),
-        tuple(agreement_summary(agreement)),
+        tuple(_sentences(agreement)),
     )
+
+
+def _sentences(found: Agreement) -> Iterator[str]:
+    """Yield the agreement in sentences."""
+    yield f"{agreement_sentence(found)}."
+    yield f"{alpha_sentence(found.alpha)}."
+    yield f"{capitalize_first(people_line(found))}."
+    if found.without_majority:
+        tied = counted(found.without_majority, "text")
+        yield f"{tied} without a majority: no label to train on until decided."
 
 
 def _reliability(

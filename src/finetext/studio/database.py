@@ -49,7 +49,7 @@ CREATE TABLE judgements (
 CREATE UNIQUE INDEX judgements_current ON judgements (text, annotator, kind = 'decision')
     WHERE {CURRENT};
 CREATE INDEX judgements_of ON judgements (annotator, id);
-CREATE INDEX judgements_by ON judgements (annotator, kind) WHERE {CURRENT};
+CREATE INDEX judgements_labels ON judgements (annotator) WHERE kind = 'label' AND {CURRENT};
 CREATE TABLE claims (
     annotator TEXT NOT NULL, tab TEXT NOT NULL, text INTEGER NOT NULL, time REAL NOT NULL,
     PRIMARY KEY (annotator, tab));

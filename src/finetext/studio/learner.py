@@ -6,20 +6,24 @@ whenever labels have changed, which takes a fraction of a second, and ranks the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock, Thread, get_native_id
+from time import perf_counter
 from typing import Any, Final, Literal, Protocol, final
 
 import numpy as np
 
-from finetext.core.arrays import Floats
+from finetext.core.arrays import Floats, Integers
 from finetext.core.contracts import FitContext
 from finetext.core.errors import FinetextError
 from finetext.core.types import LabelScheme
 from finetext.encoders.catalogue import DEFAULT_ENCODER
-from finetext.studio.outlook import Outlook, outlook_of
+from finetext.studio.outlook import Outlook, coverage_of, outlook_of
 from finetext.studio.pool import Known, Pool, PoolText
 from finetext.studio.selection import (
     labels_before_probe,
@@ -32,6 +36,11 @@ from finetext.studio.state_probe import Labeled, StateProbe, can_learn
 RANKED: Final = 60
 """Texts that are ranked at a time: more than several people label until the next ranking."""
 _MOST_TEXTS, _MOST_CHARACTERS = 256, 100_000  # read at a time, so that stopping takes a second
+_REST: Final = 3.0
+"""Times as long as a ranking took that nothing is ranked after it, so that requests come first."""
+_SHORTEST_REST: Final = 0.1
+_NICENESS: Final = 10
+"""How much later than requests the system lets the threads compute, where it can (Linux)."""
 _GROWTH: Final = 1.5
 """Growth of the texts with states that makes a new ranking worthwhile without new labels."""
 Why = Literal["diverse", "uncertain", "in order"]
@@ -149,15 +158,19 @@ class Learner:
                 known, scheme = self._pool.known(), self._source.scheme()
                 decided = self._source.decided()
                 left = self._pool.progress[1] - len(decided)
+                usable = usable_labels(decided, scheme)
+                is_random = self._pool.is_random(list(usable))
+                coverage = coverage_of(targets_of(usable.values(), scheme), is_random, scheme)
                 labeled = labeled_of(known, scheme, decided)
                 standard = None if known is None else known.standard
                 undecided = self._source.undecided_random()
-                found = outlook_of(labeled, standard, left, undecided)
+                found = outlook_of(labeled, standard, coverage, left, undecided)
                 self._outlook = found
             return found
 
     def _encode(self) -> None:
         """Read all texts, and wait for more."""
+        _give_way()
         try:
             while True:
                 with self._changed:
@@ -170,7 +183,7 @@ class Learner:
                 if some := self._pool.next_texts(_MOST_TEXTS, _MOST_CHARACTERS):
                     self._pool.put(np.asarray(self._read(some), dtype=np.float32))
                 self._tell_growth()
-        except (FinetextError, OSError, MemoryError) as error:
+        except (FinetextError, OSError, ImportError, MemoryError) as error:
             self.problem = str(error) or "there is too little memory"
 
     def _has_work(self) -> bool:
@@ -186,15 +199,20 @@ class Learner:
 
     def _rank(self) -> None:
         """Rank the texts whenever something has changed."""
+        _give_way()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stops or self._is_stale)
                 if self._stops:
                     return
                 self._is_stale = False
+            began = perf_counter()
             if (known := self._pool.known()) is not None:
                 self.ranking = ranking_of(known, self._source.scheme(), self._source.decided())
                 self._ranked_of = len(known)
+            rest = max(_SHORTEST_REST, _REST * (perf_counter() - began))
+            with self._changed:
+                self._changed.wait_for(lambda: self._stops, rest)
 
     def _frozen(self, encoder: str, cache: Path | None) -> Callable[[Sequence[str]], Floats]:
         """Return what computes states, loaded once."""
@@ -208,22 +226,41 @@ class Learner:
         return self._encoder
 
 
-def labeled_of(
-    known: Known | None, scheme: LabelScheme, decided: Mapping[int, tuple[str, ...]]
-) -> Labeled:
-    """Return the texts with a decided label and a state; labels of the scheme alone count."""
-    usable = {
+def _give_way() -> None:
+    """Let this thread, and those that it starts, compute after others."""
+    with suppress(OSError, AttributeError):  # other systems than Linux know processes alone
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICENESS)
+
+
+def usable_labels(
+    decided: Mapping[int, tuple[str, ...]], scheme: LabelScheme
+) -> dict[int, tuple[str, ...]]:
+    """Return the decided labels that are all in the scheme."""
+    return {
         text: labels
         for text, labels in decided.items()
         if all(name in scheme.index for name in labels) and (labels or scheme.multilabel)
     }
+
+
+def targets_of(labels: Iterable[tuple[str, ...]], scheme: LabelScheme) -> Integers:
+    """Return encoded labels, (m,) or (m, k)."""
+    names: Any = list(labels) if scheme.multilabel else [of[0] for of in labels]
+    return scheme.encode(names)
+
+
+def labeled_of(
+    known: Known | None, scheme: LabelScheme, decided: Mapping[int, tuple[str, ...]]
+) -> Labeled:
+    """Return the texts with a decided label of the scheme whose states are known."""
+    usable = usable_labels(decided, scheme)
     if known is None:
         none: Any = np.zeros(0, dtype=bool)
         return Labeled(np.zeros((0, 1)), scheme.encode([]), none, scheme)
     rows = np.flatnonzero(np.isin(known.ids, np.fromiter(usable, dtype=np.int64)))
-    given = [usable[int(text)] for text in known.ids[rows]]
-    names: Any = given if scheme.multilabel else [labels[0] for labels in given]
-    return Labeled(known.states[rows], scheme.encode(names), known.is_random[rows], scheme)
+    targets = targets_of((usable[int(text)] for text in known.ids[rows]), scheme)
+    return Labeled(known.states[rows], targets, known.is_random[rows], scheme)
 
 
 def ranking_of(

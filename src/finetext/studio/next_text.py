@@ -28,10 +28,11 @@ _FREE: Final = (
 )
 """Condition for texts that a person has not judged and nobody looks at."""
 _OTHERS: Final = (
-    f"SELECT 1 FROM judgements WHERE annotator < :annotator AND {CURRENT} UNION ALL "
-    f"SELECT 1 FROM judgements WHERE annotator > :annotator AND {CURRENT} LIMIT 1"
+    "SELECT 1 FROM judgements WHERE annotator < :annotator AND kind = 'label' "
+    f"AND {CURRENT} UNION ALL SELECT 1 FROM judgements WHERE annotator > :annotator "
+    f"AND kind = 'label' AND {CURRENT} LIMIT 1"
 )
-"""Whether anybody else has judged; two conditions by an index, since "other than" has none."""
+"""Whether anybody else has labeled texts; two conditions by an index, since "other than" has none."""
 _BEGUN: Final = (
     "SELECT id FROM texts WHERE stream = :stream AND needed > 0 AND needed < coders "
     f"AND {_FREE} ORDER BY draw LIMIT 1"

@@ -90,11 +90,22 @@ class Outlook(Jsonable):
 
 
 def outlook_of(
-    labeled: Labeled, standard: Standard | None, left: int, undecided: int = 0
+    labeled: Labeled,
+    standard: Standard | None,
+    coverage: tuple[Coverage, ...],
+    left: int,
+    undecided: int = 0,
 ) -> Outlook:
-    """Return what the labels so far are worth; `left` is the number of texts without a label."""
+    """Return what the labels so far are worth.
+
+    Args:
+        labeled: the labeled texts whose states are known.
+        standard: of all states; None if none are known yet.
+        coverage: of all labeled texts.
+        left: number of texts without a label.
+        undecided: texts of the random stream that wait for a decision.
+    """
     chosen, random = labeled.select(~labeled.is_random), labeled.select(labeled.is_random)
-    coverage = coverage_of(labeled)
     why_not = _why_not(chosen, random, standard)
     accuracy, curve, gains, no_forecast = None, tuple[CurvePoint, ...](), None, why_not
     if standard is not None and why_not is None:
@@ -113,19 +124,21 @@ def outlook_of(
     )
 
 
-def coverage_of(labeled: Labeled) -> tuple[Coverage, ...]:
-    """Return how many labels each class has."""
-    has = _has(labeled.targets, labeled.scheme)
-    random = has[labeled.is_random]
+def coverage_of(
+    targets: Integers, is_random: Booleans, scheme: LabelScheme
+) -> tuple[Coverage, ...]:
+    """Return how many labels each class has, for the targets of all labeled texts."""
+    has = _has(targets, scheme)
+    random = has[is_random]
     return tuple(
         Coverage(
             name,
             int(has[:, column].sum()),
             int(random[:, column].sum()),
             proportion(random[:, column]),
-            bool(has[~labeled.is_random, column].sum() >= ENOUGH_OF_A_CLASS),
+            bool(has[~is_random, column].sum() >= ENOUGH_OF_A_CLASS),
         )
-        for column, name in enumerate(labeled.scheme.names)
+        for column, name in enumerate(scheme.names)
     )
 
 

@@ -140,6 +140,11 @@ class Pool:
                 self._standard,
             )
 
+    def is_random(self, texts: Sequence[int]) -> Booleans:
+        """Return (m,) whether texts are of the random stream; false for unknown ones."""
+        rows = [self._row.get(text) for text in texts]
+        return np.array([row is not None and self._texts[row].is_random for row in rows], bool)
+
     def state(self, text: int) -> Floats | None:
         """Return the (d,) state of a text; None if it is not known yet."""
         row = self._row.get(text)

@@ -166,7 +166,7 @@ def change_settings(project: Project, changes: dict[str, Any]) -> ProjectSetting
 def counts_of(project: Project) -> Counts:
     """Return how many texts are there, and how many are labeled, skipped and flagged."""
     with project.database.read() as db:
-        texts, judged = _texts_in(db), _judged_by_stream(db)
+        texts, judged = text_count(db), _judged_by_stream(db)
         skipped, flagged = (
             db.execute(
                 f"SELECT count(DISTINCT text) FROM judgements WHERE {CURRENT} AND {condition}"
@@ -177,19 +177,8 @@ def counts_of(project: Project) -> Counts:
     return Counts(texts, random + chosen, random, chosen, skipped, flagged)
 
 
-def labeled_by(project: Project, annotator: str | None) -> dict[str, int]:
-    """Return how many texts there are and are labeled, and how many of them by a person."""
-    with project.database.read() as db:
-        mine = db.execute(
-            f"SELECT count(*) FROM judgements WHERE annotator = ? AND kind = 'label' AND {CURRENT}",
-            (annotator,),
-        ).fetchone()[0]
-        judged = sum(_judged_by_stream(db).values())
-        return {"texts": _texts_in(db), "judged": judged, "mine": mine}
-
-
-def _texts_in(db: sqlite3.Connection) -> int:
-    # Texts are never removed, so the last number is their count, which is not counted each time.
+def text_count(db: sqlite3.Connection) -> int:
+    """Return how many texts there are: the last number, as none is ever removed."""
     return int(db.execute("SELECT coalesce(max(id), 0) FROM texts").fetchone()[0])
 
 

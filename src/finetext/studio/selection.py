@@ -6,6 +6,7 @@ fraction of a second and no model is trained in between but a linear one.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -86,7 +87,9 @@ def typical_and_diverse(
     wanted = min(count + int(labeled.sum()), len(rows))
     if not len(part):
         return part
-    cluster = KMeans(wanted, n_init=1, random_state=seed).fit_predict(directions[rows])
+    with warnings.catch_warnings():  # of texts that are all alike
+        warnings.filterwarnings("ignore", "Number of distinct clusters")
+        cluster = KMeans(wanted, n_init=1, random_state=seed).fit_predict(directions[rows])
     covered = np.bincount(cluster[len(part) :], minlength=wanted)
     sizes = np.bincount(cluster, minlength=wanted)
     chosen: list[int] = []

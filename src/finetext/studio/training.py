@@ -186,7 +186,11 @@ class TrainingJobs:
         """Return all runs, the newest first."""
         with self._changing:
             self._begin_next()
-            return [self.get(name) for name in reversed(self._names())]
+            return self.peek()
+
+    def peek(self) -> list[JobState]:
+        """Return the same without beginning a run that waits."""
+        return [self.get(name) for name in reversed(self._names())]
 
     def get(self, name: str) -> JobState:
         """Return how far a run is; raises an UnknownNameError if there is none of the name."""

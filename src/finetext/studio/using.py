@@ -208,7 +208,7 @@ def compared(projects: Mapping[str, Project]) -> list[dict[str, Any]]:
     """Return the finished runs of all projects, each with its recommended method."""
     rows = []
     for project in projects.values():
-        for job in TrainingJobs(project).states():
+        for job in TrainingJobs(project).peek():
             if (best := best_of(project, job.name)) is None:
                 continue
             about = about_run(project, job.name)

@@ -12,16 +12,15 @@ export async function showAgreement(view, project) {
     view.append(make("p", "", `There is nothing to compare: ${found.why_not}. ${double}% of the texts are given to two people, who do not see each other's answer.`));
     return;
   }
-  const { agreement } = found;
-  view.append(...found.lines.join("\n").split(/\n(?! )/).map((line) => make("p", "", line.replace(/\s+/g, " "))));
+  view.append(...found.lines.map((line) => make("p", "", line)));
   const classes = found.classes.map((one) => [one.name, share(one.agreed), interval(one.alpha), interval(one.kappa), whole(one.agreed.n)]);
   view.append(table("Each class against all others", ["class", "given again by another", "alpha", "kappa", "texts"], classes));
-  if (agreement.pairs.length) {
-    const pairs = agreement.pairs.map((pair) => [`${pair.a} and ${pair.b}`, interval(pair.kappa), share(pair.agreed), whole(pair.agreed.n)]);
+  if (found.pairs.length) {
+    const pairs = found.pairs.map((pair) => [`${pair.a} and ${pair.b}`, interval(pair.kappa), share(pair.agreed), whole(pair.agreed.n)]);
     view.append(table("Pairs of annotators", ["pair", "Cohen's kappa", "agreement", "texts"], pairs));
   }
-  if (agreement.people.length > 2) {
-    const people = agreement.people.map((one) => [one.name, share(one.agreed), whole(one.agreed.n)]);
+  if (found.people.length > 2) {
+    const people = found.people.map((one) => [one.name, share(one.agreed), whole(one.agreed.n)]);
     view.append(table("Each annotator against the majority of the others", ["annotator", "agreement", "texts"], people));
   }
   view.append(...found.confusion.map(confusion));

@@ -26,7 +26,7 @@ function labelPart(project) {
   }, "main");
   const rows = project.labels.map((label) => [label.retired ? `${label.name} (retired)` : label.name, whole(label.judged)]);
   const parts = [editor.element, make("div", "row", save), said];
-  if (retired.length || usable.length) parts.push(table("Texts per label so far", ["label", "answers"], rows));
+  if (retired.length || usable.length) parts.push(table("Answers with each label", ["label", "answers"], rows));
   return parts;
 }
 

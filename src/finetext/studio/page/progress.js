@@ -1,6 +1,6 @@
 // What the labels are worth so far, and when to stop.
 
-import { count, head, make, percent, whole } from "/page/dom.js";
+import { count, make, whole } from "/page/dom.js";
 import { ask, of } from "./api.js";
 import { share, table } from "./parts.js";
 
@@ -26,8 +26,8 @@ export async function showProgress(view, project) {
 }
 
 function parts(now, project) {
-  const made = [make("h1", "", "Progress"), make("p", "verdict", now.sentence), make("p", "", now.advice)];
-  if (now.problem) made.push(make("p", "failure", `Texts come in random order, since the encoder cannot be used: ${now.problem}`));
+  const made = [make("h1", "", "Progress"), make("p", "verdict whole", now.sentence), make("p", "", now.advice)];
+  if (now.encoding.problem) made.push(make("p", "failure", `Texts come in random order, since the encoder cannot be used: ${now.encoding.problem}`));
   else if (now.encoding.done < now.encoding.total) {
     made.push(make("p", "soft", `The encoder has read ${whole(now.encoding.done)} of ${count(now.encoding.total, "text")}.`));
   }
@@ -42,7 +42,7 @@ function parts(now, project) {
   if (now.speed.median_seconds !== null) {
     made.push(make("p", "soft", `Half of the latest answers took ${now.speed.median_seconds.toFixed(1)} s or less.`));
   }
-  if (project.counts.to_review) made.push(make("p", "", `${count(project.counts.to_review, "text")} wait for a decision under Review.`));
+  if (project.counts.to_review) made.push(make("p", "", `To decide under Review: ${count(project.counts.to_review, "text")}.`));
   return made;
 }
 
@@ -53,8 +53,9 @@ function forecast(gains) {
 }
 
 function coverage(classes) {
-  const rows = classes.map((of) => [of.label, whole(of.judged), whole(of.random), share(of.share), of.enough ? "" : "few labels to learn from"]);
-  return table("Labels of each class", ["class", "labels", "of them random", "share of all texts", ""], rows);
+  const name = (of) => make("span", "", of.label, of.enough ? "" : make("span", "tag", "few"));
+  const rows = classes.map((of) => [name(of), whole(of.judged), whole(of.random), share(of.share)]);
+  return table("Labels of each class", ["class", "labels", "of them random", "share of all texts"], rows);
 }
 
 const curveTable = (points) =>

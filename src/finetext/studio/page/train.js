@@ -118,7 +118,7 @@ class Train {
     const run = await ask(of(this.project.name, path));
     if (this.isOver) return;
     const parts = [make("h2", "", `Run ${name}`)];
-    if (run.verdict) parts.push(make("p", "verdict", run.verdict.headline), ...run.verdict.lines.map((line) => make("p", "", line)));
+    if (run.verdict) parts.push(make("p", "verdict whole", run.verdict.headline), ...run.verdict.lines.map((line) => make("p", "", line)));
     if (run.leaderboard?.length) {
       const rows = run.leaderboard.map((one) => [one.method, interval(one.score, 3), one.seconds === null ? "–" : `${one.seconds.toFixed(1)} s`]);
       parts.push(table(`Methods, by ${run.best?.metric ?? "score"}`, ["method", "score and 95%", "training"], rows));
