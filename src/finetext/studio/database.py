@@ -25,6 +25,7 @@ _SECONDS: Final = 30.0
 CURRENT: Final = "replaced IS NULL AND undone IS NULL"
 """Condition for judgements that hold: neither undone nor replaced by a later one."""
 
+# Indexes that counts come from have all columns of the condition: rows are looked up otherwise.
 _SCHEMA: Final = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE labels (
@@ -39,7 +40,7 @@ CREATE TABLE texts (
 CREATE UNIQUE INDEX texts_digest ON texts (digest);
 CREATE INDEX texts_new ON texts (stream, draw) WHERE needed = coders;
 CREATE INDEX texts_begun ON texts (stream, draw) WHERE needed > 0 AND needed < coders;
-CREATE INDEX texts_judged ON texts (stream) WHERE needed < coders;
+CREATE INDEX texts_judged ON texts (stream, needed, coders) WHERE needed < coders;
 CREATE TABLE judgements (
     id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE,
     text INTEGER NOT NULL REFERENCES texts, annotator TEXT NOT NULL,
@@ -49,7 +50,8 @@ CREATE TABLE judgements (
 CREATE UNIQUE INDEX judgements_current ON judgements (text, annotator, kind = 'decision')
     WHERE {CURRENT};
 CREATE INDEX judgements_of ON judgements (annotator, id);
-CREATE INDEX judgements_labels ON judgements (annotator) WHERE kind = 'label' AND {CURRENT};
+CREATE INDEX judgements_labels ON judgements (annotator, kind, replaced, undone)
+    WHERE kind = 'label' AND {CURRENT};
 CREATE TABLE claims (
     annotator TEXT NOT NULL, tab TEXT NOT NULL, text INTEGER NOT NULL, time REAL NOT NULL,
     PRIMARY KEY (annotator, tab));

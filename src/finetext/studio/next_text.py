@@ -32,17 +32,17 @@ _OTHERS: Final = (
     f"AND {CURRENT} UNION ALL SELECT 1 FROM judgements WHERE annotator > :annotator "
     f"AND kind = 'label' AND {CURRENT} LIMIT 1"
 )
-"""Whether anybody else has labeled texts; two conditions by an index, since "other than" has none."""
+"""Whether anybody else has labeled texts; "other than" would read all judgements."""
 _BEGUN: Final = (
-    "SELECT id FROM texts WHERE stream = :stream AND needed > 0 AND needed < coders "
-    f"AND {_FREE} ORDER BY draw LIMIT 1"
+    "SELECT id FROM texts INDEXED BY texts_begun WHERE stream = :stream AND needed > 0 "
+    f"AND needed < coders AND {_FREE} ORDER BY draw LIMIT 1"
 )
 _RANKED: Final = (
     f"SELECT id FROM texts WHERE id = :text AND stream = 'chosen' AND needed = coders AND {_FREE}"
 )
 _NEW: Final = (
-    f"SELECT id FROM texts WHERE stream = :stream AND needed = coders AND {_FREE} "
-    "ORDER BY draw LIMIT 1"
+    "SELECT id FROM texts INDEXED BY texts_new WHERE stream = :stream AND needed = coders "
+    f"AND {_FREE} ORDER BY draw LIMIT 1"
 )
 
 
@@ -157,8 +157,11 @@ def _why_none(db: sqlite3.Connection) -> Literal["no-texts", "all", "none-left-f
     if db.execute("SELECT 1 FROM texts LIMIT 1").fetchone() is None:
         return "no-texts"
     is_left = any(
-        db.execute(f"SELECT 1 FROM texts WHERE {condition} LIMIT 1").fetchone()
-        for condition in ("needed = coders", "needed > 0 AND needed < coders")
+        db.execute(f"SELECT 1 FROM texts INDEXED BY {condition} LIMIT 1").fetchone()
+        for condition in (
+            "texts_new WHERE needed = coders",
+            "texts_begun WHERE needed > 0 AND needed < coders",
+        )
     )
     return "none-left-for-you" if is_left else "all"
 
