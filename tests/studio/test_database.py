@@ -95,26 +95,31 @@ def test_a_later_schema_is_refused(database: Database) -> None:
         Database(database.path)
 
 
-def test_an_error_leaves_nothing_of_its_transaction(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError), database.write() as db:
-        put(db, "half")
-        raise ZeroDivisionError
-    with pytest.raises(DataError, match="UNIQUE"), database.write() as db:
-        put(db, "half")
-        put(db, "seed")
+def put_all(database: Database, *rows: tuple[str, str]) -> None:
     with database.write() as db:
-        put(db, "whole")
+        for key, value in rows:
+            put(db, key, value)
+
+
+def test_an_error_leaves_nothing_of_its_transaction(database: Database) -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        put_all(database, ("half", "1"), ("no value",))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="UNIQUE"):
+        put_all(database, ("half", "1"), ("seed", "4"))
+    put_all(database, ("whole", "1"))
     assert keys(database) == {"seed", "whole"}
 
 
 def test_a_full_disk_is_told_and_later_writes_succeed(database: Database) -> None:
-    with pytest.raises(DataError, match=r"full.*not acknowledged.*room"), database.write() as db:
+    with database.write() as db:
+        before = db.execute("PRAGMA max_page_count").fetchone()[0]
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages + 1}")
-        put(db, "large", "x" * 100_000)
+    with pytest.raises(DataError, match=r"full.*not acknowledged.*room"):
+        put_all(database, ("small", "1"), ("large", "x" * 100_000))
     with database.write() as db:
-        db.execute("PRAGMA max_page_count = 1000000")
-        put(db, "large", "x" * 100_000)
+        db.execute(f"PRAGMA max_page_count = {before}")
+    put_all(database, ("large", "x" * 100_000))
     assert keys(database) == {"seed", "large"}
 
 

@@ -69,7 +69,8 @@ def texts_table(project: Project, what: str = "texts") -> Table:
     """Return a column for id, text, label, split, annotators, and each of the source.
 
     `label` is the decided label, empty without one. `split` is "test" for texts of the random
-    stream and "train" for others with a label; `decided_by` is "decision", "majority" or the name
+    stream and "train" for all others, labeled or not, since finetext reads no table in which a
+    split is blank; `decided_by` is "decision", "majority" or the name
     of the only annotator.
     """
     decided = decided_labels(project)
@@ -96,8 +97,7 @@ def texts_table(project: Project, what: str = "texts") -> Table:
         table["id"].append(row["name"])
         table["text"].append(row["text"])
         table["label"].append(_label(labels, several))
-        split = "test" if row["stream"] == "random" else "train"
-        table["split"].append(split if labels is not None else None)
+        table["split"].append("test" if row["stream"] == "random" else "train")
         how = "decision" if row["id"] in decided.by_decision else "majority"
         alone = len(by) == 1 and row["id"] not in decided.by_decision
         table["decided_by"].append(None if labels is None else by[0] if alone else how)

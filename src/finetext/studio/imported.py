@@ -195,7 +195,8 @@ class _Given:
 
 
 def _labels_in(source: str | Path, settings: ReadSettings) -> _Given:
-    data = read(source, settings=replace(settings, labelled=True))
+    # Texts without a label are those that are left to people.
+    data = read(source, settings=replace(settings, labelled=True, drop_unlabelled=True))
     if data.scheme is None:
         raise DataError(f"{Path(source).name}: no column looks like labels; name it")
     several, labels = data.scheme.multilabel, dict[bytes, list[str]]()
