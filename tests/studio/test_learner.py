@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -160,3 +161,26 @@ def test_without_an_encoder_it_says_so_and_ranks_nothing(learning: Callable[...,
     outlook = learner.outlook()
     assert outlook.why_not == "the texts are still being read by the encoder"
     assert [of.judged for of in outlook.coverage] == [7, 7, 6]
+
+
+def test_states_are_read_once_also_if_texts_are_added_meanwhile(tmp_path: Path) -> None:
+    toy, read = Toy(30), list[str]()
+
+    def counting(texts: Sequence[str]) -> Floats:
+        read.extend(texts)
+        return states_of(texts)
+
+    def read_all(total: int) -> None:
+        learner = Learner(toy, tmp_path, read=counting)
+        learner.start()
+        until(learner, lambda: learner.encoding == (total, total))
+        learner.stop()
+
+    read_all(30)
+    assert len(read) == 30
+    toy.texts = lambda: [  # type: ignore[method-assign]
+        PoolText(n, f"{WORDS[n % 3]} {n}", False, batch=n // 30) for n in range(40)
+    ]
+    read_all(40)
+    assert len(read) == 40
+    assert len(set(read)) == 40

@@ -34,7 +34,8 @@ CREATE TABLE labels (
 CREATE TABLE guidelines (version INTEGER PRIMARY KEY, text TEXT NOT NULL, time REAL NOT NULL);
 CREATE TABLE texts (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, text TEXT NOT NULL, digest BLOB NOT NULL,
-    draw REAL NOT NULL, stream TEXT NOT NULL CHECK (stream IN ('random', 'chosen')),
+    batch INTEGER NOT NULL, draw REAL NOT NULL,
+    stream TEXT NOT NULL CHECK (stream IN ('random', 'chosen')),
     coders INTEGER NOT NULL, needed INTEGER NOT NULL, columns TEXT NOT NULL,
     source TEXT NOT NULL);
 CREATE UNIQUE INDEX texts_digest ON texts (digest);

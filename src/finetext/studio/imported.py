@@ -176,11 +176,12 @@ def _insert(db: sqlite3.Connection, rows: Sequence[_Row], source: str, last: int
         is_double[generator.permutation(stream)[: round(settings.double_share * len(stream))]] = 1
     streams = np.where(is_random, "random", "chosen").tolist()
     draws, coders = generator.random(count).tolist(), (1 + is_double.astype(int)).tolist()
+    batch = db.execute("SELECT coalesce(max(batch), 0) + 1 FROM texts").fetchone()[0]
     db.executemany(
-        "INSERT INTO texts (name, text, digest, draw, stream, coders, needed, columns, source) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO texts (name, text, digest, batch, draw, stream, coders, needed, columns, "
+        "source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (of.name, of.text, of.digest, draw, stream, wanted, wanted, of.columns, source)
+            (of.name, of.text, of.digest, batch, draw, stream, wanted, wanted, of.columns, source)
             for of, draw, stream, wanted in zip(rows, draws, streams, coders, strict=True)
         ),
     )

@@ -6,6 +6,7 @@ whenever labels have changed, which takes a fraction of a second, and ranks the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,10 +20,10 @@ from typing import Any, Final, Literal, Protocol, final
 import numpy as np
 
 from finetext.core.arrays import Floats, Integers
-from finetext.core.contracts import FitContext
 from finetext.core.errors import FinetextError
 from finetext.core.types import LabelScheme
 from finetext.encoders.catalogue import DEFAULT_ENCODER
+from finetext.storage.cache import kept
 from finetext.studio.outlook import Outlook, coverage_of, outlook_of
 from finetext.studio.pool import Known, Pool, PoolText
 from finetext.studio.selection import (
@@ -33,6 +34,8 @@ from finetext.studio.selection import (
 )
 from finetext.studio.state_probe import Labeled, StateProbe, can_learn
 
+KIND: Final = "studio-states"
+"""Folder of the cache that keeps the states of texts, by the texts themselves."""
 RANKED: Final = 60
 """Texts that are ranked at a time: more than several people label until the next ranking."""
 _MOST_TEXTS, _MOST_CHARACTERS = 256, 100_000  # read at a time, so that stopping takes a second
@@ -101,7 +104,8 @@ class Learner:
         self.ranking = Ranking()
         self.problem: str | None = None
         self._source, self._pool = source, Pool()
-        self._read = read or (lambda texts: self._frozen(encoder, cache)(texts))
+        self._read = read or (lambda texts: self._encoded(texts, encoder))
+        self._kept_in, self._encoder_name = cache, encoder
         self._changed, self._has_new_texts = Condition(), True
         self._is_stale, self._stops = True, False
         self._ranked_of = 0
@@ -181,7 +185,7 @@ class Learner:
                 if is_new:
                     self._pool.add(self._source.texts())
                 if some := self._pool.next_texts(_MOST_TEXTS, _MOST_CHARACTERS):
-                    self._pool.put(np.asarray(self._read(some), dtype=np.float32))
+                    self._pool.put(self._states(some))
                 self._tell_growth()
         except (FinetextError, OSError, ImportError, MemoryError) as error:
             self.problem = str(error) or "there is too little memory"
@@ -214,16 +218,26 @@ class Learner:
             with self._changed:
                 self._changed.wait_for(lambda: self._stops, rest)
 
-    def _frozen(self, encoder: str, cache: Path | None) -> Callable[[Sequence[str]], Floats]:
-        """Return what computes states, loaded once."""
+    def _states(self, texts: Sequence[str]) -> Floats:
+        """Return the states of texts, from the cache without loading the encoder."""
+        digest = hashlib.sha256(self._encoder_name.encode())
+        for text in texts:
+            digest.update(b"\0" + text.encode("utf-8", "replace"))
+
+        def compute() -> dict[str, Any]:
+            return {"states": np.asarray(self._read(texts), dtype=np.float32)}
+
+        return kept(self._kept_in, KIND, digest.hexdigest(), compute)["states"]
+
+    def _encoded(self, texts: Sequence[str], encoder: str) -> Floats:
+        """Compute the states of texts."""
         if self._encoder is None:
             from finetext.encoders.states import FrozenEncoder
             from finetext.training.precision import choose_device
 
             frozen = FrozenEncoder.load(encoder, choose_device("auto"))
-            context = FitContext(cache=cache)
-            self._encoder = lambda texts: frozen.pooled(frozen.read(texts, context), context)
-        return self._encoder
+            self._encoder = lambda texts: frozen.pooled(frozen.read(texts))
+        return self._encoder(texts)
 
 
 def _give_way() -> None:

@@ -19,11 +19,15 @@ FIRST: Final = 256
 
 @dataclass(frozen=True)
 class PoolText:
-    """A text of a project: its number there, and whether it is of the random stream."""
+    """A text of a project: its number there, and whether it is of the random stream.
+
+    `batch` is the number of the import that brought it.
+    """
 
     id: int
     text: str
     is_random: bool
+    batch: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +88,15 @@ class Pool:
     def next_texts(self, most: int, characters: int) -> list[str]:
         """Return the next texts without states: at most so many, with at most so many characters.
 
-        One text is returned however long it is.
+        One text is returned however long it is, and texts of one import alone, so that a cache has
+        the same parts whenever texts are added.
         """
         with self._lock:
             taken: list[str] = []
-            for of in self._texts[self._done : self._done + most]:
+            ahead = self._texts[self._done : self._done + most]
+            for of in ahead:
                 characters -= len(of.text)
-                if taken and characters < 0:
+                if taken and (characters < 0 or of.batch != ahead[0].batch):
                     break
                 taken.append(of.text)
             return taken

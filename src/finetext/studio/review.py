@@ -166,10 +166,10 @@ def _shown(db: sqlite3.Connection, text: int, reasons: list[Reason]) -> ReviewTe
 
 
 def pool_texts(project: Project) -> list[PoolText]:
-    """Return all texts in the order of their draw, which is random."""
+    """Return all texts, import by import, in the order of their draw, which is random."""
     with project.database.read() as db:
-        rows = db.execute("SELECT id, text, stream FROM texts ORDER BY draw")
-        return [PoolText(row["id"], row["text"], row["stream"] == "random") for row in rows]
+        rows = db.execute("SELECT id, text, stream, batch FROM texts ORDER BY batch, draw")
+        return [PoolText(id_, text, of == "random", batch) for id_, text, of, batch in rows]
 
 
 def undecided_random(project: Project) -> int:

@@ -17,6 +17,7 @@ from finetext.core.errors import DataError, FinetextError
 from finetext.core.settings import ReadSettings
 from finetext.core.types import Score
 from finetext.diagnosis.label_errors import Suspects
+from finetext.report.rendering import metric_title
 from finetext.runs.load import load_for
 from finetext.runs.run import Run, stored_predictions
 from finetext.studio.project import Project
@@ -43,7 +44,7 @@ def best_of(project: Project, name: str) -> dict[str, Any] | None:
         score = run.entry(run.recommended).metrics["test"][run.metric]
     except FinetextError:
         return None
-    return {"method": run.recommended, "metric": run.metric, **_interval(score)}
+    return {"method": run.recommended, "metric": metric_title(run.metric), **_interval(score)}
 
 
 def about_run(project: Project, name: str) -> dict[str, Any]:

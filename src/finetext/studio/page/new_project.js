@@ -3,7 +3,7 @@
 import { count, head, make, tell, whole } from "/page/dom.js";
 import { ask, fileContent } from "./api.js";
 import { labelEditor } from "./label_editor.js";
-import { announce, fail } from "./main.js";
+import { fail } from "./main.js";
 import { button, checkbox, field, input, select } from "./parts.js";
 
 const FORMS = ".csv,.tsv,.tab,.txt,.xlsx,.xlsm,.json,.jsonl,.ndjson,.parquet,.zip,.gz";
@@ -97,7 +97,6 @@ export class FileReading {
     preview.setAttribute("aria-label", "First rows");
     this.element.append(make("ul", "remarks", ...notes.map((note) => make("li", "", note))), this.fields(found), preview);
     this.onRead(found);
-    announce(found.description);
   }
 
   roleOf(name, found) {

@@ -48,7 +48,9 @@ class Train {
     };
     const estimate = button("Estimate", async () => {
       const found = await ask(of(this.project.name, "/runs/estimate"), request());
-      told.replaceChildren(...found.problems.map((line) => make("p", "failure", line)), make("pre", "", found.lines.join("\n")), ways(found, "train"));
+      const plan = make("pre", "", found.lines.join("\n"));
+      plan.tabIndex = 0;
+      told.replaceChildren(...found.problems.map((line) => make("p", "failure", line)), plan, ways(found, "train"));
     });
     const start = button("Start training", async () => {
       const { run } = await ask(of(this.project.name, "/runs"), request());
