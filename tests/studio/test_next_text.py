@@ -78,6 +78,14 @@ def test_a_text_stays_until_it_is_judged_and_no_other_tab_gets_it(tmp_path: Path
         assert len(others | {one.id}) == 5
 
 
+def test_a_decision_takes_no_text_from_who_labels_it(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        one = given(project, "ann")
+        give(project, "ann", one.id, "good", kind="decision")
+        assert given(project, "bob").id != one.id
+        assert given(project, "ann") == one
+
+
 def test_claims_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with project_in(tmp_path) as project:
         one = given(project, "ann")
@@ -230,6 +238,7 @@ class Annotating(RuleBasedStateMachine):
     def change(self, who: str, text: int, label: str, own: bool) -> None:
         if own and who in self.answers(text)[1]:
             give(self.project, who, text, label, flagged=True)
+            self.shown = {at: of for at, of in self.shown.items() if (at[0], of) != (who, text)}
         elif not own:
             give(self.project, who, text, label, kind="decision")
 

@@ -123,7 +123,9 @@ def _store(db: sqlite3.Connection, annotator: str, judgement: Judgement) -> int:
             replaces,
         ),
     )
-    db.execute("DELETE FROM claims WHERE annotator = ? AND text = ?", (annotator, judgement.text))
+    if not is_decision:  # after a decision the person can still be labeling the text
+        held = (annotator, judgement.text)
+        db.execute("DELETE FROM claims WHERE annotator = ? AND text = ?", held)
     db.execute(f"{COUNT_NEEDED} = ?", (judgement.text,))
     return int(stored.lastrowid or 0)
 
