@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import openpyxl
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 from studio_projects import check_counts, give, project_in, write_rows
+from studio_toys import rows as rows_of
+from studio_toys import write_texts
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
@@ -17,7 +24,7 @@ from finetext.studio.imported import add_texts
 from finetext.studio.judgements import current_answers
 from finetext.studio.label_set import labels_of
 from finetext.studio.next_text import GivenText, next_text
-from finetext.studio.project import Project, counts_of
+from finetext.studio.project import Project, ProjectSettings, counts_of, create_project
 
 
 @pytest.fixture
@@ -177,3 +184,39 @@ def test_reader_settings_and_messages_hold(project: Project, tmp_path: Path) -> 
         add_texts(project, path, ReadSettings(text="satz"))
     add_texts(project, path, ReadSettings(text="b"))
     assert [text for text, _ in texts(project).values()] == ["another text of more words"]
+
+
+def test_a_german_sheet_keeps_ids_umlauts_and_other_columns(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["id", "Rückmeldung", "Datum"])
+    book.active.append(["r1", "Schön, aber laut", "01.03.2026"])
+    book.active.append(["r2", "=SUMME(A1) ist kein Text", "02.03.2026"])
+    book.active.append(["r3", "Größe passt nicht", "03.03.2026"])
+    book.active["B3"].data_type = "s"
+    book.save(tmp_path / "Blatt.xlsx")
+    project = create_project(tmp_path, "Blatt")
+    assert add_texts(project, tmp_path / "Blatt.xlsx", ReadSettings(text="Rückmeldung")).added == 3
+    found = rows_of(project, "SELECT name, text, columns FROM texts ORDER BY id")
+    assert found[0] == ("r1", "Schön, aber laut", '{"Datum": "01.03.2026"}')
+    assert found[1][1] == "=SUMME(A1) ist kein Text"
+    project.close()
+
+
+@settings(max_examples=15)
+@drawn(st.integers(1, 60), st.floats(0, 0.5), st.floats(0, 1), st.integers(0, 5))
+def test_shares_are_exact_whatever_the_number_of_texts(
+    texts: int, random_share: float, double_share: float, seed: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        asked = ProjectSettings(random_share=random_share, double_share=double_share)
+        project = create_project(Path(folder), "one", asked, seed)
+        add_texts(
+            project,
+            write_texts(Path(folder) / "a.jsonl", [f"film {n} is good" for n in range(texts)]),
+        )
+        counts = "SELECT stream, count(*), sum(coders - 1) FROM texts GROUP BY stream"
+        for stream, number, double in rows_of(project, counts):
+            random = round(random_share * texts)
+            assert number == (random if stream == "random" else texts - random)
+            assert double == round(double_share * number)
+        project.close()

@@ -7,12 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from threading import Thread
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from studio_projects import LABELS, check_counts, give, judged_next, project_in
+from studio_toys import project_of, rows, work
 
 from finetext.core.errors import DataError
 from finetext.studio import next_text as asked
@@ -49,6 +51,31 @@ def test_each_fifth_text_is_of_the_random_stream_in_the_order_of_its_draw(tmp_pa
             own = [text for text in served if text and stream[text] == kind]
             assert own == [text for text, of in stream.items() if of == kind]
         assert next_text(project, "ann") == NoText("all")
+
+
+@pytest.mark.parametrize(("share", "random"), [(0.0, 0), (0.25, 10), (0.5, 20)])
+def test_the_share_of_the_random_stream_is_exact(tmp_path: Path, share: float, random: int) -> None:
+    with project_of(tmp_path, 40, random_share=share, double_share=0) as project:
+        assert sum(of.stream == "random" for of in work(project, "Anna", 40)) == random
+
+
+def test_four_people_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
+    with project_of(tmp_path, 300, double_share=0.2) as project:
+        done: dict[str, int] = {}
+        people = [
+            Thread(target=lambda who=who: done.update({who: len(work(project, who, 60))}))
+            for who in ("Anna", "Bert", "Clara", "Deniz")
+        ]
+        for person in people:
+            person.start()
+        for person in people:
+            person.join()
+        assert set(done.values()) == {60}
+        answers = "SELECT count(*), count(DISTINCT annotator), max(coders) FROM judgements JOIN "
+        answers += "texts ON texts.id = judgements.text GROUP BY judgements.text"
+        for number, people_of, coders in rows(project, answers):
+            assert number == people_of <= coders
+        assert rows(project, "SELECT count(*) FROM judgements") == [(240,)]
 
 
 def test_one_stream_goes_on_where_the_other_has_ended(tmp_path: Path) -> None:
