@@ -101,6 +101,7 @@ SHOWN = {
     "ray": r"--engine ray|finetext\.ray",
     "export": r"finetext export|ONNX",
     "serve": r"finetext serve",
+    "studio": r"finetext studio",
     "otel": r"OTEL_|OpenTelemetry",
 }
 """How the page shows what an extra is for."""

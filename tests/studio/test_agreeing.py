@@ -1,79 +1,102 @@
-"""Agreement of the annotators of a project."""
+"""How far the annotators of a project agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from pathlib import Path
 
 import pytest
-from studio_toys import project_of, say
+from studio_projects import give, project_in
 
-from finetext.core.annotations import AnnotatedText, Annotations
-from finetext.evaluation.agreement import agreement_of
 from finetext.studio.agreeing import agreement_in
-from finetext.studio.project import Project
+from finetext.studio.judgements import undo
+from finetext.studio.label_set import Label, set_labels
 
-ANSWERS = {
-    1: {"Anna": "good", "Bert": "good"},
-    2: {"Anna": "good", "Bert": "bad"},
-    3: {"Anna": "bad", "Bert": "bad", "Clara": "bad"},
-    4: {"Anna": "odd", "Bert": "odd"},
-    5: {"Clara": "good"},
-}
+PAIRS = [("good", "good")] * 4 + [("bad", "bad")] * 3 + [("good", "bad")] * 2 + [("odd", "good")]
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    with project_of(tmp_path) as made:
-        yield made
-
-
-def answer(project: Project) -> None:
-    for text, by in ANSWERS.items():
-        for who, label in by.items():
-            say(project, who, text, label)
-
-
-def test_it_is_that_of_the_same_answers(project: Project) -> None:
-    answer(project)
-    say(project, "Bert", 1, "bad")
-    say(project, "Bert", 1, "good")  # what was replaced does not count
-    found = agreement_in(project).agreement
-    texts = tuple(
-        AnnotatedText(str(text), "", tuple((who, (label,)) for who, label in by.items()))
-        for text, by in ANSWERS.items()
-        if len(by) > 1
-    )
-    expected = agreement_of(Annotations("annotator", texts, 5), ["good", "bad", "odd"], False)
-    assert found == expected
-
-
-def test_classes_and_confusion_are_those_of_pairs(project: Project) -> None:
-    answer(project)
-    found = agreement_in(project)
-    assert [of.name for of in found.classes] == ["good", "bad", "odd"]
-    assert found.classes[2].alpha.value == pytest.approx(1.0)
-    assert found.classes[2].kappa.value == pytest.approx(1.0)
-    of_pair, of_all = found.confusion
-    assert (of_pair.a, of_pair.b) == ("Anna", "Bert")
-    assert of_pair.counts == ((1, 1, 0), (0, 1, 0), (0, 0, 1))
-    assert of_all.counts == ((2, 1, 0), (1, 6, 0), (0, 0, 2))
-    assert any("Krippendorff's alpha" in line for line in found.lines)
-    assert all("\n" not in line for line in found.lines)
-
-
-def test_without_two_answers_it_says_why(project: Project) -> None:
-    say(project, "Anna", 1, "good")
-    assert agreement_in(project).why_not == "no text has been labeled by two people yet"
-
-
-def test_of_several_labels_a_set_counts(tmp_path: Path) -> None:
-    with project_of(tmp_path, multilabel=True) as project:
-        say(project, "Anna", 1, "good", "bad")
-        say(project, "Bert", 1, "bad", "good")
-        say(project, "Anna", 2, "good")
-        say(project, "Bert", 2)
+def test_agreement_needs_two_people_on_a_text(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        give(project, "ann", 1, "good")
+        give(project, "bob", 2, "good")
+        give(project, "bob", 1, kind="skip")
         found = agreement_in(project)
-        assert found.agreement is not None
-        assert found.agreement.agreed.value == 0.5
-        assert found.confusion == ()
+        assert found.agreement is None
+        assert found.why_not == "no text has been labeled by two people yet"
+
+
+def test_two_people(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        for text, (one, other) in enumerate(PAIRS, start=1):
+            give(project, "ann", text, one)
+            give(project, "bob", text, other)
+        give(project, "ann", 20, "good")
+        found = agreement_in(project)
+    assert found.agreement is not None
+    assert (found.agreement.texts, found.agreement.total) == (10, 11)
+    assert found.agreement.agreed.value == pytest.approx(0.7)
+    (confusion,) = found.confusion
+    assert (confusion.a, confusion.b) == ("ann", "bob")
+    assert confusion.labels == ("good", "bad", "odd")
+    assert confusion.counts == ((4, 2, 0), (0, 3, 0), (1, 0, 0))
+    bad = found.classes[1]
+    # Of 10 texts ann gives "bad" to 3, bob to 5, both to 3: chance is 0.3 * 0.5 + 0.7 * 0.5.
+    assert bad.kappa.value == pytest.approx((0.8 - 0.5) / (1 - 0.5))
+    # Of the 20 answers 8 are "bad"; 2 of 10 texts differ.
+    assert bad.alpha.value == pytest.approx(1 - 0.2 / (2 * 8 * 12 / (20 * 19)))
+    assert found.lines
+    shown = found.to_json()
+    assert shown["confusion"][0]["counts"] == [[4, 2, 0], [0, 3, 0], [1, 0, 0]]
+    assert shown["classes"][1]["kappa"]["value"] == pytest.approx(0.6)
+
+
+def test_the_pair_with_most_texts_and_all_pairs(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        for text in range(1, 6):
+            give(project, "cy", text, "good")
+            give(project, "ann", text, "bad")
+        give(project, "bob", 1, "odd")
+        pair, every = agreement_in(project).confusion
+    assert {pair.a, pair.b} == {"ann", "cy"}
+    assert sum(map(sum, pair.counts)) == 5
+    assert (every.a, every.b) == (None, None)
+    assert every.counts == ((0, 5, 1), (5, 0, 1), (1, 1, 0))
+
+
+def test_the_labels_that_hold_count(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        for text in (1, 2):
+            give(project, "ann", text, "good")
+            give(project, "bob", text, "bad")
+        give(project, "bob", 1, "good")
+        undo(project, "bob")
+        give(project, "bob", 2, "good")
+        give(project, "cy", 2, "odd", kind="decision")
+        set_labels(project, [Label("bad"), Label("odd")])
+        found = agreement_in(project)
+    assert found.confusion[0].labels == ("bad", "odd", "good")
+    assert found.confusion[0].counts == ((0, 0, 0), (0, 0, 0), (1, 0, 1))
+
+
+def test_one_text_has_no_coefficients_and_json_none(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        give(project, "ann", 1, "good")
+        give(project, "bob", 1, "good")
+        found = agreement_in(project)
+    assert all(math.isnan(of.kappa.value) for of in found.classes)
+    assert found.to_json()["classes"][0]["kappa"]["value"] is None
+
+
+def test_several_labels_a_text(tmp_path: Path) -> None:
+    with project_in(tmp_path, multilabel=True) as project:
+        for text, (one, other) in enumerate(PAIRS, start=1):
+            give(project, "ann", text, one, "odd")
+            give(project, "bob", text, other, "odd")
+        give(project, "ann", 19)
+        give(project, "bob", 19)
+        found = agreement_in(project)
+    assert found.confusion == ()
+    assert found.agreement is not None
+    assert found.agreement.metric == "subset_accuracy"
+    # "odd" is one of the labels that ann gave to all texts but the last.
+    assert found.classes[2].alpha.value == pytest.approx(1)

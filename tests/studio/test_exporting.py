@@ -1,112 +1,198 @@
-"""Tables of a project."""
+"""Tables of a project, and that finetext reads them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_toys import project_of, rows, say, write_texts
+from studio_projects import LABELS, give, project_in, write_rows
 
 import finetext
-from finetext.core.errors import DataError, UnknownNameError
+from finetext.core.errors import DataError, FinetextError
+from finetext.core.types import Dataset
 from finetext.evaluation.agreement import agreement
+from finetext.studio.agreeing import agreement_in
 from finetext.studio.exporting import export, judgements_table, texts_table
 from finetext.studio.imported import add_texts
 from finetext.studio.judgements import undo
-from finetext.studio.label_set import Label, set_labels
-from finetext.studio.project import create_project
+from finetext.studio.project import Project
+from finetext.studio.review import decided_labels, pool_texts
 
-openpyxl = pytest.importorskip("openpyxl")
+FORMS = ("csv", "tsv", "xlsx", "jsonl", "parquet")
+WORDS = ("good", "bad", "odd", "fine", "poor")
 
 
-@pytest.mark.parametrize("form", ["csv", "xlsx", "jsonl", "parquet"])
-@pytest.mark.parametrize("multilabel", [False, True])
-def test_labeled_texts_can_be_read_with_text_label_and_split(
-    tmp_path: Path, form: str, multilabel: bool
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    with project_in(tmp_path, texts=0) as made:
+        rows = [
+            (f"r{row}", f"this is the {WORDS[row % 5]} text with number {row}", f"2024-01-{row:02}")
+            for row in range(1, 31)
+        ]
+        add_texts(made, write_rows(tmp_path / "texts.csv", ("id", "text", "day"), rows))
+        yield made
+
+
+def label_all(project: Project, *names: str) -> None:
+    for who, shift in (("ann", 0), ("bob", 1)):
+        for text in range(1, 25):
+            if who == "ann" or text % 4 == 0:
+                label = LABELS[(text + shift * (text % 8 == 0)) % 3]
+                give(project, who, text, label, *names)
+
+
+def read(path: Path, **settings: Any) -> Dataset:
+    return finetext.read(path, **settings)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_finetext_reads_labeled_texts_with_their_splits(
+    project: Project, tmp_path: Path, form: str
 ) -> None:
-    with project_of(tmp_path, 30, multilabel=multilabel, double_share=0) as project:
-        for text in range(1, 31):
-            labels = ("good", "bad", "odd")[text % 3 :][:1] if not multilabel else ("good", "bad")
-            say(project, "Anna", text, *(labels if text % 2 else labels[:1]))
-        export(project, "labeled", tmp_path / f"labeled.{form}")
-    data = finetext.read(tmp_path / f"labeled.{form}")
-    assert len(data) == 30
-    assert sorted(set(data["split"])) == ["test", "train"]
-    assert data["split"].count("test") == 6
-    assert data.texts[0] == "film number 0"
+    label_all(project)
+    path = tmp_path / f"out.{form}"
+    export(project, "labeled", path)
+    data, decided = read(path), decided_labels(project)
+    random = {of.id for of in pool_texts(project) if of.is_random}
     assert data.scheme is not None
-    assert data.scheme.multilabel is multilabel
-
-
-def test_answers_are_read_as_those_of_annotators(tmp_path: Path) -> None:
-    with project_of(tmp_path) as project:
-        for text in range(1, 11):
-            say(project, "Anna", text, "good" if text < 6 else "bad")
-            say(project, "Bert", text, "good" if text < 7 else "bad")
-        say(project, "Clara", 1, "odd", kind="decision")
-        export(project, "answers", tmp_path / "answers.csv")
-    found = agreement(finetext.read(tmp_path / "answers.csv"))
-    assert found.texts == 10
-    assert found.agreed.value == 0.9
-
-
-def test_every_judgement_is_in_its_table(tmp_path: Path) -> None:
-    with project_of(tmp_path) as project:
-        say(project, "Anna", 1, "good")
-        say(project, "Anna", 1, "bad")
-        say(project, "Anna", 2, "bad", note="?", flagged=True)
-        undo(project, "Anna")
-        say(project, "Anna", 3, kind="skip")
-        table = judgements_table(project)
-        assert table["state"] == ["replaced", "current", "undone", "current"]
-        assert table["label"] == ["good", "bad", "bad", None]
-        assert table["flagged"] == [False, False, True, False]
-
-
-def test_texts_keep_their_columns_and_say_who_decided(tmp_path: Path) -> None:
-    project = create_project(tmp_path, "one")
-    texts = ["one", "two", "three", "four"]
-    path = write_texts(tmp_path / "a.jsonl", texts, label=["x"] * 4, Split=["a"] * 4, page=[1] * 4)
-    set_labels(project, [Label("good"), Label("bad")])
-    add_texts(project, path)
-    for who, label in (("Anna", "good"), ("Bert", "bad")):
-        say(project, who, 1, label)
-        say(project, who, 2, "bad")
-    say(project, "Anna", 3, "good")
-    say(project, "Clara", 1, "bad", kind="decision")
-    table = texts_table(project)
-    assert table["label"] == ["bad", "bad", "good", None]
-    assert table["decided_by"] == ["decision", "majority", "Anna", None]
-    assert table["source_label"] == ["x"] * 4
-    assert table["source_Split"] == ["a"] * 4
-    assert table["page"] == [1] * 4
-    assert [of is None for of in table["split"]] == [False, False, False, True]
-    project.close()
-
-
-def test_formulas_are_neutralized(tmp_path: Path) -> None:
-    evil = '=HYPERLINK("http://example.org","x")'
-    with project_of(tmp_path, [evil, "two"]) as project:
-        say(project, "=Anna", 1, "good")
-        export(project, "texts", tmp_path / "texts.csv")
-        export(project, "texts", tmp_path / "texts.xlsx")
-    text = (tmp_path / "texts.csv").read_text("utf-8-sig")
-    assert "'=HYPERLINK" in text
-    assert "'=Anna" in text
-    cells: list[Any] = [
-        of for row in openpyxl.load_workbook(tmp_path / "texts.xlsx").active for of in row
+    assert set(data.scheme.names) == set(LABELS)
+    assert len(data.texts) == len(decided.labels) == 21
+    for id_, text, label in zip(data.ids, data.texts, data.labels, strict=True):
+        number = int(str(id_).removeprefix("r"))
+        assert text.endswith(f"number {number}")
+        assert (label,) == decided.labels[number]
+    assert data["split"] == [
+        "test" if int(str(id_).removeprefix("r")) in random else "train" for id_ in data.ids
     ]
-    assert all(of.data_type != "f" for of in cells)
-    assert evil in [of.value for of in cells]
 
 
-def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with project_of(tmp_path) as project:
-        with pytest.raises(DataError, match="no text has a label yet"):
-            export(project, "labeled", tmp_path / "a.csv")
-        with pytest.raises(DataError, match="suffix"):
-            export(project, "texts", tmp_path / "a.doc")
-        with pytest.raises(UnknownNameError, match="answers"):
-            export(project, "answer", tmp_path / "a.csv")
-        assert rows(project, "SELECT count(*) FROM judgements") == [(0,)]
+@pytest.mark.parametrize("form", FORMS)
+def test_finetext_reads_all_texts_if_those_without_a_label_are_left_out(
+    project: Project, tmp_path: Path, form: str
+) -> None:
+    label_all(project)
+    path = tmp_path / f"out.{form}"
+    export(project, "texts", path)
+    data = read(path, settings=finetext.ReadSettings(drop_unlabelled=True))
+    assert len(data.texts) == 21
+    assert set(data["split"]) == {"train", "test"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_finetext_reads_the_answers_of_annotators(
+    project: Project, tmp_path: Path, form: str
+) -> None:
+    label_all(project)
+    give(project, "ann", 4, "odd")
+    undo(project, "bob")
+    give(project, "cy", 3, kind="skip")
+    path = tmp_path / f"answers.{form}"
+    export(project, "answers", path)
+    found, own = agreement(read(path)), agreement_in(project).agreement
+    assert own is not None
+    assert (found.texts, found.total) == (own.texts, own.total)
+    assert found.agreed == own.agreed
+    assert found.alpha.value == pytest.approx(own.alpha.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_several_labels_a_text_are_read_again(tmp_path: Path, form: str) -> None:
+    with project_in(tmp_path, texts=30, multilabel=True) as project:
+        for text in range(1, 31):
+            give(project, "ann", text, *(name for at, name in enumerate(LABELS) if text >> at & 1))
+        path = tmp_path / f"out.{form}"
+        export(project, "labeled", path)
+        settings = finetext.ReadSettings(multilabel=True)
+        data, decided = read(path, settings=settings), decided_labels(project).labels
+    assert data.scheme is not None
+    assert data.scheme.multilabel
+    assert [set(of) for of in data.labels] == [set(decided[text]) for text in sorted(decided)]
+
+
+def test_every_text_has_a_row_with_its_columns_and_how_it_was_decided(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    for who in ("ann", "bob"):
+        give(project, who, 2, "bad")
+    give(project, "ann", 3, "bad")
+    give(project, "ann", 3, "odd", kind="decision")
+    give(project, "ann", 4, "bad")
+    give(project, "bob", 4, "odd")
+    table = texts_table(project)
+    assert list(table) == ["id", "text", "label", "split", "decided_by", "day"]
+    assert {len(values) for values in table.values()} == {30}
+    assert table["label"][:5] == ["good", "bad", "odd", None, None]
+    assert table["decided_by"][:5] == ["ann", "majority", "decision", None, None]
+    assert [table["split"].count(name) for name in ("test", "train")] == [6, 24]
+    assert table["day"][0] == "2024-01-01"
+
+
+def test_columns_of_the_source_never_take_the_place_of_others(tmp_path: Path) -> None:
+    header = ("text", "Label", "source_label", "SPLIT", "source_Label")
+    with project_in(tmp_path, texts=0) as project:
+        rows = [(f"a text with number {row}", "a", "b", "c", "d") for row in range(9)]
+        add_texts(project, write_rows(tmp_path / "x.csv", header, rows))
+        table = texts_table(project)
+    assert {len(values) for values in table.values()} == {9}
+    assert len({name.casefold() for name in table}) == len(table)
+    assert [values[0] for name, values in table.items() if name.startswith("source_")] == [
+        "a", "b", "c", "d",
+    ]  # fmt: skip
+    assert table["label"] == [None] * 9
+
+
+def test_every_judgement_has_a_row_with_its_state(project: Project) -> None:
+    suggestion = {"labels": ["good"], "source": "model", "probability": 0.5}
+    give(project, "ann", 1, "good", suggestion=suggestion, seconds=2.5, guideline=3)
+    give(project, "ann", 1, "bad")
+    give(project, "ann", 2, "odd", flagged=True, note="unclear")
+    undo(project, "ann")
+    give(project, "bob", 3, kind="skip")
+    give(project, "bob", 3, "good", kind="decision")
+    table = judgements_table(project)
+    assert table["state"] == ["replaced", "current", "undone", "current", "current"]
+    assert table["label"] == ["good", "bad", "odd", None, "good"]
+    assert table["kind"] == ["label", "label", "label", "skip", "decision"]
+    assert table["suggested"] == ["good", None, None, None, None]
+    assert table["flagged"] == [False, False, True, False, False]
+    assert (table["note"][2], table["seconds"][0], table["guideline"][0]) == ("unclear", 2.5, 3)
+    assert table["time"] == sorted(table["time"])
+    assert table["time"][0].endswith("+00:00")
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_no_cell_is_run_as_a_formula(project: Project, tmp_path: Path, form: str) -> None:
+    give(project, "=cmd|' /C calc'!A0", 1, "good", note="=1+1")
+    path = tmp_path / f"judgements.{form}"
+    export(project, "judgements", path)
+    if form == "csv":
+        assert ",'=1+1," in path.read_text("utf-8")
+        assert ",=" not in path.read_text("utf-8")
+    else:
+        import openpyxl
+
+        cells = [cell for row in openpyxl.load_workbook(path).active for cell in row]
+        assert {cell.data_type for cell in cells if str(cell.value).startswith("=")} == {"s"}
+
+
+def test_columns_of_mixed_values_are_written_to_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    lines = ('{"text": "one text", "n": 1}', '{"text": "text two", "n": "many"}')
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with project_in(tmp_path, texts=0) as project:
+        add_texts(project, path)
+        export(project, "texts", tmp_path / "out.parquet")
+    import pyarrow.parquet
+
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet")["n"].to_pylist() == ["1", "many"]
+
+
+def test_what_cannot_be_exported_is_told(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(FinetextError, match=r"judgments.*judgements"):
+        export(project, "judgments", tmp_path / "x.csv")
+    with pytest.raises(DataError, match="suffix"):
+        export(project, "texts", tmp_path / "x.docx")
+    with pytest.raises(DataError, match="no text has a label yet"):
+        export(project, "labeled", tmp_path / "x.csv")
+    assert not list(tmp_path.glob("x.*"))

@@ -2,40 +2,188 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given as drawn
+from hypothesis import settings
 from hypothesis import strategies as st
-from studio_toys import project_of, rows, write_texts
+from studio_projects import check_counts, give, project_in, write_rows
+from studio_toys import rows as rows_of
+from studio_toys import write_texts
 
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
-from finetext.studio.imported import FILE, add_texts
-from finetext.studio.judgements import history
-from finetext.studio.label_set import scheme_of
-from finetext.studio.project import ProjectSettings, create_project
-
-openpyxl = pytest.importorskip("openpyxl")
-
-
-def test_repeated_and_empty_texts_are_left_out_and_said(tmp_path: Path) -> None:
-    with project_of(tmp_path, ["one", "two"]) as project:
-        more = write_texts(tmp_path / "more.jsonl", ["two", "three", "", "three", "  "])
-        found = add_texts(project, more)
-        assert (found.added, found.repeated, found.empty) == (1, 2, 2)
-        said = " ".join(found.notes)
-        assert "2 texts left out that the project has already" in said
-        assert "2 rows left out whose text is empty" in said
+from finetext.studio import imported
+from finetext.studio.imported import add_texts
+from finetext.studio.judgements import current_answers
+from finetext.studio.label_set import labels_of
+from finetext.studio.next_text import GivenText, next_text
+from finetext.studio.project import Project, ProjectSettings, counts_of, create_project
 
 
-def test_ids_that_are_taken_get_the_name_of_the_file(tmp_path: Path) -> None:
-    with project_of(tmp_path, ["one", "two"]) as project:
-        add_texts(project, write_texts(tmp_path / "more.jsonl", ["three", "four"]))
-        names = [name for (name,) in rows(project, "SELECT name FROM texts ORDER BY id")]
-        assert names == ["1", "2", "more.jsonl/1", "more.jsonl/2"]
-        assert rows(project, "SELECT DISTINCT batch FROM texts ORDER BY batch") == [(1,), (2,)]
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    with project_in(tmp_path, texts=0, double_share=0.0) as made:
+        yield made
+        with made.database.read() as db:
+            check_counts(db)
+
+
+def texts(project: Project) -> dict[str, tuple[str, dict[str, Any]]]:
+    with project.database.read() as db:
+        rows = db.execute("SELECT name, text, columns FROM texts ORDER BY id")
+        return {row["name"]: (row["text"], json.loads(row["columns"])) for row in rows}
+
+
+def given(project: Project) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+    with project.database.read() as db:
+        names = dict(db.execute("SELECT id, name FROM texts"))
+        return {names[text]: of for text, of in current_answers(db).items()}
+
+
+def test_ids_and_further_columns_are_kept(project: Project, tmp_path: Path) -> None:
+    rows = [("a1", "the first text", "good", "3"), ("a2", "the second text", "", "")]
+    path = write_rows(tmp_path / "x.csv", ("id", "text", "label", "stars"), rows)
+    found = add_texts(project, path)
+    assert (found.added, found.labeled) == (2, 0)
+    assert list(texts(project)) == ["a1", "a2"]
+    assert texts(project)["a1"] == ("the first text", {"label": "good", "stars": "3"})
+
+
+def test_empty_and_repeated_texts_are_left_out_and_counted(
+    project: Project, tmp_path: Path
+) -> None:
+    rows = [("a", "one text"), ("b", "two texts"), ("c", "one text"), ("d", "  ")]
+    first = add_texts(project, write_rows(tmp_path / "x.csv", ("id", "text"), rows))
+    assert (first.added, first.repeated, first.empty) == (2, 1, 1)
+    assert any("1 row left out whose text is empty" in note for note in first.notes)
+    again = add_texts(project, tmp_path / "x.csv")
+    assert (again.added, again.repeated, again.empty) == (0, 3, 1)
+    assert any("3 texts left out" in note for note in again.notes)
+
+
+def test_ids_that_are_taken_begin_with_the_file(project: Project, tmp_path: Path) -> None:
+    for name in ("x.csv", "y.csv", "z"):
+        (tmp_path / name).mkdir() if name == "z" else None
+        path = tmp_path / name / "y.csv" if name == "z" else tmp_path / name
+        rows = [("1", f"the first of {name}"), ("2", f"the second of {name}")]
+        found = add_texts(project, write_rows(path, ("id", "text"), rows))
+    assert list(texts(project)) == ["1", "2", "y.csv/1", "y.csv/2", "y.csv/1-2", "y.csv/2-2"]
+    assert any("2 ids that other texts have already" in note for note in found.notes)
+
+
+def test_streams_have_their_shares_and_do_not_depend_on_the_order(tmp_path: Path) -> None:
+    shares = {"random_share": 0.2, "double_share": 0.1}
+    with project_in(tmp_path, 200, **shares) as project, project.database.read() as db:
+        rows = db.execute("SELECT id, stream, coders FROM texts ORDER BY draw").fetchall()
+    random = [row["id"] for row in rows if row["stream"] == "random"]
+    assert len(random) == 40
+    assert sum(row["coders"] == 2 for row in rows if row["stream"] == "random") == 4
+    assert sum(row["coders"] == 2 for row in rows if row["stream"] == "chosen") == 16
+    assert random != sorted(random)
+    assert 70 < sum(random) / 40 < 130
+
+
+@pytest.mark.parametrize("content", ["", "text\n", "id,text\n1, \n"])
+def test_a_file_without_texts_is_refused(project: Project, tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"x\.csv"):
+        add_texts(project, tmp_path / "x.csv")
+    assert counts_of(project).texts == 0
+
+
+def test_people_label_the_rest_of_a_half_labeled_file(project: Project, tmp_path: Path) -> None:
+    labels = ["good", "bad", "new", ""] * 5
+    rows = [(f"a{row}", f"text number {row}", label) for row, label in enumerate(labels)]
+    path = write_rows(tmp_path / "x.csv", ("id", "text", "label"), rows)
+    found = add_texts(project, path, take_labels=True)
+    assert (found.added, found.labeled) == (20, 15)
+    assert [of.name for of in labels_of(project)] == ["good", "bad", "odd", "new"]
+    assert given(project) == {id_: [("file", (label,))] for id_, _, label in rows if label}
+    for _ in range(5):
+        following = next_text(project, "ann")
+        assert isinstance(following, GivenText)
+        assert following.name not in given(project)
+        give(project, "ann", following.id, "good")
+    assert not isinstance(next_text(project, "ann"), GivenText)
+
+
+def test_labels_can_be_taken_later_and_once(project: Project, tmp_path: Path) -> None:
+    rows = [(f"text number {row}", "good" if row % 2 else "bad") for row in range(10)]
+    path = write_rows(tmp_path / "x.csv", ("text", "label"), rows)
+    assert add_texts(project, path).labeled == 0
+    assert add_texts(project, path, take_labels=True).labeled == 10
+    assert add_texts(project, path, take_labels=True).labeled == 0
+
+
+def test_files_with_several_labels_a_text(tmp_path: Path) -> None:
+    lines = [{"text": "text one", "labels": ["good", "bad"]}, {"text": "text two", "labels": []}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    with project_in(tmp_path, texts=0, multilabel=True) as several:
+        assert add_texts(several, path, take_labels=True).labeled == 2
+        assert [of for (of,) in given(several).values()] == [
+            ("file", ("good", "bad")),
+            ("file", ()),
+        ]
+
+
+def test_labels_that_do_not_fit_leave_nothing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(f"text number {row}", ("GOOD", "bad", "x")[row % 3]) for row in range(9)]
+    path = write_rows(tmp_path / "x.csv", ("text", "label"), rows)
+    with pytest.raises(DataError, match="two labels have the name 'good'"):
+        add_texts(project, path, take_labels=True)
+    monkeypatch.setattr(imported, "MOST_LABELS", 3)
+    with pytest.raises(DataError, match="at most 3"):
+        add_texts(project, path, take_labels=True)
+    lines = [{"text": "text one", "labels": ["good", "bad"]}, {"text": "text two", "labels": []}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    with pytest.raises(DataError, match="several labels a text, and the project one"):
+        add_texts(project, path, take_labels=True)
+    assert counts_of(project).texts == 0
+    assert [of.name for of in labels_of(project)] == ["good", "bad", "odd"]
+
+
+def test_a_project_has_a_limit(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imported, "MOST_TEXTS", 3)
+    rows = [(f"text number {row}",) for row in range(4)]
+    with pytest.raises(DataError, match="at most 3 texts"):
+        add_texts(project, write_rows(tmp_path / "x.csv", ("text",), rows))
+    assert counts_of(project).texts == 0
+
+
+def test_what_json_lines_hold_is_kept_or_made_whole(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    lines = (
+        '{"id": 7, "text": "half a \\ud83d pair", "score": NaN, "n": 3, "tags": ["a"], "x": null}\n'
+        '{"id": 8, "text": "another text", "score": 0.5, "n": 4, "tags": [], "x": "y"}\n'
+    )
+    path.write_text(lines, encoding="utf-8")
+    add_texts(project, path, ReadSettings(text="text", id="id"))
+    text, columns = texts(project)["7"]
+    assert text.startswith("half a ")
+    text.encode()
+    assert columns == {"score": None, "n": 3, "tags": '["a"]', "x": None}
+
+
+def test_reader_settings_and_messages_hold(project: Project, tmp_path: Path) -> None:
+    rows = [("3", "one text", "another text of more words")]
+    path = write_rows(tmp_path / "x.csv", ("id", "a", "b"), rows)
+    with pytest.raises(DataError, match="satz"):
+        add_texts(project, path, ReadSettings(text="satz"))
+    add_texts(project, path, ReadSettings(text="b"))
+    assert [text for text, _ in texts(project).values()] == ["another text of more words"]
 
 
 def test_a_german_sheet_keeps_ids_umlauts_and_other_columns(tmp_path: Path) -> None:
@@ -48,45 +196,14 @@ def test_a_german_sheet_keeps_ids_umlauts_and_other_columns(tmp_path: Path) -> N
     book.save(tmp_path / "Blatt.xlsx")
     project = create_project(tmp_path, "Blatt")
     assert add_texts(project, tmp_path / "Blatt.xlsx", ReadSettings(text="Rückmeldung")).added == 3
-    found = rows(project, "SELECT name, text, columns FROM texts ORDER BY id")
+    found = rows_of(project, "SELECT name, text, columns FROM texts ORDER BY id")
     assert found[0] == ("r1", "Schön, aber laut", '{"Datum": "01.03.2026"}')
     assert found[1][1] == "=SUMME(A1) ist kein Text"
     project.close()
 
 
-def test_labels_of_a_file_become_answers_that_people_can_replace(tmp_path: Path) -> None:
-    with project_of(tmp_path, ["one"], labels=("good",)) as project:
-        path = write_texts(
-            tmp_path / "half.jsonl", ["two", "three", "four"], label=["good", "bad", None]
-        )
-        found = add_texts(project, path, ReadSettings(label="label"), take_labels=True)
-        assert (found.added, found.labeled) == (3, 2)
-        assert scheme_of(project).names == ("good", "bad")
-        assert {(of["annotator"], *of["labels"]) for of in history(project)} == {
-            (FILE, "good"),
-            (FILE, "bad"),
-        }
-        again = add_texts(project, path, ReadSettings(label="label"), take_labels=True)
-        assert (again.added, again.labeled) == (0, 0)
-
-
-def test_several_labels_a_text_do_not_fit_a_project_with_one(tmp_path: Path) -> None:
-    with project_of(tmp_path, ["one"]) as project:
-        path = write_texts(tmp_path / "many.jsonl", ["two", "three"], label=[["a", "b"], ["a"]])
-        with pytest.raises(DataError, match="several labels a text"):
-            add_texts(project, path, ReadSettings(label="label"), take_labels=True)
-
-
-def test_a_file_without_texts_is_refused(tmp_path: Path) -> None:
-    project = create_project(tmp_path, "empty")
-    with pytest.raises(DataError, match="has no texts"):
-        add_texts(project, write_texts(tmp_path / "empty.jsonl", ["", " "]))
-    assert rows(project, "SELECT count(*) FROM texts") == [(0,)]
-    project.close()
-
-
 @settings(max_examples=15)
-@given(st.integers(1, 60), st.floats(0, 0.5), st.floats(0, 1), st.integers(0, 5))
+@drawn(st.integers(1, 60), st.floats(0, 0.5), st.floats(0, 1), st.integers(0, 5))
 def test_shares_are_exact_whatever_the_number_of_texts(
     texts: int, random_share: float, double_share: float, seed: int
 ) -> None:
@@ -98,7 +215,7 @@ def test_shares_are_exact_whatever_the_number_of_texts(
             write_texts(Path(folder) / "a.jsonl", [f"film {n} is good" for n in range(texts)]),
         )
         counts = "SELECT stream, count(*), sum(coders - 1) FROM texts GROUP BY stream"
-        for stream, number, double in rows(project, counts):
+        for stream, number, double in rows_of(project, counts):
             random = round(random_share * texts)
             assert number == (random if stream == "random" else texts - random)
             assert double == round(double_share * number)

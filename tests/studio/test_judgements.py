@@ -1,130 +1,169 @@
-"""Judgements: stored once, replaced, undone, never lost."""
+"""Judgements: stored once, replaced or undone, and never lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from studio_toys import project_of, rows, say, token
+from studio_projects import check_counts, give, project_in
 
-from finetext.core.errors import DataError, UnknownNameError
-from finetext.studio.judgements import Judgement, acceptance, history, judge, undo
+from finetext.core.errors import DataError, FinetextError
+from finetext.studio.judgements import Judgement, acceptance, current_answers, history, judge, undo
+from finetext.studio.label_set import Label, set_labels
 from finetext.studio.project import Project
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    with project_of(tmp_path) as made:
+    with project_in(tmp_path, double_share=0.0) as made:
         yield made
+        with made.database.read() as db:
+            check_counts(db)
 
 
-def test_a_token_that_is_sent_twice_is_stored_once(project: Project) -> None:
-    judgement = Judgement(token(), 3, ("good",))
-    assert judge(project, "Anna", judgement) == judge(project, "Anna", judgement)
+def answers(project: Project) -> dict[int, list[tuple[str, tuple[str, ...]]]]:
+    with project.database.read() as db:
+        return current_answers(db)
+
+
+def needed(project: Project, text: int) -> int:
+    with project.database.read() as db:
+        return int(db.execute("SELECT needed FROM texts WHERE id = ?", (text,)).fetchone()[0])
+
+
+def states(project: Project, **where: Any) -> list[tuple[list[str], bool, bool]]:
+    return [
+        (of["labels"], of["replaced"] is not None, of["undone"] is not None)
+        for of in history(project, **where)
+    ]
+
+
+def test_the_same_token_is_stored_once(project: Project) -> None:
+    one = Judgement("token", 1, ("good",))
+    first = judge(project, "ann", one)
+    assert judge(project, "ann", one) == first
     assert len(history(project)) == 1
-    with pytest.raises(DataError, match="the same token"):
-        judge(project, "Bert", judgement)
+    with pytest.raises(DataError, match="same token"):
+        judge(project, "bob", one)
 
 
-def test_a_later_answer_replaces_the_earlier_one_which_stays(project: Project) -> None:
-    say(project, "Anna", 3, "good")
-    say(project, "Anna", 3, "bad", note="on second thought")
-    say(project, "Bert", 3, "odd")
-    newest, second, first = history(project)
-    assert (newest["annotator"], newest["labels"]) == ("Bert", ["odd"])
-    assert second["note"] == "on second thought"
-    assert second["replaced"] is None
-    assert first["replaced"] is not None
-    assert history(project, "Anna", limit=1)[0]["id"] == second["id"]
-    assert history(project, before=second["id"])[0]["id"] == first["id"]
+def test_the_same_token_from_many_threads_is_stored_once(project: Project) -> None:
+    one = Judgement("token", 1, ("good",))
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda _: judge(project, "ann", one), range(40)))
+    assert len(set(numbers)) == len(history(project)) == 1
 
 
-def test_undo_brings_the_answer_before_back(project: Project) -> None:
-    say(project, "Anna", 3, "good")
-    say(project, "Anna", 3, "bad")
-    assert undo(project, "Anna") == 3
-    current = [of for of in history(project) if of["undone"] is None and of["replaced"] is None]
-    assert [of["labels"] for of in current] == [["good"]]
-    assert undo(project, "Anna") == 3
-    assert undo(project, "Anna") is None
-    assert rows(project, "SELECT needed = coders FROM texts WHERE id = 3") == [(1,)]
+def test_a_token_of_an_undone_judgement_brings_nothing_back(project: Project) -> None:
+    one = Judgement("token", 1, ("good",))
+    judge(project, "ann", one)
+    undo(project, "ann")
+    judge(project, "ann", one)
+    assert answers(project) == {}
+
+
+def test_a_later_judgement_replaces_that_of_the_same_person(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    give(project, "bob", 1, "odd")
+    give(project, "ann", 1, "bad")
+    assert answers(project) == {1: [("bob", ("odd",)), ("ann", ("bad",))]}
+    assert states(project, annotator="ann") == [(["bad"], False, False), (["good"], True, False)]
+
+
+def test_undo_brings_back_what_was_replaced(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    give(project, "ann", 1, "bad")
+    assert undo(project, "ann") == 1
+    assert answers(project) == {1: [("ann", ("good",))]}
+    give(project, "ann", 1, "odd")
+    assert (undo(project, "ann"), undo(project, "ann"), undo(project, "ann")) == (1, 1, None)
+    assert answers(project) == {}
+    assert needed(project, 1) == 1
+    assert [undone for *_, undone in states(project)] == [True, True, True]
+
+
+def test_undo_is_of_the_own_judgements_alone(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    give(project, "bob", 2, "good")
+    give(project, "ann", 3, "bad", kind="decision")
+    assert undo(project, "ann") == 1
+    assert undo(project, "ann") is None
+    assert answers(project) == {2: [("bob", ("good",))]}
+
+
+def test_a_skip_leaves_the_text_to_others(project: Project) -> None:
+    give(project, "ann", 1, kind="skip", note="in Dutch")
+    assert needed(project, 1) == 1
+    assert answers(project) == {}
+    give(project, "ann", 1, "good")
+    assert needed(project, 1) == 0
+
+
+def test_a_decision_of_anybody_replaces_the_one_before(project: Project) -> None:
+    give(project, "ann", 1, "good", kind="decision")
+    give(project, "bob", 1, "bad", kind="decision")
+    assert [(replaced) for _, replaced, _ in states(project)] == [False, True]
+    assert needed(project, 1) == 1
 
 
 @pytest.mark.parametrize(
-    ("judgement", "problem"),
+    ("more", "message"),
     [
-        (Judgement("t", 999, ("good",)), "no text 999"),
-        (Judgement("t", 3, ("good", "bad")), "exactly one label"),
-        (Judgement("t", 3, ()), "exactly one label"),
-        (Judgement("t", 3, ("good",), "skip"), "skipped text has no labels"),
-        (Judgement("", 3, ("good",)), "needs a token"),
-        (Judgement("t", 3, ("good",), note="x" * 6_000), "shorten it"),
+        ({"text": 99}, "no text 99"),
+        ({"text": 2**70}, "cannot store"),
+        ({"labels": ("godo",)}, "good"),
+        ({"labels": ()}, "exactly one label"),
+        ({"labels": ("good", "bad")}, "exactly one label"),
+        ({"kind": "skip"}, "skipped text has no labels"),
+        ({"token": ""}, "token"),
+        ({"note": "x" * 5_001}, "5,000 characters"),
+        ({"seconds": -1.0}, "seconds"),
+        ({"seconds": float("nan")}, "seconds"),
+        ({"suggestion": {"source": "model"}}, "labels"),
     ],
 )
-def test_what_cannot_be_stored_is_refused(
-    project: Project, judgement: Judgement, problem: str
-) -> None:
-    with pytest.raises(DataError, match=problem):
-        judge(project, "Anna", judgement)
+def test_what_cannot_be_is_refused(project: Project, more: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"token": "t", "text": 1, "labels": ("good",), **more}
+    with pytest.raises(FinetextError, match=message):
+        judge(project, "ann", Judgement(**given))
     assert history(project) == []
 
 
-def test_an_unknown_label_is_refused_with_those_that_there_are(project: Project) -> None:
-    with pytest.raises(UnknownNameError, match="good"):
-        say(project, "Anna", 3, "godo")
+def test_a_retired_label_cannot_be_given_and_stays_in_history(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    set_labels(project, [Label("bad"), Label("odd")])
+    with pytest.raises(FinetextError, match="good"):
+        give(project, "ann", 2, "good")
+    assert states(project) == [(["good"], False, False)]
 
 
-def test_several_labels_have_the_order_of_the_set_and_may_be_none(tmp_path: Path) -> None:
-    with project_of(tmp_path, multilabel=True) as project:
-        say(project, "Anna", 1, "odd", "good")
-        say(project, "Anna", 2)
-        assert [of["labels"] for of in history(project)] == [[], ["good", "odd"]]
+def test_several_labels_are_kept_in_the_order_of_the_set(tmp_path: Path) -> None:
+    with project_in(tmp_path, multilabel=True) as project:
+        give(project, "ann", 1, "odd", "good")
+        give(project, "ann", 2)
+        assert answers(project) == {1: [("ann", ("good", "odd"))], 2: [("ann", ())]}
 
 
-def test_accepted_suggestions_are_counted(project: Project) -> None:
-    shown = {"labels": ["good"], "probability": 0.8, "source": "model"}
-    say(project, "Anna", 1, "good", suggestion=shown)
-    say(project, "Anna", 2, "bad", suggestion=shown)
-    say(project, "Anna", 3, "bad")
+def test_notes_of_any_text_are_stored(project: Project) -> None:
+    give(project, "ann", 1, "good", note="a\ud800b \N{PILE OF POO} '; DROP TABLE texts")
+    assert history(project)[0]["note"].endswith("b \N{PILE OF POO} '; DROP TABLE texts")
+
+
+def test_history_pages_backward(project: Project) -> None:
+    numbers = [give(project, "ann", text, "good") for text in range(1, 8)]
+    first = history(project, "ann", limit=3)
+    assert [of["id"] for of in first] == numbers[:-4:-1]
+    assert [of["id"] for of in history(project, limit=9, before=first[-1]["id"])] == numbers[3::-1]
+    assert [of["id"] for of in history(project, text=2)] == [numbers[1]]
+    assert first[0]["text"] == {"id": 7, "name": "r6", "text": "text 6"}
+
+
+def test_acceptance_counts_suggestions_taken(project: Project) -> None:
+    shown = {"labels": ["good"], "probability": 0.9, "source": "model"}
+    give(project, "ann", 1, "good", suggestion=shown)
+    give(project, "ann", 2, "bad", suggestion=shown)
+    give(project, "ann", 3, "good")
     assert acceptance(project) == (2, 1)
-    assert history(project)[2]["suggestion"] == shown
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["Anna", "Bert"]),
-        st.sampled_from(["good", "bad", "skip", "undo", "decision"]),
-        st.integers(1, 4),
-    ),
-    max_size=25,
-)
-
-
-@settings(max_examples=25)
-@given(STEPS)
-def test_whatever_people_do_counts_are_right(steps: list[tuple[str, str, int]]) -> None:
-    with TemporaryDirectory() as folder, project_of(Path(folder), 4, double_share=0.5) as project:
-        for who, what, text in steps:
-            if what == "undo":
-                undo(project, who)
-            elif what == "skip":
-                say(project, who, text, kind="skip")
-            elif what == "decision":
-                say(project, who, text, "odd", kind="decision")
-            else:
-                say(project, who, text, what)
-        kept = "replaced IS NULL AND undone IS NULL"
-        each = "SELECT count(*) FROM judgements WHERE text = ? AND annotator = ? AND "
-        for text, coders, needed in rows(project, "SELECT id, coders, needed FROM texts"):
-            labeled = 0
-            for who in ("Anna", "Bert"):
-                one = f"{each} kind != 'decision' AND {kept}"
-                assert rows(project, one, text, who)[0][0] <= 1
-                labeled += rows(project, f"{each} kind = 'label' AND {kept}", text, who)[0][0]
-            assert needed == max(0, coders - labeled)
-            decisions = f"SELECT count(*) FROM judgements WHERE text = ? AND {kept} "
-            assert rows(project, f"{decisions} AND kind = 'decision'", text)[0][0] <= 1

@@ -1,31 +1,56 @@
-"""Which text somebody gets next."""
+"""Which text a person gets."""
 
 from __future__ import annotations
 
+import re
+from contextlib import ExitStack
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from threading import Thread
 
 import pytest
-from studio_toys import project_of, rows, say, work
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from studio_projects import LABELS, check_counts, give, judged_next, project_in
+from studio_toys import project_of, rows, work
 
-from finetext.studio import next_text as module
+from finetext.core.errors import DataError
+from finetext.studio import next_text as asked
+from finetext.studio.database import CURRENT
 from finetext.studio.judgements import undo
 from finetext.studio.label_set import set_labels
-from finetext.studio.next_text import GivenText, NoText, claim, next_text
+from finetext.studio.next_text import CLAIM_SECONDS, GivenText, NoText, claim, next_text
+from finetext.studio.project import Project
 
 
-def given(found: GivenText | NoText) -> GivenText:
+def streams(project: Project) -> dict[int, str]:
+    with project.database.read() as db:
+        return dict(db.execute("SELECT id, stream FROM texts ORDER BY draw").fetchall())
+
+
+def double_coded(project: Project) -> set[int]:
+    with project.database.read() as db:
+        return {row["id"] for row in db.execute("SELECT id FROM texts WHERE coders = 2")}
+
+
+def given(project: Project, who: str, tab: str = "", ranked: tuple[int, ...] = ()) -> GivenText:
+    found = next_text(project, who, tab, ranked)
     assert isinstance(found, GivenText)
     return found
 
 
-def test_every_fifth_text_is_of_the_random_stream_in_its_order(tmp_path: Path) -> None:
-    with project_of(tmp_path, 100, double_share=0) as project:
-        done = work(project, "Anna", 40)
-        assert [of.stream == "random" for of in done] == [(n + 1) % 5 == 0 for n in range(40)]
-        draws = dict(rows(project, "SELECT id, draw FROM texts"))
-        random = [draws[of.id] for of in done if of.stream == "random"]
-        first = rows(project, "SELECT draw FROM texts WHERE stream = 'random' ORDER BY draw")
-        assert random == [draw for (draw,) in first[:8]]
+def test_each_fifth_text_is_of_the_random_stream_in_the_order_of_its_draw(tmp_path: Path) -> None:
+    with project_in(tmp_path, texts=50, double_share=0.0) as project:
+        stream = streams(project)
+        served = [judged_next(project, "ann") for _ in range(50)]
+        kinds = [stream[text] for text in served if text]
+        assert [place for place, of in enumerate(kinds) if of == "random"] == [*range(4, 50, 5)]
+        for kind in ("random", "chosen"):
+            own = [text for text in served if text and stream[text] == kind]
+            assert own == [text for text, of in stream.items() if of == kind]
+        assert next_text(project, "ann") == NoText("all")
 
 
 @pytest.mark.parametrize(("share", "random"), [(0.0, 0), (0.25, 10), (0.5, 20)])
@@ -34,88 +59,239 @@ def test_the_share_of_the_random_stream_is_exact(tmp_path: Path, share: float, r
         assert sum(of.stream == "random" for of in work(project, "Anna", 40)) == random
 
 
-def test_one_stream_goes_on_where_the_other_is_used_up(tmp_path: Path) -> None:
-    with project_of(tmp_path, 10, double_share=0) as project:
-        assert len(work(project, "Anna", 20)) == 10
-        assert next_text(project, "Anna") == NoText("all")
+def test_four_people_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
+    with project_of(tmp_path, 300, double_share=0.2) as project:
+        done: dict[str, int] = {}
+        people = [
+            Thread(target=lambda who=who: done.update({who: len(work(project, who, 60))}))
+            for who in ("Anna", "Bert", "Clara", "Deniz")
+        ]
+        for person in people:
+            person.start()
+        for person in people:
+            person.join()
+        assert set(done.values()) == {60}
+        answers = "SELECT count(*), count(DISTINCT annotator), max(coders) FROM judgements JOIN "
+        answers += "texts ON texts.id = judgements.text GROUP BY judgements.text"
+        for number, people_of, coders in rows(project, answers):
+            assert number == people_of <= coders
+        assert rows(project, "SELECT count(*) FROM judgements") == [(240,)]
 
 
-def test_ranked_texts_come_first_if_they_can_be_given(tmp_path: Path) -> None:
-    with project_of(tmp_path, 20, double_share=0) as project:
-        chosen = [of for (of,) in rows(project, "SELECT id FROM texts WHERE stream = 'chosen'")]
-        random = [of for (of,) in rows(project, "SELECT id FROM texts WHERE stream = 'random'")]
-        say(project, "Bert", chosen[3], "good")
-        ranked = (random[0], chosen[3], chosen[7], chosen[1])
-        found = given(next_text(project, "Anna", "", ranked))
-        assert (found.id, found.is_ranked) == (chosen[7], True)
+def test_one_stream_goes_on_where_the_other_has_ended(tmp_path: Path) -> None:
+    with project_in(tmp_path, texts=12, random_share=0.0, double_share=0.0) as project:
+        assert len({judged_next(project, "ann") for _ in range(12)}) == 12
 
 
-def test_two_people_and_two_tabs_have_different_texts_until_a_claim_ends(
+def test_ranked_texts_come_first_unless_they_are_random_or_labeled(tmp_path: Path) -> None:
+    with project_in(tmp_path, texts=30, double_share=0.0) as project:
+        stream = streams(project)
+        chosen = [text for text, of in stream.items() if of == "chosen"]
+        random = [text for text, of in stream.items() if of == "random"]
+        give(project, "bob", chosen[9], "good")
+        ranked = (random[0], chosen[9], 12_345, chosen[7], chosen[3])
+        first = given(project, "ann", ranked=ranked)
+        assert (first.id, first.is_ranked) == (chosen[7], True)
+        second = given(project, "cy", ranked=ranked)
+        assert second.id == chosen[3]
+        assert given(project, "di", ranked=ranked).id == chosen[0]
+
+
+def test_a_text_stays_until_it_is_judged_and_no_other_tab_gets_it(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        one = given(project, "ann", "1")
+        assert given(project, "ann", "1", ranked=(9, 8, 7)) == one
+        others = {given(project, who, tab).id for who in ("ann", "bob") for tab in ("2", "3")}
+        assert len(others | {one.id}) == 5
+
+
+def test_a_decision_takes_no_text_from_who_labels_it(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        one = given(project, "ann")
+        give(project, "ann", one.id, "good", kind="decision")
+        assert given(project, "bob").id != one.id
+        assert given(project, "ann") == one
+
+
+def test_claims_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with project_in(tmp_path) as project:
+        one = given(project, "ann")
+        now = asked.time.time()
+        monkeypatch.setattr(asked.time, "time", lambda: now + CLAIM_SECONDS - 5)
+        assert given(project, "bob").id != one.id
+        monkeypatch.setattr(asked.time, "time", lambda: now + CLAIM_SECONDS + 5)
+        assert given(project, "cy").id == one.id
+
+
+def test_a_text_that_somebody_else_labeled_meanwhile_is_not_shown_again(tmp_path: Path) -> None:
+    with project_in(tmp_path, double_share=0.0) as project:
+        one = given(project, "ann")
+        give(project, "bob", one.id, "good")
+        assert given(project, "ann").id != one.id
+
+
+def test_second_judgements_come_first_and_never_from_the_same_person(tmp_path: Path) -> None:
+    with project_in(tmp_path, texts=20, random_share=0.0, double_share=0.5) as project:
+        double = double_coded(project)
+        served = [judged_next(project, "ann") for _ in range(21)]
+        assert len(set(served)) == 21
+        assert next_text(project, "ann") == NoText("none-left-for-you")
+        assert {judged_next(project, "bob") for _ in range(10)} == double
+        assert next_text(project, "bob") == NoText("all")
+
+
+def test_a_skipped_text_is_for_others(tmp_path: Path) -> None:
+    with project_in(tmp_path, texts=1, random_share=0.0, double_share=0.0) as project:
+        give(project, "ann", given(project, "ann").id, kind="skip")
+        assert next_text(project, "ann") == NoText("none-left-for-you")
+        assert given(project, "bob").name == "r0"
+
+
+def test_an_undone_text_is_shown_again(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        text = judged_next(project, "ann")
+        assert text is not None
+        assert undo(project, "ann") == text
+        assert claim(project, "ann", "", text).id == text
+        assert given(project, "bob").id != text
+        assert judged_next(project, "ann") == text
+        with pytest.raises(DataError, match="no text 99"):
+            claim(project, "ann", "", 99)
+
+
+def test_there_are_no_texts_without_labels(tmp_path: Path) -> None:
+    with project_in(tmp_path, texts=0) as project:
+        assert next_text(project, "ann") == NoText("no-texts")
+        set_labels(project, [])
+        assert next_text(project, "ann") == NoText("no-labels")
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_suggestions_are_for_chosen_texts_of_one_person(tmp_path: Path, everywhere: bool) -> None:
+    shares = {"random_share": 0.5, "double_share": 0.5}
+    with project_in(tmp_path, suggest_everywhere=everywhere, **shares) as project:
+        stream, double = streams(project), double_coded(project)
+        seen = set()
+        for _ in range(20):
+            found = given(project, "ann")
+            seen.add((found.stream, found.id in double))
+            alone = stream[found.id] == "chosen" and found.id not in double
+            assert found.can_suggest == (everywhere or alone)
+            give(project, "ann", found.id, "good")
+        assert len(seen) == 4
+
+
+def test_no_suggestions_if_they_are_off(tmp_path: Path) -> None:
+    with project_in(tmp_path, suggestions="none", suggest_everywhere=True) as project:
+        assert not given(project, "ann").can_suggest
+
+
+def test_no_query_of_a_request_reads_all_texts_or_judgements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with project_of(tmp_path) as project:
-        first = given(next_text(project, "Anna", "1"))
-        assert given(next_text(project, "Anna", "1")).id == first.id
-        others = {given(next_text(project, *who)).id for who in (("Anna", "2"), ("Bert", "1"))}
-        assert len(others | {first.id}) == 3
-        monkeypatch.setattr(module, "CLAIM_SECONDS", -1.0)
-        assert given(next_text(project, "Clara", "1")).id == first.id
+    with project_in(tmp_path, double_share=0.5) as project:
+        statements: list[str] = []
+        with project.database.write() as db:
+            db.set_trace_callback(statements.append)
+        for who in ("ann", "bob", "ann", "bob"):
+            give(project, who, given(project, who, ranked=(3, 4)).id, "good")
+        undo(project, "bob")
+        with project.database.read() as db:
+            db.set_trace_callback(None)
+            queries = {of for of in statements if re.match("SELECT|UPDATE|INSERT|DELETE", of)}
+            plans = [
+                (query, row["detail"])
+                for query in queries
+                for row in db.execute(f"EXPLAIN QUERY PLAN {query}")
+            ]
+        assert len(queries) > 20
+        assert [plan for plan in plans if re.match("SCAN (texts|judgements)", plan[1])] == []
 
 
-def test_the_second_judgement_of_a_text_comes_first_and_from_somebody_else(
-    tmp_path: Path,
-) -> None:
-    with project_of(tmp_path, 10, double_share=0.4, random_share=0) as project:
-        mine = [of.id for of in work(project, "Anna", 10)]
-        assert len(mine) == len(set(mine)) == 10
-        assert next_text(project, "Anna") == NoText("none-left-for-you")
-        theirs = [of.id for of in work(project, "Bert", 10)]
-        doubles = {of for (of,) in rows(project, "SELECT id FROM texts WHERE coders = 2")}
-        assert set(theirs) == doubles
-        assert len(doubles) == 4
-        assert next_text(project, "Clara") == NoText("all")
+class Annotating(RuleBasedStateMachine):
+    """Three people with two tabs each, who do anything in any order."""
+
+    people = st.sampled_from(["ann", "bob", "cy"])
+    tabs = st.sampled_from(["1", "2"])
+    ranked = st.lists(st.integers(0, 14), max_size=4).map(tuple)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack, self.folder = ExitStack(), Path(mkdtemp())
+        self.shown: dict[tuple[str, str], int] = {}
+
+    @initialize(share=st.sampled_from([0.0, 0.2, 0.5]), double=st.sampled_from([0.0, 0.3, 1.0]))
+    def begin(self, share: float, double: float) -> None:
+        made = project_in(self.folder, texts=12, random_share=share, double_share=double)
+        self.project = self.stack.enter_context(made)
+
+    def answers(self, text: int) -> tuple[set[str], set[str]]:
+        """Return who labeled a text, and who labeled or skipped it."""
+        with self.project.database.read() as db:
+            rows = db.execute(
+                f"SELECT annotator, kind FROM judgements WHERE text = ? AND {CURRENT} "
+                "AND kind != 'decision'",
+                (text,),
+            ).fetchall()
+        labeled = {row["annotator"] for row in rows if row["kind"] == "label"}
+        return labeled, {row["annotator"] for row in rows}
+
+    @rule(who=people, tab=tabs, ranked=ranked)
+    def ask(self, who: str, tab: str, ranked: tuple[int, ...]) -> None:
+        found = next_text(self.project, who, tab, ranked)
+        if isinstance(found, NoText):
+            assert found.why in ("all", "none-left-for-you")
+            self.shown.pop((who, tab), None)
+            return
+        labeled, seen = self.answers(found.id)
+        assert who not in seen
+        assert len(labeled) < (2 if found.id in double_coded(self.project) else 1)
+        for place, text in self.shown.items():
+            still = place[0] not in self.answers(text)[1]
+            assert text != found.id or place == (who, tab) or not still
+        self.shown[who, tab] = found.id
+
+    @rule(who=people, tab=tabs, label=st.sampled_from(LABELS), skip=st.booleans())
+    def answer(self, who: str, tab: str, label: str, skip: bool) -> None:
+        text = self.shown.pop((who, tab), None)
+        if text is None:
+            return
+        if skip:
+            give(self.project, who, text, kind="skip")
+        else:
+            give(self.project, who, text, label)
+
+    @rule(who=people, text=st.integers(1, 12), label=st.sampled_from(LABELS), own=st.booleans())
+    def change(self, who: str, text: int, label: str, own: bool) -> None:
+        if own and who in self.answers(text)[1]:
+            give(self.project, who, text, label, flagged=True)
+            self.shown = {at: of for at, of in self.shown.items() if (at[0], of) != (who, text)}
+        elif not own:
+            give(self.project, who, text, label, kind="decision")
+
+    @rule(who=people)
+    def undo(self, who: str) -> None:
+        before = sum(who in self.answers(text)[1] for text in range(1, 13))
+        text = undo(self.project, who)
+        assert (text is None) == (before == 0)
+        if text is not None:
+            self.undone(who, text)
+
+    def undone(self, who: str, text: int) -> None:
+        if who not in self.answers(text)[1]:
+            give(self.project, who, text, "odd")
+            assert who in self.answers(text)[0]
+
+    @invariant()
+    def holds(self) -> None:
+        if hasattr(self, "project"):
+            with self.project.database.read() as db:
+                check_counts(db)
+
+    def teardown(self) -> None:
+        self.stack.close()
+        rmtree(self.folder)
 
 
-def test_a_skipped_text_goes_to_others_and_an_undone_one_comes_back(tmp_path: Path) -> None:
-    with project_of(tmp_path, 1, random_share=0, double_share=0) as project:
-        only = given(next_text(project, "Anna")).id
-        say(project, "Anna", only, kind="skip")
-        assert next_text(project, "Anna") == NoText("none-left-for-you")
-        assert given(next_text(project, "Bert", "b")).id == only
-        say(project, "Bert", only, "good")
-        assert undo(project, "Bert") == only
-        assert given(claim(project, "Bert", "b", only)).id == only
-        assert given(next_text(project, "Bert", "b")).id == only
-
-
-def test_why_there_is_no_text(tmp_path: Path) -> None:
-    with project_of(tmp_path) as project:
-        set_labels(project, [])
-        assert next_text(project, "Anna") == NoText("no-labels")
-
-
-@pytest.mark.parametrize(
-    ("settings", "random", "double", "single"),
-    [
-        ({}, False, False, True),
-        ({"suggest_everywhere": True}, True, True, True),
-        ({"suggestions": "none", "suggest_everywhere": True}, False, False, False),
-    ],
-)
-def test_suggestions_are_for_chosen_texts_of_one_person(
-    tmp_path: Path, settings: dict[str, bool], random: bool, double: bool, single: bool
-) -> None:
-    with project_of(tmp_path, 40, double_share=0.3, **settings) as project:
-        coders = dict(rows(project, "SELECT id, coders FROM texts"))
-        for of in work(project, "Anna", 40):
-            expected = random if of.stream == "random" else double if coders[of.id] == 2 else single
-            assert of.can_suggest is expected
-
-
-def test_no_query_looks_at_all_texts(tmp_path: Path) -> None:
-    values = {"annotator": "Anna", "stream": "chosen"}
-    with project_of(tmp_path, 50) as project, project.database.read() as db:
-        for query in (module._NEW, module._BEGUN):
-            plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}", values)]
-            assert any("USING INDEX texts_" in of or "COVERING INDEX texts_" in of for of in plan)
-            assert not any(of.startswith("SCAN") for of in plan), plan
+TestAnnotating = Annotating.TestCase
+TestAnnotating.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)

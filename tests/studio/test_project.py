@@ -1,14 +1,17 @@
-"""Projects: names, settings, counts."""
+"""Projects: made, opened by one process, and their settings and counts."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from studio_toys import project_of, say, work
+from studio_projects import give, project_in, write_rows
 
 from finetext.core.errors import DataError
+from finetext.studio.imported import add_texts
 from finetext.studio.project import (
+    Counts,
     ProjectSettings,
     about,
     annotators_of,
@@ -16,55 +19,118 @@ from finetext.studio.project import (
     counts_of,
     create_project,
     open_project,
+    opened,
     projects_in,
     settings_of,
 )
 
 
-@pytest.mark.parametrize("name", ["", "../x", "/etc", ".hidden", "a/b", "x" * 61, "a\\b", "CON?"])
-def test_odd_names_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="cannot be the name of a project"):
-        create_project(tmp_path, name)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_project_is_found_again_with_its_settings(tmp_path: Path) -> None:
+def test_a_project_is_there_again_when_it_is_opened(tmp_path: Path) -> None:
     settings = ProjectSettings(multilabel=True, random_share=0.3, suggestions="none")
-    create_project(tmp_path, "Rückmeldungen 2026", settings).close()
-    assert projects_in(tmp_path) == ["Rückmeldungen 2026"]
-    project = open_project(tmp_path / "Rückmeldungen 2026")
-    assert settings_of(project) == settings
+    create_project(tmp_path, "Kunden 2", settings).close()
+    assert projects_in(tmp_path) == ["Kunden 2"]
+    with opened(tmp_path / "Kunden 2") as project:
+        assert settings_of(project) == settings
+        assert (project.name, project.runs) == ("Kunden 2", tmp_path / "Kunden 2" / "runs")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "-x", "x.", " x", "x" * 61, "a\nb"])
+def test_names_that_are_no_folders_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="name of a project"):
+        create_project(tmp_path, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_project_is_made_once(tmp_path: Path) -> None:
+    create_project(tmp_path, "p", ProjectSettings(multilabel=True)).close()
+    with pytest.raises(DataError, match="there is a project 'p' already"):
+        create_project(tmp_path, "p")
+    with opened(tmp_path / "p") as project:
+        assert settings_of(project).multilabel
+
+
+def test_a_folder_that_a_killed_process_left_can_become_a_project(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / ".studio.lock").touch()
+    assert projects_in(tmp_path) == []
+    create_project(tmp_path, "p").close()
+    assert projects_in(tmp_path) == ["p"]
+
+
+def test_a_project_is_open_once(tmp_path: Path) -> None:
+    project = create_project(tmp_path, "p")
+    with pytest.raises(DataError, match="another process has the project"):
+        open_project(project.folder)
     project.close()
-    with pytest.raises(DataError, match="already"):
-        create_project(tmp_path, "Rückmeldungen 2026")
+    open_project(tmp_path / "p").close()
 
 
-def test_settings_are_checked_and_the_kind_of_labels_is_fixed_with_the_first_one(
-    tmp_path: Path,
+def test_a_project_that_cannot_be_read_is_free_afterward(tmp_path: Path) -> None:
+    create_project(tmp_path, "p").close()
+    path = tmp_path / "p" / "project.sqlite"
+    content = path.read_bytes()
+    path.write_bytes(b"not a database, but long enough to be one" * 99)
+    for _ in range(2):
+        with pytest.raises(DataError, match="not a database"):
+            open_project(tmp_path / "p")
+    path.write_bytes(content)
+    open_project(tmp_path / "p").close()
+
+
+def test_a_missing_project_names_those_that_are_there(tmp_path: Path) -> None:
+    create_project(tmp_path, "reviews").close()
+    with pytest.raises(DataError, match="holds no project; did you mean 'reviews'"):
+        open_project(tmp_path / "review")
+    assert projects_in(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"random_share": 0.6}, "random_share is 0.6"),
+        ({"double_share": -0.1}, "double_share"),
+        ({"suggestions": "always"}, "suggestions"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_wrong_settings_change_nothing(
+    tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(DataError, match="random_share is 0"):
-        ProjectSettings(random_share=0.9)
-    with project_of(tmp_path) as project:
-        assert change_settings(project, {"suggestions": "none"}).suggestions == "none"
-        with pytest.raises(DataError, match="no setting"):
-            change_settings(project, {"colour": 1})
-        with pytest.raises(DataError, match="the settings"):
-            change_settings(project, {"suggestions": "always"})
-        say(project, "Anna", 1, "good")
+    with closing(create_project(tmp_path, "p")) as project:
+        with pytest.raises(DataError, match=message):
+            change_settings(project, {"suggest_everywhere": True, **changes})
+        assert settings_of(project) == ProjectSettings()
+
+
+def test_several_labels_a_text_are_fixed_with_the_first_label(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        change_settings(project, {"multilabel": True})
+        give(project, "ann", 1, "good", "bad")
         with pytest.raises(DataError, match="labeled already"):
-            change_settings(project, {"multilabel": True})
+            change_settings(project, {"multilabel": False})
+        assert change_settings(project, {"suggestions": "none"}).multilabel
 
 
 def test_counts_are_of_texts(tmp_path: Path) -> None:
-    with project_of(tmp_path, 20, double_share=0) as project:
-        work(project, "Anna", 10)
-        say(project, "Bert", 1, kind="skip")
-        say(project, "Bert", 2, "good", flagged=True)
-        counts = counts_of(project)
-        assert (counts.texts, counts.random_judged, counts.skipped, counts.flagged) == (20, 2, 1, 1)
-        assert counts.judged == counts.random_judged + counts.chosen_judged
-        assert annotators_of(project) == {"Anna": 10, "Bert": 1}
-        told = about(project)
-        assert told["annotators"] == ["Anna", "Bert"]
-        assert told["labels"] == ["good", "bad", "odd"]
-        assert told["said"].endswith("of 20 texts labeled")
+    with project_in(tmp_path, double_share=1.0, random_share=0.5) as project:
+        with project.database.read() as db:
+            stream = dict(db.execute("SELECT stream, min(id) FROM texts GROUP BY stream"))
+        for who in ("ann", "bob"):
+            give(project, who, stream["random"], "good", flagged=True)
+        give(project, "ann", stream["chosen"], "odd")
+        give(project, "bob", stream["chosen"], kind="skip")
+        assert counts_of(project) == Counts(20, 2, 1, 1, 1, 1)
+        assert annotators_of(project) == {"ann": 2, "bob": 1}
+        shown = about(project)
+        assert shown["said"] == "2 of 20 texts labeled"
+        assert (shown["texts"], shown["judged"]) == (20, 2)
+        assert shown["labels"] == ["good", "bad", "odd"]
+        assert shown["created"] <= shown["last"]
+
+
+def test_texts_are_counted_over_imports_and_those_that_failed(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project:
+        for number in range(2):
+            rows = [(f"further text {number}",), ("text 1",)]
+            add_texts(project, write_rows(tmp_path / "more.csv", ("text",), rows))
+        assert counts_of(project).texts == 22

@@ -1,4 +1,4 @@
-"""Decided labels, and texts that wait for a decision."""
+"""Which label a text has, and which texts somebody has to decide."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from studio_toys import project_of, rows, say
+from studio_projects import give, number_of, project_in
 
+from finetext.studio.judgements import undo
 from finetext.studio.project import Project
 from finetext.studio.review import (
     add_doubts,
@@ -21,64 +22,110 @@ from finetext.studio.review import (
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    with project_of(tmp_path) as made:
+    with project_in(tmp_path) as made:
         yield made
 
 
-def test_one_answer_a_majority_or_a_decision_decides(project: Project) -> None:
-    say(project, "Anna", 1, "good")
-    for who, label in (("Anna", "good"), ("Bert", "bad"), ("Clara", "bad")):
-        say(project, who, 2, label)
-    for who, label in (("Anna", "good"), ("Bert", "bad")):
-        say(project, who, 3, label)
-    found = decided_labels(project)
-    assert found.labels == {1: ("good",), 2: ("bad",)}
-    assert found.tied == {3}
-    assert [of.reasons for of in texts_to_review(project)] == [("differ",)]
-    say(project, "Clara", 3, "odd", kind="decision")
-    found = decided_labels(project)
-    assert found.labels[3] == ("odd",)
-    assert found.by_decision == {3}
-    assert count_to_review(project) == 0
+def reasons(project: Project) -> dict[int, tuple[str, ...]]:
+    found = {of.text["id"]: of.reasons for of in texts_to_review(project)}
+    assert count_to_review(project) == len(found)
+    return found
 
 
-def test_a_flagged_text_waits_with_its_note_until_it_is_decided(project: Project) -> None:
-    say(project, "Anna", 4, "good", flagged=True, note="irony?")
-    (found,) = texts_to_review(project)
-    assert found.reasons == ("flagged",)
-    assert found.answers[0].note == "irony?"
-    assert decided_labels(project).labels == {4: ("good",)}
-    say(project, "Bert", 4, "bad", kind="decision")
-    assert texts_to_review(project) == []
+def test_one_annotator_decides_and_a_majority_of_several(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    for who, label in (("ann", "good"), ("bob", "bad"), ("cy", "bad")):
+        give(project, who, 2, label)
+    give(project, "ann", 3, "good")
+    give(project, "bob", 3, "bad")
+    give(project, "ann", 4, kind="skip")
+    decided = decided_labels(project)
+    assert dict(decided.labels) == {1: ("good",), 2: ("bad",)}
+    assert decided.tied == {3}
+    assert reasons(project) == {3: ("differ",)}
 
 
-def test_doubts_of_a_run_are_queued_for_labels_that_still_hold(project: Project) -> None:
-    names = dict(rows(project, "SELECT id, name FROM texts"))
-    for text in (1, 2):
-        say(project, "Anna", text, "good")
-    doubts = [(names[text], "good", "bad", 0.9) for text in (1, 2, 3)]
-    assert add_doubts(project, "run-1", [*doubts, ("unknown", "good", "bad", 0.9)]) == 2
-    first = texts_to_review(project)[0]
-    assert first.reasons == ("doubtful",)
-    assert first.doubt is not None
-    assert (first.doubt.label, first.doubt.suggested, first.doubt.run) == ("good", "bad", "run-1")
-    say(project, "Anna", first.text["id"], "good", kind="decision")
-    assert count_to_review(project) == 1
-    assert add_doubts(project, "run-2", doubts[:1]) == 1  # a later run may doubt it again
-    assert count_to_review(project) == 2
+def test_a_decision_holds_whatever_annotators_say_later(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    give(project, "bob", 1, "bad")
+    give(project, "ann", 1, "odd", kind="decision")
+    assert reasons(project) == {}
+    give(project, "cy", 1, "bad")
+    decided = decided_labels(project)
+    assert dict(decided.labels) == {1: ("odd",)}
+    assert (decided.tied, decided.by_decision) == (frozenset(), {1})
+    give(project, "bob", 1, "bad", kind="decision")
+    assert dict(decided_labels(project).labels) == {1: ("bad",)}
 
 
-def test_texts_come_import_by_import_in_random_order(project: Project) -> None:
-    found = [of.id for of in pool_texts(project)]
-    assert sorted(found) == list(range(1, 21))
-    assert found != sorted(found)
-    assert sum(of.is_random for of in pool_texts(project)) == 4
+def test_undo_takes_a_text_out_of_review(project: Project) -> None:
+    give(project, "ann", 1, "good")
+    give(project, "bob", 1, "bad")
+    undo(project, "bob")
+    assert reasons(project) == {}
+    assert dict(decided_labels(project).labels) == {1: ("good",)}
 
 
-def test_random_texts_without_a_decision_are_counted(project: Project) -> None:
-    random = next(of.id for of in pool_texts(project) if of.is_random)
-    chosen = next(of.id for of in pool_texts(project) if not of.is_random)
-    for text in (random, chosen):
-        say(project, "Anna", text, "good")
-        say(project, "Bert", text, "bad")
-    assert undecided_random(project) == 1
+def test_sets_are_compared_label_by_label(tmp_path: Path) -> None:
+    with project_in(tmp_path, multilabel=True) as project:
+        give(project, "ann", 1, "good", "odd")
+        give(project, "bob", 1, "odd", "good")
+        give(project, "ann", 2, "good", "odd")
+        give(project, "bob", 2, "good")
+        give(project, "ann", 3)
+        assert dict(decided_labels(project).labels) == {1: ("good", "odd"), 3: ()}
+        assert reasons(project) == {2: ("differ",)}
+
+
+def test_a_flag_asks_for_a_decision_that_comes_after_it(project: Project) -> None:
+    give(project, "ann", 1, kind="skip", flagged=True, note="whose opinion?")
+    assert reasons(project) == {1: ("flagged",)}
+    (answer,) = texts_to_review(project)[0].answers
+    assert (answer.annotator, answer.note, answer.flagged) == ("ann", "whose opinion?", True)
+    give(project, "bob", 1, "good", kind="decision")
+    assert reasons(project) == {}
+    give(project, "cy", 1, "bad", flagged=True)
+    assert reasons(project) == {1: ("flagged",)}
+
+
+def test_doubts_of_a_run_are_reviewed_the_surest_first(project: Project) -> None:
+    for text in (1, 2, 3, 4):
+        give(project, "ann", text, "good")
+    give(project, "bob", 4, "bad")
+    doubts = [
+        ("r0", "good", "bad", 0.7), ("r1", "good", "odd", 0.9), ("r2", "bad", "good", 0.9),
+        ("unknown", "good", "bad", 0.9), ("r9", "good", "bad", 0.9), ("r3", "good", "bad", 0.9),
+    ]  # fmt: skip
+    assert add_doubts(project, "run 1", doubts) == 2
+    assert list(reasons(project).items()) == [
+        (4, ("differ",)), (2, ("doubtful",)), (1, ("doubtful",)),
+    ]  # fmt: skip
+    shown = texts_to_review(project)[1].to_json()
+    assert shown["doubt"] == {
+        "text": 2, "run": "run 1", "label": "good", "suggested": "odd", "probability": 0.9,
+    }  # fmt: skip
+    give(project, "ann", 2, "good", kind="decision")
+    assert list(reasons(project)) == [4, 1]
+    assert add_doubts(project, "run 2", [("r1", "good", "odd", 0.99)]) == 1
+    assert list(reasons(project)) == [4, 2, 1]
+
+
+def test_reasons_add_up(project: Project) -> None:
+    give(project, "ann", 1, "good", flagged=True)
+    give(project, "bob", 1, "bad")
+    assert reasons(project) == {1: ("differ", "flagged")}
+
+
+def test_the_pool_is_in_the_order_of_the_draw(project: Project) -> None:
+    pool = pool_texts(project)
+    assert sorted(of.id for of in pool) == list(range(1, 21))
+    assert [of.id for of in pool] != list(range(1, 21))
+    assert sum(of.is_random for of in pool) == 4
+    assert {of.text for of in pool if of.id == number_of(project, "r3")} == {"text 3"}
+
+
+def test_random_texts_without_a_decided_label_are_counted(project: Project) -> None:
+    for of in pool_texts(project)[:10]:
+        give(project, "ann", of.id, "good")
+        give(project, "bob", of.id, "bad")
+    assert undecided_random(project) == sum(of.is_random for of in pool_texts(project)[:10])

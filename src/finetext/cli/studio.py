@@ -33,7 +33,7 @@ def studio(
     no_browser: Annotated[bool, flag("--no-browser", "Do not open the page in a browser.")] = False,
     output: Output,
 ) -> None:
-    """Annotate texts, train, and use models, on a page of this machine."""
+    """Annotate, train and use models in the browser."""
     from finetext.studio import server
 
     def ready(opened: Opened) -> None:

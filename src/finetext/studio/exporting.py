@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Finding
-from finetext.data.write import SUFFIXES, Table, form_of, write_table
+from finetext.data.rows import MIXED, Batch, kinds_of
+from finetext.data.write import SUFFIXES, Table, arrow_values, form_of, write_table
 from finetext.studio.database import CURRENT
 from finetext.studio.project import Project, stored_settings
 from finetext.studio.review import decided_labels
@@ -43,14 +46,31 @@ def export(
         raise DataError(f"{path.name}: the suffix must be one of {', '.join(SUFFIXES)}")
     is_of_texts = what in ("texts", "labeled")
     table = texts_table(project, what) if is_of_texts else judgements_table(project, what)
+    if form_of(path) == ".parquet":
+        table = _uniform(table)
     return write_table(path, table, locale or "en" if form_of(path) == ".csv" else None)
+
+
+def _uniform(table: Table) -> Table:
+    """Return columns of one type each, as Parquet wants them: mixed ones become text."""
+    kinds = kinds_of([Batch("", table, "columns")])
+    return {
+        name: arrow_values(values, MIXED) if kinds[name] == MIXED and not _has_lists(values)
+        else values
+        for name, values in table.items()
+    }  # fmt: skip
+
+
+def _has_lists(values: Iterable[Any]) -> bool:
+    return any(isinstance(value, list) for value in values)
 
 
 def texts_table(project: Project, what: str = "texts") -> Table:
     """Return a column for id, text, label, split, annotators, and each of the source.
 
     `label` is the decided label, empty without one. `split` is "test" for texts of the random
-    stream and "train" for others with a label; `decided_by` is "decision", "majority" or the name
+    stream and "train" for all others, labeled or not, since finetext reads no table in which a
+    split is blank; `decided_by` is "decision", "majority" or the name
     of the only annotator.
     """
     decided = decided_labels(project)
@@ -70,15 +90,14 @@ def texts_table(project: Project, what: str = "texts") -> Table:
     own = ["id", "text", "label", "split", "decided_by"]
     table: Table = {name: [] for name in own}
     further = [json.loads(row["columns"]) for row in rows]
-    names = {name: _free(name, own) for columns in further for name in columns}
+    names = _free_names(dict.fromkeys(name for columns in further for name in columns), own)
     for row, columns in zip(rows, further, strict=True):
         labels = decided.labels.get(row["id"])
         by = people.get(row["id"], [])
         table["id"].append(row["name"])
         table["text"].append(row["text"])
         table["label"].append(_label(labels, several))
-        split = "test" if row["stream"] == "random" else "train"
-        table["split"].append(split if labels is not None else None)
+        table["split"].append("test" if row["stream"] == "random" else "train")
         how = "decision" if row["id"] in decided.by_decision else "majority"
         alone = len(by) == 1 and row["id"] not in decided.by_decision
         table["decided_by"].append(None if labels is None else by[0] if alone else how)
@@ -111,6 +130,7 @@ def judgements_table(project: Project, what: str = "judgements") -> Table:
         None if kind == "skip" else _label(tuple(json.loads(cell)), several)
         for cell, kind in zip(table["label"], table["kind"], strict=True)
     ]
+    table["time"] = [_time(of) for of in table["time"]]
     table["flagged"] = [bool(of) for of in table["flagged"]]
     table["suggested"] = [
         None if cell is None else _label(tuple(json.loads(cell)["labels"]), several)
@@ -130,9 +150,17 @@ def _label(labels: tuple[str, ...] | None, several: bool) -> Any:
     return list(labels) if several else (labels[0] if labels else None)
 
 
-def _free(name: str, own: list[str]) -> str:
-    """Return a name for a column of the source that none of the studio's columns has."""
-    taken = {column.casefold() for column in own}
-    while name.casefold() in taken:
-        name = _PREFIX + name
-    return name
+def _free_names(names: Iterable[str], own: Iterable[str]) -> dict[str, str]:
+    """Return for columns of the source names that no other column of the table has."""
+    taken, free = {name.casefold() for name in own}, dict[str, str]()
+    for name in names:
+        free[name] = name
+        while free[name].casefold() in taken:
+            free[name] = _PREFIX + free[name]
+        taken.add(free[name].casefold())
+    return free
+
+
+def _time(seconds: float) -> str:
+    """Return a time as ISO 8601 in UTC, which sorts and which spreadsheets read."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -6,29 +6,32 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from finetext.batch.inputs import read_input
+from finetext.core.arrays import finite
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
+from finetext.core.types import LabelScheme
 from finetext.core.wording import counted
 from finetext.data.read import read
 from finetext.data.rows import Rows, Texts, Wanted
 from finetext.data.write import cell_of
 from finetext.storage.codec import Jsonable
-from finetext.studio.database import CURRENT
-from finetext.studio.label_set import Label, labels_of, set_labels
+from finetext.studio.judgements import COUNT_NEEDED, whole
+from finetext.studio.label_set import Label, store_labels, stored_labels
 from finetext.studio.project import Project, get, stored_settings
 
 MOST_TEXTS: Final = 1_000_000
 FILE: Final = "file"
 """Annotator of the labels that a file has."""
-_MOST_LABELS: Final = 200
+MOST_LABELS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def add_texts(
     settings: ReadSettings | None = None,
     take_labels: bool = False,
 ) -> Imported:
-    """Add the texts of a source that are not there yet, and draw their streams.
+    """Add the texts of a source that are not there yet, and draw their streams; all or none.
 
     A text that the project has, or that comes before in the source, is left out, as is an empty
     one. Ids that are taken get the name of the source before them.
@@ -61,53 +64,97 @@ def add_texts(
             can replace; labels that the project lacks are added to its set.
 
     Raises:
-        DataError: the source cannot be read, or has no texts.
+        DataError: the source cannot be read, has no texts, or has labels that do not fit.
     """
-    settings = replace(settings or ReadSettings(), labelled=False)
-    found = read_input(str(source), settings, Wanted(columns=True))
-    name = Path(source).name
+    settings, name = settings or ReadSettings(), Path(source).name
+    # Nobody waits while files are read: the transaction begins after that.
+    given = _labels_in(source, settings) if take_labels else None
+    found = read_input(str(source), replace(settings, labelled=False), Wanted(columns=True))
+    rows = [row for some in found.batches for row in _rows(found, some)]
     with project.database.write() as db:
-        before = db.execute("SELECT count(*), coalesce(max(id), 0) FROM texts").fetchone()
-        known = {row[0] for row in db.execute("SELECT digest FROM texts")}
-        names = {row[0] for row in db.execute("SELECT name FROM texts")}
-        fresh, repeated, empty = list[tuple[Any, ...]](), 0, 0
-        for rows in found.batches:
-            for id_, text, columns in _rows(found, rows):
-                digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
-                if not text.strip():
-                    empty += 1
-                elif digest in known:
-                    repeated += 1
-                else:
-                    known.add(digest)
-                    own = id_ if id_ not in names else _free(f"{name}/{id_}", names)
-                    names.add(own)
-                    fresh.append((own, text, digest, columns))
-        if before[0] + len(fresh) > MOST_TEXTS:
+        last = db.execute("SELECT coalesce(max(id), 0) FROM texts").fetchone()[0]
+        added = _new(db, rows, name)
+        if last + len(added.rows) > MOST_TEXTS:
             raise DataError(f"a project has at most {MOST_TEXTS:,} texts; take a sample of {name}")
-        if not fresh and not before[0]:
+        if not added.rows and not last:
             raise DataError(f"{name} has no texts")
-        _insert(db, fresh, name, before[1])
-    labeled = _take_labels(project, source, settings) if take_labels else 0
-    return Imported(len(fresh), repeated, empty, labeled, _notes(found, repeated, empty))
+        _insert(db, added.rows, name, last)
+        labeled = 0 if given is None else _store_labels(db, given, name)
+    notes = tuple(filter(None, (found.description, *(of.message for of in found.findings))))
+    return Imported(
+        len(added.rows), added.repeated, added.empty, labeled, (*notes, *added.notes(name))
+    )
 
 
-def _rows(found: Texts, rows: Rows) -> Sequence[tuple[str, str, str]]:
-    """Return id, text and the JSON of all other columns of each row."""
+@dataclass(frozen=True)
+class _Row:
+    """A row of a source; `columns` is the JSON of all but its text and id."""
+
+    name: str
+    text: str
+    columns: str
+
+    @property
+    def digest(self) -> bytes:
+        return _digest(self.text)
+
+
+@dataclass(frozen=True)
+class _New:
+    """The rows that a project lacks, and how many others were left out or got another id."""
+
+    rows: list[_Row]
+    repeated: int
+    empty: int
+    renamed: int
+
+    def notes(self, source: str) -> Iterator[str]:
+        """Yield what was done to rows."""
+        if self.repeated:
+            yield f"{counted(self.repeated, 'text')} left out that the project has already"
+        if self.empty:
+            yield f"{counted(self.empty, 'row')} left out whose text is empty"
+        if self.renamed:
+            ids = counted(self.renamed, "id")
+            yield f"{ids} that other texts have already: they begin with {source}/ now"
+
+
+def _rows(found: Texts, rows: Rows) -> Iterator[_Row]:
+    """Yield the rows of a batch, with all other columns."""
     shown = {
-        name: values
+        whole(name): values
         for name, values in rows.columns.items()
         if name not in (*found.text_columns, found.id_column)
     }
-    cells = zip(*shown.values(), strict=True) if shown else [()] * len(rows.texts)
-    return [
-        (str(id_), text, _json({name: cell_of(of) for name, of in zip(shown, row, strict=True)}))
-        for id_, text, row in zip(rows.ids, rows.texts, cells, strict=True)
-    ]
+    cells = zip(*shown.values(), strict=True) if shown else repeat((), len(rows.texts))
+    for id_, text, row in zip(rows.ids, rows.texts, cells, strict=True):
+        columns = {name: cell_of(value) for name, value in zip(shown, row, strict=True)}
+        yield _Row(whole(str(id_)), whole(text), whole(_json(columns)))
 
 
-def _json(columns: Mapping[str, Any]) -> str:
-    return json.dumps(columns, ensure_ascii=False, default=str)
+def _json(value: Any) -> str:
+    return json.dumps(finite(value), ensure_ascii=False, default=str)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _new(db: sqlite3.Connection, rows: Sequence[_Row], source: str) -> _New:
+    """Return the rows whose texts the project lacks, under ids that are free."""
+    known = {row[0] for row in db.execute("SELECT digest FROM texts")}
+    names = {row[0] for row in db.execute("SELECT name FROM texts")}
+    kept, empty, renamed = list[_Row](), 0, 0
+    for row in rows:
+        if not row.text.strip():
+            empty += 1
+        elif row.digest not in known:
+            known.add(row.digest)
+            if row.name in names:
+                row, renamed = replace(row, name=_free(f"{source}/{row.name}", names)), renamed + 1
+            names.add(row.name)
+            kept.append(row)
+    return _New(kept, len(rows) - empty - len(kept), empty, renamed)
 
 
 def _free(name: str, names: set[str]) -> str:
@@ -118,91 +165,73 @@ def _free(name: str, names: set[str]) -> str:
     return free
 
 
-def _insert(
-    db: sqlite3.Connection, fresh: Sequence[tuple[Any, ...]], source: str, last: int
-) -> None:
+def _insert(db: sqlite3.Connection, rows: Sequence[_Row], source: str, last: int) -> None:
     """Insert texts in random order of draw, with exactly the shares of the project."""
-    settings = stored_settings(db)
+    settings, count = stored_settings(db), len(rows)
     generator = np.random.default_rng([int(get(db, "seed") or 0), last])
-    count = len(fresh)
     is_random, is_double = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     order = generator.permutation(count)
     is_random[order[: round(settings.random_share * count)]] = True
     for stream in (order[is_random[order]], order[~is_random[order]]):
         is_double[generator.permutation(stream)[: round(settings.double_share * len(stream))]] = 1
-    draws = generator.random(count)
+    streams = np.where(is_random, "random", "chosen").tolist()
+    draws, coders = generator.random(count).tolist(), (1 + is_double.astype(int)).tolist()
     batch = db.execute("SELECT coalesce(max(batch), 0) + 1 FROM texts").fetchone()[0]
     db.executemany(
         "INSERT INTO texts (name, text, digest, batch, draw, stream, coders, needed, columns, "
         "source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (
-                name,
-                text,
-                digest,
-                batch,
-                float(draws[row]),
-                "random" if is_random[row] else "chosen",
-                1 + int(is_double[row]),
-                1 + int(is_double[row]),
-                columns,
-                source,
-            )
-            for row, (name, text, digest, columns) in enumerate(fresh)
+            (of.name, of.text, of.digest, batch, draw, stream, wanted, wanted, of.columns, source)
+            for of, draw, stream, wanted in zip(rows, draws, streams, coders, strict=True)
         ),
     )
 
 
-def _take_labels(project: Project, source: str | Path, settings: ReadSettings) -> int:
-    """Store the labels of a file as judgements of nobody; return how many texts have some."""
-    data = read(source, settings=settings)
+@dataclass(frozen=True)
+class _Given:
+    """The labels of a file: its scheme, and the labels by the digest of the text."""
+
+    scheme: LabelScheme
+    labels: dict[bytes, list[str]]
+
+
+def _labels_in(source: str | Path, settings: ReadSettings) -> _Given:
+    # Texts without a label are those that are left to people.
+    data = read(source, settings=replace(settings, labelled=True, drop_unlabelled=True))
     if data.scheme is None:
         raise DataError(f"{Path(source).name}: no column looks like labels; name it")
-    with project.database.read() as db:
-        several = stored_settings(db).multilabel
-    if data.scheme.multilabel and not several:
+    several, labels = data.scheme.multilabel, dict[bytes, list[str]]()
+    for text, label in zip(data.texts, data.labels, strict=True):
+        if label is not None:
+            names = list(label) if several else [str(label)]
+            labels.setdefault(_digest(whole(text or "")), names)
+    return _Given(data.scheme, labels)
+
+
+def _store_labels(db: sqlite3.Connection, given: _Given, source: str) -> int:
+    """Store the labels of a file as judgements; return how many texts got some by that."""
+    several = stored_settings(db).multilabel
+    if given.scheme.multilabel and not several:
         raise DataError(
-            f"{Path(source).name} has several labels a text, and the project one; make a project "
-            "with several labels a text"
+            f"{source} has several labels a text, and the project one; make a project with several "
+            "labels a text"
         )
-    there = {of.name for of in labels_of(project)}
-    added = [Label(name) for name in data.scheme.names if name not in there]
-    if len(there) + len(added) > _MOST_LABELS:
+    there = stored_labels(db)
+    added = [Label(name) for name in given.scheme.names if name not in {of.name for of in there}]
+    if len(there) + len(added) > MOST_LABELS:
         raise DataError(
-            f"{Path(source).name} has {counted(len(data.scheme.names), 'label')}, the project can "
-            f"have {_MOST_LABELS}; check that the right column is read as labels"
+            f"{source} has {counted(len(given.scheme.names), 'label')}, and a project has at most "
+            f"{MOST_LABELS}; check that the right column is read as labels"
         )
     if added:
-        set_labels(project, [*labels_of(project), *added])
-    given = []
-    for text, label in zip(data.texts, data.labels, strict=True):
-        labels = label if isinstance(label, list) else [] if label is None else [label]
-        if labels or (label is not None and several):
-            digest = hashlib.sha256((text or "").encode("utf-8", "replace")).digest()
-            given.append((digest, json.dumps(list(labels), ensure_ascii=False)))
-    with project.database.write() as db:
-        now = time.time()
-        before = db.execute("SELECT count(*) FROM judgements").fetchone()[0]
-        db.executemany(
-            "INSERT OR IGNORE INTO judgements (token, text, annotator, kind, labels, flagged, "
-            "note, time) SELECT 'file-' || hex(digest), id, ?, 'label', ?, 0, '', ? FROM texts "
-            "WHERE digest = ?",
-            [(FILE, labels, now, digest) for digest, labels in given],
-        )
-        db.execute(
-            "UPDATE texts SET needed = max(0, coders - (SELECT count(*) FROM judgements WHERE "
-            f"judgements.text = texts.id AND kind = 'label' AND {CURRENT})) WHERE id IN "
-            "(SELECT text FROM judgements WHERE annotator = ?)",
-            (FILE,),
-        )
-        after = db.execute("SELECT count(*) FROM judgements").fetchone()[0]
-    return int(after - before)
-
-
-def _notes(found: Texts, repeated: int, empty: int) -> tuple[str, ...]:
-    notes = [found.description, *(of.message for of in found.findings)]
-    if repeated:
-        notes.append(f"{counted(repeated, 'text')} left out that the project has already")
-    if empty:
-        notes.append(f"{counted(empty, 'row')} left out whose text is empty")
-    return tuple(note for note in notes if note)
+        store_labels(db, [*there, *added])
+    before, now = db.total_changes, time.time()
+    db.executemany(
+        "INSERT OR IGNORE INTO judgements (token, text, annotator, kind, labels, flagged, note, "
+        "time) SELECT 'file-' || hex(digest), id, ?, 'label', ?, 0, '', ? FROM texts "
+        "WHERE digest = ?",
+        [(FILE, _json(labels), now, digest) for digest, labels in given.labels.items()],
+    )
+    stored = db.total_changes - before
+    db.execute(f"{COUNT_NEEDED} IN (SELECT text FROM judgements WHERE annotator = ?)", (FILE,))
+    return stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -10,16 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from finetext.core.errors import DataError, UnknownNameError
+from finetext.data.write import encoded
 from finetext.studio.database import CURRENT
 from finetext.studio.project import Project, stored_settings
 
 Kind = Literal["label", "skip", "decision"]
 _LONGEST_NOTE: Final = 5_000
 _LONGEST_TOKEN: Final = 100
-_LABELS_NEEDED: Final = (
+COUNT_NEEDED: Final = (
     "UPDATE texts SET needed = max(0, coders - (SELECT count(*) FROM judgements WHERE "
-    f"judgements.text = texts.id AND kind = 'label' AND {CURRENT})) WHERE id = ?"
+    f"judgements.text = texts.id AND kind = 'label' AND {CURRENT})) WHERE id"
 )
+"""Statement whose end says of which texts the labels that are still needed are counted."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ def _check(judgement: Judgement) -> None:
         raise DataError(f"the note has more than {_LONGEST_NOTE:,} characters; shorten it")
     if judgement.kind == "skip" and judgement.labels:
         raise DataError("a skipped text has no labels")
+    if judgement.seconds is not None and not 0 <= judgement.seconds < math.inf:
+        raise DataError(f"a text cannot be seen for {judgement.seconds} seconds")
+    shown = judgement.suggestion
+    if shown is not None and not isinstance(shown.get("labels"), list | tuple):
+        raise DataError("a suggestion needs its labels as a list")
 
 
 def _store(db: sqlite3.Connection, annotator: str, judgement: Judgement) -> int:
@@ -107,16 +115,18 @@ def _store(db: sqlite3.Connection, annotator: str, judgement: Judgement) -> int:
             judgement.kind,
             _json(labels),
             int(judgement.flagged),
-            judgement.note,
+            whole(judgement.note),
             now,
             judgement.seconds,
             judgement.guideline,
-            None if suggestion is None else _json(suggestion),
+            None if suggestion is None else whole(_json(suggestion)),
             replaces,
         ),
     )
-    db.execute("DELETE FROM claims WHERE annotator = ? AND text = ?", (annotator, judgement.text))
-    db.execute(_LABELS_NEEDED, (judgement.text,))
+    if not is_decision:  # after a decision the person can still be labeling the text
+        held = (annotator, judgement.text)
+        db.execute("DELETE FROM claims WHERE annotator = ? AND text = ?", held)
+    db.execute(f"{COUNT_NEEDED} = ?", (judgement.text,))
     return int(stored.lastrowid or 0)
 
 
@@ -138,6 +148,11 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def whole(text: str) -> str:
+    """Return text as a database holds it; halves of characters, which some JSON has, replaced."""
+    return encoded(text).decode()
+
+
 def undo(project: Project, annotator: str) -> int | None:
     """Undo the last current judgement of a person, and return its text; None without one.
 
@@ -153,7 +168,7 @@ def undo(project: Project, annotator: str) -> int | None:
             return None
         db.execute("UPDATE judgements SET undone = ? WHERE id = ?", (time.time(), last["id"]))
         db.execute("UPDATE judgements SET replaced = NULL WHERE id = ?", (last["replaces"],))
-        db.execute(_LABELS_NEEDED, (last["text"],))
+        db.execute(f"{COUNT_NEEDED} = ?", (last["text"],))
         return int(last["text"])
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -61,16 +62,27 @@ def labels_of(project: Project) -> tuple[Label, ...]:
 
 def stored_labels(db: sqlite3.Connection) -> tuple[Label, ...]:
     """Return the labels within a transaction."""
-    rows = db.execute(
-        "SELECT labels.*, (SELECT count(*) FROM judgements, json_each(judgements.labels) AS one "
-        f"WHERE {CURRENT} AND kind != 'skip' AND one.value = labels.name) AS judged "
-        "FROM labels ORDER BY position"
-    )
-    names = ("name", "description", "color", "key", "retired", "judged")
+    judged = _judgements_with(db, CURRENT)
     return tuple(
-        replace(label, retired=bool(label.retired))
-        for label in (Label(**{name: row[name] for name in names}) for row in rows)
+        Label(
+            row["name"],
+            row["description"],
+            row["color"],
+            row["key"],
+            bool(row["retired"]),
+            judged[row["name"]],
+        )
+        for row in db.execute("SELECT * FROM labels ORDER BY position")
     )
+
+
+def _judgements_with(db: sqlite3.Connection, condition: str = "1") -> Counter[str]:
+    """Return how many judgements have each label, of those that a condition holds for."""
+    found = Counter[str]()
+    rows = db.execute(f"SELECT labels, count(*) FROM judgements WHERE {condition} GROUP BY labels")
+    for cell, count in rows:
+        found.update(dict.fromkeys(json.loads(cell), count))
+    return found
 
 
 def scheme_of(project: Project) -> LabelScheme:
@@ -81,21 +93,29 @@ def scheme_of(project: Project) -> LabelScheme:
 
 
 def set_labels(project: Project, labels: Sequence[Label]) -> tuple[Label, ...]:
-    """Set the labels and their order; those left out that judgements have become retired."""
-    labels = _completed(labels)
+    """Set the labels and their order; those left out that judgements have become retired.
+
+    Judgements that were undone or replaced count, too, since they can hold again.
+    """
     with project.database.write() as db:
-        for gone in {of.name: of for of in stored_labels(db)}.values():
-            if gone.name not in {of.name for of in labels} and gone.judged:
-                labels = (*labels, replace(gone, retired=True, key=""))
-        db.execute("DELETE FROM labels")
-        db.executemany(
-            "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (of.name, place, of.description, of.color, of.key, int(of.retired))
-                for place, of in enumerate(labels)
-            ],
-        )
-        return stored_labels(db)
+        return store_labels(db, labels)
+
+
+def store_labels(db: sqlite3.Connection, labels: Sequence[Label]) -> tuple[Label, ...]:
+    """Set the labels within a transaction; see `set_labels`."""
+    labels = _completed(labels)
+    names, used = {of.name for of in labels}, _judgements_with(db)
+    gone = [of for of in stored_labels(db) if of.name not in names and used[of.name]]
+    labels = (*labels, *(replace(of, retired=True, key="") for of in gone))
+    db.execute("DELETE FROM labels")
+    db.executemany(
+        "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (of.name, place, of.description, of.color, of.key, int(of.retired))
+            for place, of in enumerate(labels)
+        ],
+    )
+    return stored_labels(db)
 
 
 def _completed(labels: Sequence[Label]) -> tuple[Label, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from finetext.core.errors import DataError
 from finetext.storage.codec import Jsonable
 from finetext.studio.database import CURRENT
 from finetext.studio.project import Project, stored_settings
@@ -26,13 +27,22 @@ _FREE: Final = (
     "AND NOT EXISTS (SELECT 1 FROM claims WHERE claims.text = texts.id)"
 )
 """Condition for texts that a person has not judged and nobody looks at."""
+_OTHERS: Final = (
+    "SELECT 1 FROM judgements WHERE annotator < :annotator AND kind = 'label' "
+    f"AND {CURRENT} UNION ALL SELECT 1 FROM judgements WHERE annotator > :annotator "
+    f"AND kind = 'label' AND {CURRENT} LIMIT 1"
+)
+"""Whether anybody else has labeled texts; "other than" would read all judgements."""
 _BEGUN: Final = (
-    "SELECT id FROM texts WHERE stream = :stream AND needed > 0 AND needed < coders "
-    f"AND {_FREE} ORDER BY draw LIMIT 1"
+    "SELECT id FROM texts INDEXED BY texts_begun WHERE stream = :stream AND needed > 0 "
+    f"AND needed < coders AND {_FREE} ORDER BY draw LIMIT 1"
+)
+_RANKED: Final = (
+    f"SELECT id FROM texts WHERE id = :text AND stream = 'chosen' AND needed = coders AND {_FREE}"
 )
 _NEW: Final = (
-    f"SELECT id FROM texts WHERE stream = :stream AND needed = coders AND {_FREE} "
-    "ORDER BY draw LIMIT 1"
+    "SELECT id FROM texts INDEXED BY texts_new WHERE stream = :stream AND needed = coders "
+    f"AND {_FREE} ORDER BY draw LIMIT 1"
 )
 
 
@@ -100,6 +110,8 @@ def next_text(
 def claim(project: Project, annotator: str, tab: str, text: int) -> GivenText:
     """Return a text for a person to judge it again, as after an undo, and claim it."""
     with project.database.write() as db:
+        if db.execute("SELECT 1 FROM texts WHERE id = ?", (text,)).fetchone() is None:
+            raise DataError(f"the project has no text {text}")
         db.execute(
             "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)", (annotator, tab, text, time.time())
         )
@@ -107,11 +119,13 @@ def claim(project: Project, annotator: str, tab: str, text: int) -> GivenText:
 
 
 def _claimed(db: sqlite3.Connection, who: dict[str, str]) -> int | None:
-    """Return the text that the tab shows already and that its person has not judged."""
+    """Return the text that the tab shows already, if its person is still to judge it."""
     row = db.execute(
-        "SELECT text FROM claims WHERE annotator = :annotator AND tab = :tab AND NOT EXISTS "
-        "(SELECT 1 FROM judgements WHERE judgements.text = claims.text AND judgements.annotator = "
-        f":annotator AND kind != 'decision' AND {CURRENT})",
+        "SELECT claims.text FROM claims JOIN texts ON texts.id = claims.text "
+        "WHERE annotator = :annotator AND tab = :tab AND needed > 0 "
+        "AND NOT EXISTS (SELECT 1 FROM judgements WHERE "
+        "judgements.text = claims.text AND judgements.annotator = :annotator "
+        f"AND kind != 'decision' AND {CURRENT})",
         who,
     ).fetchone()
     return None if row is None else int(row["text"])
@@ -127,22 +141,29 @@ def _candidates(db: sqlite3.Connection, annotator: str, ranked: Sequence[int]) -
     # Exactly the share in the long run: of five texts the fifth, if it is one in five.
     is_random = math.floor((done + 1) * share + 1e-9) > math.floor(done * share + 1e-9)
     streams: tuple[Stream, ...] = ("random", "chosen") if is_random else ("chosen", "random")
+    # Alone, a person has begun all texts that wait for somebody else, which can be many.
+    has_others = db.execute(_OTHERS, {"annotator": annotator}).fetchone() is not None
     for stream in streams:
         given = {"annotator": annotator, "stream": stream}
-        yield from (row["id"] for row in db.execute(_BEGUN, given))
+        if has_others:
+            yield from (row["id"] for row in db.execute(_BEGUN, given))
         if stream == "chosen":
             for text in ranked:
-                one = "SELECT id FROM texts WHERE id = :text AND stream = 'chosen' "
-                one += f"AND needed = coders AND {_FREE}"
-                yield from (row["id"] for row in db.execute(one, given | {"text": text}))
+                yield from (row["id"] for row in db.execute(_RANKED, given | {"text": text}))
         yield from (row["id"] for row in db.execute(_NEW, given))
 
 
 def _why_none(db: sqlite3.Connection) -> Literal["no-texts", "all", "none-left-for-you"]:
     if db.execute("SELECT 1 FROM texts LIMIT 1").fetchone() is None:
         return "no-texts"
-    left = db.execute("SELECT 1 FROM texts WHERE needed > 0 LIMIT 1").fetchone()
-    return "all" if left is None else "none-left-for-you"
+    is_left = any(
+        db.execute(f"SELECT 1 FROM texts INDEXED BY {condition} LIMIT 1").fetchone()
+        for condition in (
+            "texts_new WHERE needed = coders",
+            "texts_begun WHERE needed > 0 AND needed < coders",
+        )
+    )
+    return "none-left-for-you" if is_left else "all"
 
 
 def _given(db: sqlite3.Connection, text: int, is_ranked: bool) -> GivenText:

@@ -13,7 +13,7 @@ from finetext.studio.database import CURRENT
 from finetext.studio.judgements import acceptance
 from finetext.studio.learner import Learner
 from finetext.studio.outlook import Outlook
-from finetext.studio.project import Project
+from finetext.studio.project import Project, text_count
 
 _RECENT: Final = 200
 """Judgements whose times count for the speed."""
@@ -40,7 +40,7 @@ def encoding_of(learner: Learner) -> dict[str, Any]:
 def labeled_by(project: Project, annotator: str | None) -> dict[str, int]:
     """Return how many texts there are and are labeled, and how many a person has labeled."""
     with project.database.read() as db:
-        texts = db.execute("SELECT count(*) FROM texts").fetchone()[0]
+        texts = text_count(db)
         judged = db.execute("SELECT count(*) FROM texts WHERE needed < coders").fetchone()[0]
         mine = db.execute(
             f"SELECT count(*) FROM judgements WHERE annotator = ? AND {_LABELS}", (annotator,)

@@ -17,7 +17,7 @@ from finetext.core.paths import refuse_reserved
 from finetext.core.wording import counted
 from finetext.storage.codec import Jsonable, from_json
 from finetext.storage.locks import try_lock
-from finetext.studio.database import CURRENT, Database
+from finetext.studio.database import CURRENT, Database, make_database
 
 DATABASE: Final = "project.sqlite"
 LOCK: Final = ".studio.lock"
@@ -103,13 +103,8 @@ def create_project(
     refuse_reserved(folder)
     if (folder / DATABASE).exists():
         raise DataError(f"there is a project {name!r} already; choose another name")
-    folder.mkdir(parents=True, exist_ok=True)
-    project = _opened(folder)
-    with project.database.write() as db:
-        put(db, "settings", (settings or ProjectSettings()).to_json())
-        put(db, "created", time.time())
-        put(db, "seed", seed)
-    return project
+    values = {"settings": (settings or ProjectSettings()).to_json(), "created": time.time()}
+    return _opened(folder, values | {"seed": seed})
 
 
 def open_project(folder: Path) -> Project:
@@ -119,11 +114,17 @@ def open_project(folder: Path) -> Project:
     return _opened(folder)
 
 
-def _opened(folder: Path) -> Project:
-    lock = try_lock(folder / LOCK)
+def _opened(folder: Path, new: dict[str, Any] | None = None) -> Project:
+    """Return a project that no other process has open, made with values of `new` if given."""
+    try:
+        lock = try_lock(folder / LOCK)
+    except OSError as error:
+        raise DataError(f"the folder {folder} cannot be written: {error}") from None
     if lock is None:
         raise DataError(f"another process has the project {folder} open; close that one first")
     try:
+        if new is not None:
+            make_database(folder / DATABASE, new)
         return Project(folder, Database(folder / DATABASE), lock)
     except BaseException:
         lock.release()
@@ -165,10 +166,7 @@ def change_settings(project: Project, changes: dict[str, Any]) -> ProjectSetting
 def counts_of(project: Project) -> Counts:
     """Return how many texts are there, and how many are labeled, skipped and flagged."""
     with project.database.read() as db:
-        texts = db.execute("SELECT count(*) FROM texts").fetchone()[0]
-        judged = dict(
-            db.execute("SELECT stream, count(*) FROM texts WHERE needed < coders GROUP BY stream")
-        )
+        texts, judged = text_count(db), _judged_by_stream(db)
         skipped, flagged = (
             db.execute(
                 f"SELECT count(DISTINCT text) FROM judgements WHERE {CURRENT} AND {condition}"
@@ -177,6 +175,17 @@ def counts_of(project: Project) -> Counts:
         )
     random, chosen = judged.get("random", 0), judged.get("chosen", 0)
     return Counts(texts, random + chosen, random, chosen, skipped, flagged)
+
+
+def text_count(db: sqlite3.Connection) -> int:
+    """Return how many texts there are: the last number, as none is ever removed."""
+    return int(db.execute("SELECT coalesce(max(id), 0) FROM texts").fetchone()[0])
+
+
+def _judged_by_stream(db: sqlite3.Connection) -> dict[str, int]:
+    return dict(
+        db.execute("SELECT stream, count(*) FROM texts WHERE needed < coders GROUP BY stream")
+    )
 
 
 def annotators_of(project: Project) -> dict[str, int]:

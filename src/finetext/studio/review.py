@@ -127,11 +127,13 @@ def count_to_review(project: Project) -> int:
 def _reasons(db: sqlite3.Connection, decided: Decided) -> dict[int, list[Reason]]:
     reasons: dict[int, list[Reason]] = {text: ["differ"] for text in sorted(decided.tied)}
     flagged = db.execute(
-        f"SELECT DISTINCT text FROM judgements WHERE flagged AND kind != 'decision' AND {CURRENT}"
+        f"SELECT DISTINCT text FROM judgements WHERE flagged AND kind != 'decision' AND {CURRENT} "
+        "AND NOT EXISTS (SELECT 1 FROM judgements AS later WHERE later.text = judgements.text AND "
+        "later.kind = 'decision' AND later.replaced IS NULL AND later.undone IS NULL AND "
+        "later.id > judgements.id)"
     )
     for row in flagged:
-        if row["text"] not in decided.by_decision:
-            reasons.setdefault(row["text"], []).append("flagged")
+        reasons.setdefault(row["text"], []).append("flagged")
     doubts = db.execute(
         "SELECT text FROM doubts WHERE NOT EXISTS (SELECT 1 FROM judgements WHERE kind = "
         f"'decision' AND judgements.text = doubts.text AND {CURRENT} "
