@@ -81,7 +81,9 @@ class Visit:
         visit.page.on("request", lambda request: visit.asked.add(request.url))
         visit.page.goto(url + path)
         if name is not None:
-            visit.page.get_by_label("Name", exact=True).fill(name)
+            if path == "/":
+                visit.page.get_by_role("button", name="Say who you are").click()
+            visit.page.get_by_role("textbox", name="Your name").fill(name)
             visit.page.keyboard.press("Enter")
         return visit
 
@@ -95,31 +97,29 @@ class Visit:
         link.click()
         self.page.get_by_role("heading", name=view, exact=True).wait_for()
 
-    def ready(self) -> None:
-        """Wait for a text, or for the end."""
+    def ready(self, before: str = "") -> None:
+        """Wait for another text that takes keys, or for the end."""
         self.page.wait_for_function(
-            "() => document.querySelector('.done:not([hidden])') || "
-            "document.querySelector('.reading')?.textContent"
+            "before => document.querySelector('.end:not([hidden])') || "
+            "(document.querySelector('.work[aria-busy=false] .reader')?.textContent ?? before) "
+            "!== before",
+            arg=before,
         )
 
     def text(self) -> str:
         """The text that is to be labeled."""
-        return self.page.locator(".reading").inner_text()
+        return self.page.locator(".reader").text_content() or ""
 
     def press(self, key: str) -> None:
         """Press a key, and wait for another text or the end."""
         before = self.text()
         self.page.keyboard.press(key)
-        self.page.wait_for_function(
-            "before => document.querySelector('.done:not([hidden])') || "
-            "document.querySelector('.reading').textContent !== before",
-            arg=before,
-        )
+        self.ready(before)
 
     @property
     def is_done(self) -> bool:
         """Whether there is no text left."""
-        return self.page.locator(".done:not([hidden])").count() > 0
+        return self.page.locator(".end:not([hidden])").count() > 0
 
     def faults(self) -> list[str]:
         """Faults of accessibility that axe-core finds grave, in each size and color scheme."""

@@ -79,8 +79,10 @@ export class LabelButtons {
   #found() {
     const wanted = this.search.value.trim().toLowerCase();
     const starts = (label) => (label.name.toLowerCase().startsWith(wanted) ? 0 : 1);
+    const words = wanted.split(/\s+/);
+    const texts = (label) => `${label.name} ${label.description ?? ""}`.toLowerCase();
     return this.labels
-      .filter((label) => label.name.toLowerCase().includes(wanted))
+      .filter((label) => words.every((word) => texts(label).includes(word)))
       .sort((one, other) => starts(one) - starts(other));
   }
 

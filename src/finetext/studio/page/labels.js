@@ -10,8 +10,8 @@ import { moreTexts, settingsForm } from "./project_settings.js";
 export async function showLabels(root, { project, go }) {
   const again = () => go(project.name, "labels");
   root.append(
-    make("h1", "", "Labels and guidelines"),
-    section("Labels", labelForm(project, again)),
+    make("h1", "", "Labels"),
+    section("Label set", labelForm(project, again)),
     section("Guidelines", guidelinesForm(project)),
     section("Settings", settingsForm(project)),
     section("More texts", moreTexts(project)),

@@ -50,19 +50,21 @@ export function say(text) {
   document.getElementById("live").textContent = text;
 }
 
-let hints = 0;
+let made = 0;
+
+const newId = (what) => `${what}-${(made += 1)}`;
 
 /** A labeled control; `hint` is a plain explanation below it, which is no part of its name. */
 export function field(name, control, hint = "") {
-  const labeled = make("label", "", make("span", "", name), control);
-  if (!hint) return make("div", "field", labeled);
-  return make("div", "field", labeled, hintFor(control, hint));
+  const label = make("label", "", name);
+  control.id ||= newId("field");
+  label.htmlFor = control.id;
+  return make("div", "field", label, control, ...(hint ? [hintFor(control, hint)] : []));
 }
 
 function hintFor(control, hint) {
-  hints += 1;
   const told = make("span", "soft hint", hint);
-  told.id = `hint-${hints}`;
+  told.id = newId("hint");
   control.setAttribute("aria-describedby", told.id);
   return told;
 }

@@ -13,7 +13,7 @@ const TITLES = { predict: "Predict", serve: "Serve over HTTP", export: "Export f
 export async function showUse(root, { project, signal, rest }) {
   const runs = await get(`${placeOf(project.name)}/runs`, { signal });
   const done = runs.filter((run) => run.state === "done");
-  root.append(make("h1", "", "Use a model"));
+  root.append(make("h1", "", "Use"));
   if (!done.length) {
     root.append(make("p", "", "No run is done yet. ", link("Train one", `#/${encodeURIComponent(project.name)}/train`), "."));
     return;
