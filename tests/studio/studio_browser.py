@@ -85,6 +85,7 @@ class Visit:
                 visit.page.get_by_role("button", name="Say who you are").click()
             visit.page.get_by_role("textbox", name="Your name").fill(name)
             visit.page.keyboard.press("Enter")
+            visit.page.get_by_role("button", name=f"You: {name}").wait_for()
         return visit
 
     def _hear(self, message: Any) -> None:
