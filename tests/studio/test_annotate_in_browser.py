@@ -341,3 +341,27 @@ def test_a_wrong_token_is_asked_for(opened: Open, fake: Fake) -> None:
     page.get_by_role("textbox", name="Token").fill("secret")
     page.keyboard.press("Enter")
     ready(page, TEXTS[0])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_with_many_labels_text_and_buttons_are_in_view(
+    opened: Open, fake: Fake, width: int
+) -> None:
+    fake.multilabel = True
+    fake.labels = [{"name": f"a_label_with_a_long_name_{number}"} for number in range(77)]
+    fake.texts[0] = "long text " * 900
+    page = opened(fake, width=width)
+    page.locator(".work[aria-busy=false]").wait_for()
+    page.keyboard.press("1")
+    save = page.get_by_role("button", name="Save 1 label, key Enter")
+    assert save.inner_text().split() == ["Save", "1", "label", "Enter"][: 4 if width > 600 else 3]
+    assert page.evaluate("scrollY") == 0
+    for button in (save, page.get_by_role("button", name="Undo, key u")):
+        box = button.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 800
+    reading = page.locator(".reading").bounding_box()
+    labels = page.locator(".labels").bounding_box()
+    assert reading is not None
+    assert labels is not None
+    assert labels["y"] - reading["y"] > 120

@@ -53,7 +53,7 @@ export class AnswerBar {
   mark(chosen, isFlagged) {
     this.flag.setAttribute("aria-pressed", String(isFlagged));
     const saves = chosen.size === 1 ? "Save 1 label" : `Save ${chosen.size} labels`;
-    this.save.firstChild.textContent = saves;
+    this.save.querySelector("span").textContent = saves;
     this.save.setAttribute("aria-label", `${saves}, key Enter`);
     this.save.disabled = chosen.size === 0;
     this.accept.hidden = chosen.size > 0 && this.isMultilabel;

@@ -10,7 +10,7 @@ const LONGEST = 90;
 
 /** The panels; `onAgain` gets the id of a text whose answer is to be changed. */
 export function sidePanels(project, signal, onAgain) {
-  const isWide = matchMedia("(min-width: 64rem)");
+  const isWide = matchMedia("(min-width: 56rem)");
   const guidelines = make("details", "panel", make("summary", "", "Guidelines"), guidelinesOf(project));
   const labels = make("details", "panel", make("summary", "", "Labels"), descriptionsOf(project));
   const last = lastAnswers(project, signal, onAgain);

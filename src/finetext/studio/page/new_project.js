@@ -55,7 +55,7 @@ class NewProject {
     this.submit = make("button", "main", "Create the project");
     this.submit.type = "submit";
     this.rest.replaceChildren(
-      make("h3", "", "Name"), field("Name of the project", this.name),
+      field("Name of the project", this.name),
       make("h3", "", "Labels"), make("p", "soft", labelsTold(classes)), this.editor.element,
       this.several.whole, this.take_labels.whole,
       make("h3", "", "Which texts people get"),

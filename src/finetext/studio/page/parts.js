@@ -148,9 +148,10 @@ export function share(of) {
     : `${rounded(of.value)}% (${rounded(of.low)} to ${rounded(of.high)})`;
 }
 
-/** "40 s", "3 min", "2 h 5 min" */
+/** "0.4 s", "40 s", "3 min", "2 h 5 min" */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 10 && !Number.isInteger(seconds)) return `${seconds.toFixed(1)} s`;
   if (seconds < 90) return `${Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 120) return `${minutes} min`;

@@ -27,12 +27,13 @@ export class TextCard {
     this.element = make("div", "card-of-text", this.share, this.line, this.region);
   }
 
-  show({ text, why, progress }) {
+  /** Show a text; `answer` is that of this person before, if it is shown again. */
+  show({ text, why, progress, answer = null }) {
     this.text.textContent = text.text;
     const cells = Object.entries(text.columns ?? {}).filter(([, value]) => value !== null && value !== "");
     this.columns.replaceChildren(...cells.flatMap(([name, value]) => [make("dt", "", name), cellOf(value)]));
     this.columns.hidden = !cells.length;
-    this.why.textContent = WHY[why] ?? why ?? "";
+    this.why.textContent = answer ? `your answer was: ${given(answer)}` : (WHY[why] ?? why ?? "");
     this.why.hidden = !this.why.textContent;
     this.region.scrollTop = 0;
     this.#progress(progress);
@@ -46,6 +47,8 @@ export class TextCard {
       `${whole(progress.judged)} of ${count(progress.texts, "text")} labeled, ${whole(progress.mine)} by you`;
   }
 }
+
+const given = ({ kind, labels }) => (kind === "skip" ? "skipped" : labels.join(", ") || "no label");
 
 function cellOf(value) {
   const cell = make("dd", "", make("bdi", "", typeof value === "string" ? value : JSON.stringify(value)));
