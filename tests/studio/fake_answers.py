@@ -82,7 +82,7 @@ AGREEMENT: Final = {
         }
     ],
 }  # fmt: skip
-REVIEW: Final = [
+REVIEW: Final[list[dict[str, Any]]] = [
     {
         "text": {"id": 3, "name": "t3", "text": "The club sold its shares at a loss."},
         "reasons": ["differ", "flagged"],

@@ -66,7 +66,9 @@ class Fake:
     runs: list[dict[str, Any]] = field(default_factory=lambda: [dict(answers.RUN)])
     progress: dict[str, Any] = field(default_factory=lambda: dict(answers.PROGRESS))
     agreement: dict[str, Any] = field(default_factory=lambda: dict(answers.AGREEMENT))
-    review: list[dict[str, Any]] = field(default_factory=lambda: list(answers.REVIEW))
+    review: list[dict[str, Any]] = field(
+        default_factory=lambda: [dict(one) for one in answers.REVIEW]
+    )
 
     def __post_init__(self) -> None:
         """Let judgements through."""
@@ -205,7 +207,8 @@ def _add_annotating(app: FastAPI, fake: Fake) -> None:
     @app.get("/api/projects/news/texts/{number}")
     def text(number: int) -> dict[str, Any]:
         judged = [one for one in fake.judgements if one["text"] == number]
-        return fake.next(number)["text"] | {"judgements": judged}
+        found: dict[str, Any] = fake.next(number)["text"]
+        return found | {"judgements": judged}
 
 
 def _add_projects(app: FastAPI, fake: Fake) -> None:

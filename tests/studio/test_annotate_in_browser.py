@@ -365,3 +365,19 @@ def test_with_many_labels_text_and_buttons_are_in_view(
     assert reading is not None
     assert labels is not None
     assert labels["y"] - reading["y"] > 120
+
+
+def test_an_answer_of_somebody_else_is_sent_in_that_name(opened: Open, fake: Fake) -> None:
+    page = opened(fake, expected=["net::ERR"])
+    ready(page, TEXTS[0])
+    page.route("**/judgements*", lambda route: route.abort())
+    page.keyboard.press("1")
+    page.locator(".waiting:has-text('1 answer is kept in this browser')").wait_for()
+    page.unroute("**/judgements*")
+    page.get_by_role("button", name="You: Ada").click()
+    page.get_by_role("textbox", name="Your name").fill("Ben")
+    page.keyboard.press("Enter")
+    ready(page, TEXTS[1])
+    assert fake.who == {"Ada"}
+    press(page, "2", TEXTS[2])
+    assert fake.who == {"Ada", "Ben"}

@@ -154,7 +154,7 @@ def test_progress_in_words_tables_and_a_curve(opened: Open, fake: Fake) -> None:
 
 
 def test_progress_without_an_estimate_says_why(opened: Open, fake: Fake) -> None:
-    nothing = {"accuracy": None, "forecast": None, "curve": [], "suggestions": None}
+    nothing: dict[str, Any] = {"accuracy": None, "forecast": None, "curve": [], "suggestions": None}
     why = {"why_not": "label 10 texts of the random sample", "forecast_why_not": "too few labels"}
     fake.progress |= {**nothing, **why, "speed": {"median_seconds": None}}
     page = opened(fake, view="news/progress")

@@ -36,8 +36,8 @@ class Annotating {
   #chosen = new Set();
   #isFlagged = false;
 
-  constructor(root, { project, who, signal }) {
-    Object.assign(this, { root, project, who, signal });
+  constructor(root, { studio, project, who, signal }) {
+    Object.assign(this, { root, project, who, signal, needsToken: studio.needs_token });
     this.place = placeOf(project.name);
     this.isMultilabel = project.settings.multilabel;
     this.watch = new Stopwatch(signal);
@@ -81,8 +81,11 @@ class Annotating {
   async #begin() {
     await this.#busy(async () => {
       let next = null;
-      for (const entry of unsent(this.project.name).filter((one) => one.path === "judgements")) {
-        next = (await this.#deliver(entry)).next;
+      // A token says who asks, so that answers of somebody else have to wait for that person.
+      const sendable = (one) => one.path === "judgements" && (!this.needsToken || one.who === this.who);
+      for (const entry of unsent(this.project.name).filter(sendable)) {
+        const said = await this.#deliver(entry);
+        next = entry.who === this.who ? said.next : null;
       }
       this.#show(next ?? (await get(`${this.place}/next?tab=${tab}`, { signal: this.signal })));
     });
@@ -202,7 +205,7 @@ class Annotating {
       if (!isLeft(failure)) this.#fail(failure);
     } finally {
       this.#isBusy = false;
-      const wait = Math.max(0, this.#readyAt - performance.now());
+      const wait = Math.max(0, Math.ceil(this.#readyAt - performance.now()));
       setTimeout(() => this.work.setAttribute("aria-busy", String(this.#isBusy)), wait);
     }
   }

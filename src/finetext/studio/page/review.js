@@ -23,8 +23,8 @@ class Review {
   #queue = [];
   #chosen = new Set();
 
-  constructor(root, { project, who, signal }) {
-    Object.assign(this, { root, project, who, signal, isMultilabel: project.settings.multilabel });
+  constructor(root, { studio, project, who, signal }) {
+    Object.assign(this, { root, project, who, signal, needsToken: studio.needs_token, isMultilabel: project.settings.multilabel });
     this.watch = new Stopwatch(signal);
     this.buttons = new LabelButtons(project.labels, this.isMultilabel, (name) => this.#pick(name));
     this.alert = alertLine();
@@ -61,7 +61,8 @@ class Review {
     this.root.addEventListener("leave", () => this.reading.focus(), { signal: this.signal });
     listen((key) => this.#onKey(key), this.signal);
     await this.#busy(async () => {
-      for (const entry of unsent(this.project.name).filter((one) => one.path === "decisions")) await this.#deliver(entry);
+      const sendable = (one) => one.path === "decisions" && (!this.needsToken || one.who === this.who);
+      for (const entry of unsent(this.project.name).filter(sendable)) await this.#deliver(entry);
       this.#queue = await get(`${placeOf(this.project.name)}/review`, { signal: this.signal });
       this.#show();
     });
@@ -150,7 +151,7 @@ class Review {
       if (!isLeft(failure)) showFailure(this.alert, failure);
     } finally {
       this.#isBusy = false;
-      setTimeout(() => this.work.setAttribute("aria-busy", String(this.#isBusy)), Math.max(0, this.#readyAt - performance.now()));
+      setTimeout(() => this.work.setAttribute("aria-busy", String(this.#isBusy)), Math.max(0, Math.ceil(this.#readyAt - performance.now())));
     }
   }
 
