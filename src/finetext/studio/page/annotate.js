@@ -31,6 +31,7 @@ export async function showAnnotate(root, context) {
 
 class Annotating {
   #isBusy = true;
+  #turn = 0;
   #readyAt = 0;
   #current = null;
   #chosen = new Set();
@@ -126,7 +127,7 @@ class Annotating {
   }
 
   get #isReady() {
-    return !this.#isBusy && this.#current !== null && performance.now() >= this.#readyAt;
+    return !this.#isBusy && this.#current !== null;
   }
 
   #pick(name) {
@@ -196,6 +197,7 @@ class Annotating {
   }
 
   async #busy(work) {
+    const turn = ++this.#turn;
     this.#isBusy = true;
     this.work.setAttribute("aria-busy", "true");
     showFailure(this.alert, null);
@@ -204,10 +206,14 @@ class Annotating {
     } catch (failure) {
       if (!isLeft(failure)) this.#fail(failure);
     } finally {
-      this.#isBusy = false;
-      const wait = Math.max(0, Math.ceil(this.#readyAt - performance.now()));
-      setTimeout(() => this.work.setAttribute("aria-busy", String(this.#isBusy)), wait);
+      setTimeout(() => this.#rest(turn), Math.max(0, this.#readyAt - performance.now()));
     }
+  }
+
+  #rest(turn) {
+    if (turn !== this.#turn) return;
+    this.#isBusy = false;
+    this.work.setAttribute("aria-busy", "false");
   }
 
   #fail(failure) {

@@ -108,6 +108,7 @@ class Review {
       this.#decide([name]);
       return;
     }
+    if (this.#isBusy) return;
     if (!this.#chosen.delete(name)) this.#chosen.add(name);
     this.buttons.mark(this.#chosen, new Set());
   }
@@ -119,7 +120,7 @@ class Review {
   }
 
   async #decide(labels) {
-    if (this.#isBusy || !this.#queue.length || performance.now() < this.#readyAt) return;
+    if (this.#isBusy || !this.#queue.length) return;
     const entry = keep(this.project.name, "decisions", this.who, {
       token: randomId(), text: this.#queue[0].text.id, labels, note: this.note.value.trim(), seconds: this.watch.seconds,
     });
@@ -150,8 +151,10 @@ class Review {
     } catch (failure) {
       if (!isLeft(failure)) showFailure(this.alert, failure);
     } finally {
-      this.#isBusy = false;
-      setTimeout(() => this.work.setAttribute("aria-busy", String(this.#isBusy)), Math.max(0, Math.ceil(this.#readyAt - performance.now())));
+      setTimeout(() => {
+        this.#isBusy = false;
+        this.work.setAttribute("aria-busy", "false");
+      }, Math.max(0, this.#readyAt - performance.now()));
     }
   }
 
