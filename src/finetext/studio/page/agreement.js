@@ -1,39 +1,62 @@
-// How far annotators agree.
+// How far annotators agree: in sentences, by class, by pair, by person, and what is confused with what.
 
 import { head, make, whole } from "/page/dom.js";
-import { ask, of } from "./api.js";
+import { get, placeOf } from "./ask.js";
 import { interval, share, table } from "./parts.js";
 
-export async function showAgreement(view, project) {
-  const found = await ask(of(project.name, "/agreement"));
-  view.append(make("h1", "", "Agreement"));
+export async function showAgreement(root, { project, signal }) {
+  const found = await get(`${placeOf(project.name)}/agreement`, { signal });
+  root.append(make("h1", "", "Agreement"));
   if (found.why_not) {
-    const double = Math.round(100 * project.settings.double_share);
-    view.append(make("p", "", `There is nothing to compare: ${found.why_not}. ${double}% of the texts are given to two people, who do not see each other's answer.`));
+    root.append(...whyNot(found.why_not, project));
     return;
   }
-  view.append(...found.lines.map((line) => make("p", "", line)));
-  const classes = found.classes.map((one) => [one.name, share(one.agreed), interval(one.alpha), interval(one.kappa), whole(one.agreed.n)]);
-  view.append(table("Each class against all others", ["class", "given again by another", "alpha", "kappa", "texts"], classes));
-  if (found.pairs.length) {
-    const pairs = found.pairs.map((pair) => [`${pair.a} and ${pair.b}`, interval(pair.kappa), share(pair.agreed), whole(pair.agreed.n)]);
-    view.append(table("Pairs of annotators", ["pair", "Cohen's kappa", "agreement", "texts"], pairs));
-  }
-  if (found.people.length > 2) {
-    const people = found.people.map((one) => [one.name, share(one.agreed), whole(one.agreed.n)]);
-    view.append(table("Each annotator against the majority of the others", ["annotator", "agreement", "texts"], people));
-  }
-  view.append(...found.confusion.map(confusion));
+  const [first, ...others] = found.lines;
+  root.append(make("p", "verdict", first ?? ""), ...others.map((line) => make("p", "", line)));
+  root.append(...classes(found), ...pairs(found), ...people(found), ...(found.confusion ?? []).map(confusion));
 }
 
-function confusion({ labels, counts, a, b }) {
-  const caption = a === null ? "What pairs of annotators said of the same texts" : `What ${a} said (rows) and ${b} (columns)`;
-  const headings = make("tr", "", head("col", ""), ...labels.map((label) => head("col", label)));
+function whyNot(why, project) {
+  const double = Math.round(100 * project.settings.double_share);
+  const told = `${double}% of the texts go to two people, who do not see each other's answer. When both have answered, this page says how far they agree.`;
+  return [make("p", "verdict", "Nothing to compare yet"), make("p", "", `${why[0].toUpperCase()}${why.slice(1)}.`), make("p", "soft", told)];
+}
+
+function classes(found) {
+  const rows = found.classes.map((of) => [of.name, share(of.agreed), interval(of.alpha), interval(of.kappa), whole(of.agreed?.n ?? 0)]);
+  const columns = ["Label", "Given again by another", "Alpha", "Kappa", "Answers"];
+  return rows.length ? [make("h2", "", "By label"), table("Each label against all others, with 95% intervals", columns, rows)] : [];
+}
+
+function pairs(found) {
+  const rows = found.pairs.map((of) => [`${of.a} and ${of.b}`, share(of.agreed), interval(of.kappa), whole(of.agreed?.n ?? 0)]);
+  const columns = ["Pair", "Same label", "Cohen's kappa", "Texts"];
+  return rows.length ? [make("h2", "", "By pair"), table("Pairs of annotators, with 95% intervals", columns, rows)] : [];
+}
+
+function people(found) {
+  if (found.people.length < 3) return [];
+  const rows = found.people.map((of) => [of.name, share(of.agreed), whole(of.agreed?.n ?? 0)]);
+  return [make("h2", "", "By person"), table("Each annotator against the majority of the others", ["Annotator", "Same label", "Texts"], rows)];
+}
+
+function confusion({ labels, counts, a, b }, place) {
+  const caption = a ? `Rows: label by ${a}. Columns: label by ${b}.` : "What pairs of annotators said of the same texts.";
+  const most = Math.max(1, ...counts.flatMap((row, at) => row.filter((_, other) => other !== at)));
+  const corner = head("col", "Label", "left");
+  const titles = make("tr", "", corner, ...labels.map((label) => head("col", label)));
   const rows = counts.map((row, at) =>
-    make("tr", "", head("row", labels[at]), ...row.map((number, other) => make("td", at === other ? "same" : "", number ? whole(number) : "·"))));
-  const made = make("div", "wide", make("table", "matrix", make("caption", "", caption), make("thead", "", headings), make("tbody", "", ...rows)));
-  made.tabIndex = 0;
-  made.setAttribute("role", "region");
-  made.setAttribute("aria-label", caption);
+    make("tr", "", head("row", labels[at]), ...row.map((number, other) => cell(number, at === other, most))));
+  const made = make("table", "matrix", make("caption", "", caption), make("thead", "", titles), make("tbody", "", ...rows));
+  const region = make("div", "wide", made);
+  region.tabIndex = 0;
+  region.setAttribute("role", "region");
+  region.setAttribute("aria-label", caption);
+  return make("section", "", make("h2", "", place ? "All pairs" : "What is confused with what"), region);
+}
+
+function cell(number, isSame, most) {
+  const made = make("td", isSame ? "same" : "", number ? whole(number) : "·");
+  if (!isSame && number) made.style.setProperty("--depth", `${Math.round(10 + (50 * number) / most)}%`);
   return made;
 }

@@ -1,286 +1,262 @@
-// Annotating: one text, one key, the next text.
+// The view in which people label: one text, the labels, one key for both, and the next text at once.
 
-import { count, make, percent, tell, whole } from "/page/dom.js";
-import { ask, of, tabId } from "./api.js";
-import { announce, fail } from "./main.js";
-import { deliver, keep, left } from "./outbox.js";
-import { palette } from "./palette.js";
+import { make } from "/page/dom.js";
+import { get, isLeft, placeOf, post } from "./ask.js";
+import { AnswerBar } from "./answer_bar.js";
+import { sidePanels } from "./beside.js";
+import { listen, openKeys } from "./keys.js";
+import { LabelButtons } from "./label_buttons.js";
+import { deliver, keep, randomId, retryNow, tab, unsent } from "./outbox.js";
+import { alertLine, button, link, say, showFailure } from "./parts.js";
+import { Stopwatch } from "./stopwatch.js";
+import { TextCard } from "./text_card.js";
 
-const WHY_NONE = {
-  "no-labels": "Define labels first.",
-  "no-texts": "The project has no texts yet.",
-  all: "All texts are labeled.",
-  "none-left-for-you": "There is no text left for you: the others are labeled, or somebody else looks at them.",
+// Nobody reads a text in this time: a key that comes earlier was meant for the text before.
+const REACTION = 150;
+const READ_OUT = 300;
+
+const ENDS = {
+  all: ["All texts are labeled.", "Add more texts under “Labels”, or see under “Progress” how good a model can get."],
+  "none-left-for-you": [
+    "Nothing is left for you.",
+    "The other texts are labeled, or somebody else has them open. Look again later.",
+  ],
+  "no-labels": ["This project has no labels yet.", "Add at least two labels under “Labels”."],
 };
-const WHY = {
-  random: "random sample, for the test set",
-  diverse: "unlike those before",
-  uncertain: "the model is unsure",
-  "in order": "in random order",
-};
-const KEYS = [
-  ["1 … 9", "give a label"], ["Enter", "save (several labels), or accept the suggestion"], ["s", "skip"], ["f", "flag for review"],
-  ["n", "write a note; Escape goes back"], ["u", "undo"], ["/", "search labels"], ["?", "show these keys"],
-];
 
-/** Show the view; returns what ends it. */
-export async function showAnnotate(view, project) {
-  const session = new Session(view, project);
-  await session.start();
-  return () => session.end();
+export async function showAnnotate(root, context) {
+  const view = new Annotating(root, context);
+  await view.start();
 }
 
-class Session {
-  constructor(view, project) {
-    this.project = project;
-    this.isSeveral = project.settings.multilabel;
-    this.current = null;
-    this.isBusy = false;
-    this.labels = palette(project.labels, this.isSeveral, (name) => this.choose(name));
-    this.build(view);
-    this.onKey = (event) => this.key(event);
-    this.onVisible = () => this.clock();
-    document.addEventListener("keydown", this.onKey);
-    document.addEventListener("visibilitychange", this.onVisible);
+class Annotating {
+  #isBusy = true;
+  #readyAt = 0;
+  #current = null;
+  #chosen = new Set();
+  #isFlagged = false;
+
+  constructor(root, { project, who, signal }) {
+    Object.assign(this, { root, project, who, signal });
+    this.place = placeOf(project.name);
+    this.isMultilabel = project.settings.multilabel;
+    this.watch = new Stopwatch(signal);
+    this.card = new TextCard();
+    this.buttons = new LabelButtons(project.labels, this.isMultilabel, (name) => this.#pick(name));
+    this.bar = new AnswerBar(project.labels, this.isMultilabel, {
+      accept: () => this.#accept(), save: () => this.#save(), none: () => this.#give([]),
+      skip: () => this.#give([], "skip"), flag: () => this.#flag(), undo: () => this.#undo(),
+      keys: () => openKeys(this.#keys()),
+    });
+    this.alert = alertLine();
+    this.waiting = make("div", "failure waiting");
+    this.waiting.hidden = true;
+    this.end = make("section", "end");
+    this.end.hidden = true;
   }
 
   async start() {
-    try {
-      for (const judgement of left(this.project.name)) await this.deliver(judgement);
-      this.show(await ask(of(this.project.name, `/next?tab=${tabId()}`)));
-    } catch (error) {
-      fail(error);
-    }
+    document.body.classList.add("annotating");
+    this.signal.addEventListener("abort", () => document.body.classList.remove("annotating"));
+    const answers = make("div", "answers", this.bar.suggestion, this.buttons.element, this.bar.element);
+    this.work = make("section", "work", this.card.element, answers);
+    this.work.setAttribute("aria-label", "Annotate");
+    this.work.hidden = true;
+    const main = make("div", "main-column", this.waiting, this.alert, this.end, this.work);
+    const beside = sidePanels(this.project, this.signal, (id) => this.#showAgain(id));
+    this.root.replaceChildren(make("h1", "unseen", "Annotate"), make("div", "annotate", main, beside));
+    this.root.addEventListener("leave", () => this.card.region.focus(), { signal: this.signal });
+    // After a click, keys go to the page again; those who use the Tab key keep their place.
+    answers.addEventListener("click", (event) => {
+      if (event.detail > 0 && event.target.closest("button") && document.activeElement !== this.bar.note) {
+        this.card.region.focus({ preventScroll: true });
+      }
+    }, { signal: this.signal });
+    listen((key) => this.#onKey(key), this.signal);
+    await this.#begin();
+    if (!this.work.hidden) this.card.region.focus({ preventScroll: true });
   }
 
-  end() {
-    this.isOver = true;
-    document.removeEventListener("keydown", this.onKey);
-    document.removeEventListener("visibilitychange", this.onVisible);
+  /** Send what an earlier page could not, then show the next text. */
+  async #begin() {
+    await this.#busy(async () => {
+      let next = null;
+      for (const entry of unsent(this.project.name).filter((one) => one.path === "judgements")) {
+        next = (await this.#deliver(entry)).next;
+      }
+      this.#show(next ?? (await get(`${this.place}/next?tab=${tab}`, { signal: this.signal })));
+    });
   }
 
-  build(view) {
-    const button = (name, key, act) => {
-      const made = make("button", "", name, " ", make("kbd", "", key));
-      made.type = "button";
-      made.setAttribute("aria-keyshortcuts", key);
-      made.addEventListener("click", act);
-      return made;
-    };
-    this.told = make("span");
-    this.why = make("span", "tag");
-    this.saving = make("span", "unsaved");
-    this.saving.setAttribute("role", "status");
-    this.text = make("p", "reading");
-    this.text.dir = "auto";
-    this.text.tabIndex = 0;
-    this.text.setAttribute("aria-label", "Text to label");
-    this.text.setAttribute("role", "region");
-    this.facts = make("dl", "facts");
-    this.suggested = make("p", "suggested");
-    this.save = button("Save", "Enter", () => this.submit("label"));
-    this.save.className = "main";
-    this.save.hidden = !this.isSeveral;
-    this.flag = button("Flag", "f", () => this.setFlag(!this.isFlagged));
-    this.undo = button("Undo", "u", () => this.takeBack());
-    this.note = make("textarea", "note");
-    this.note.rows = 2;
-    this.note.maxLength = 5000;
-    this.noteBox = make("label", "", "Note", this.note);
-    this.noteBox.hidden = true;
-    this.acts = make("div", "acts", this.save, button("Skip", "s", () => this.submit("skip")), this.flag,
-      button("Note", "n", () => this.openNote()), this.undo);
-    this.dock = make("div", "dock", this.suggested, this.labels.element, this.acts, this.noteBox);
-    this.done = make("div", "done");
-    this.done.hidden = true;
-    const strip = make("p", "strip soft", this.told, this.why, this.saving);
-    const work = make("div", "", this.text, this.facts, this.dock);
-    this.work = work;
-    view.replaceChildren(make("h1", "unseen", "Annotate"), this.done, make("div", "annotate", strip, work, beside(this.project)));
-  }
-
-  /** Show a text, or why there is none. */
-  show(next) {
-    if (this.isOver) return;
-    this.current = next.text ? next : null;
-    this.chosen = [];
-    this.setFlag(false);
-    this.note.value = "";
-    this.noteBox.hidden = true;
-    this.labels.press([]);
-    this.labels.mark([]);
+  #show(next) {
+    this.#current = next.text ? next : null;
     this.work.hidden = !next.text;
-    this.done.hidden = Boolean(next.text);
-    if (next.progress) this.told.textContent = said(next.progress);
+    this.end.hidden = Boolean(next.text);
     if (!next.text) {
-      this.why.hidden = true;
-      this.showDone(next.why);
+      this.#showEnd(next.why);
       return;
     }
-    this.text.textContent = next.text.text;
-    this.text.scrollTop = 0;
-    const columns = Object.entries(next.text.columns ?? {}).filter(([, value]) => value !== null && value !== "");
-    this.facts.replaceChildren(...columns.flatMap(([name, value]) => [make("dt", "", name), make("dd", "", String(value))]));
-    tell(this.why, WHY[next.why] ?? "");
-    this.showSuggestion(next.suggestion);
-    this.seen = 0;
-    this.since = document.hidden ? null : performance.now();
-    announce(next.text.text.slice(0, 400));
+    const last = next.answer ?? null;
+    this.#chosen = new Set(this.isMultilabel ? (last?.labels ?? []) : []);
+    this.#isFlagged = Boolean(last?.flagged);
+    this.bar.fillNote(last?.note ?? "");
+    this.card.show(next);
+    this.bar.showSuggestion(next.suggestion);
+    this.#mark();
+    this.watch.start();
+    this.#readyAt = performance.now() + REACTION;
   }
 
-  showSuggestion(suggestion) {
-    const names = suggestion ? suggestion.labels : [];
-    this.labels.suggest(names);
-    this.suggested.replaceChildren();
-    if (!suggestion) return;
-    this.suggested.append(make("span", "tag", "suggestion"), " ", make("strong", "", names.join(", ") || "no label"),
-      make("span", "soft", ` ${percent(suggestion.probability)} by the ${suggestion.source} `), make("kbd", "", "Enter"), " accepts it");
+  #showEnd(why) {
+    const [title, told] = ENDS[why] ?? ["There is no text to label.", ""];
+    const home = `#/${encodeURIComponent(this.project.name)}`;
+    const ways = make("p", "row", link("Progress", `${home}/progress`), link("Labels", `${home}/labels`),
+      button("Look again", () => this.#begin()), button("Undo my last answer", () => this.#undo()));
+    this.end.replaceChildren(make("h2", "", title), make("p", "", told), ways);
+    say(`${title} ${told}`);
   }
 
-  showDone(why) {
-    const link = (name, view) => {
-      const made = make("a", "", name);
-      made.href = `#/p/${encodeURIComponent(this.project.name)}/${view}`;
-      return made;
-    };
-    const further = why === "no-labels" || why === "no-texts"
-      ? [link("Labels and texts", "labels")] : [link("Progress", "progress"), " · ", link("Agreement", "agreement"), " · ", link("Train", "train")];
-    this.done.replaceChildren(make("h2", "", WHY_NONE[why] ?? "There is no text now."), make("p", "", ...further));
-    announce(WHY_NONE[why] ?? "");
+  #mark() {
+    const suggested = new Set(this.#current.suggestion?.labels ?? []);
+    this.buttons.mark(this.#chosen, suggested);
+    this.bar.mark(this.#chosen, this.#isFlagged);
   }
 
-  choose(name) {
-    if (!this.current || this.isBusy) return;
-    if (!this.isSeveral) {
-      this.chosen = [name];
-      this.submit("label");
-      return;
+  get #isReady() {
+    return !this.#isBusy && this.#current !== null && performance.now() >= this.#readyAt;
+  }
+
+  #pick(name) {
+    if (!this.isMultilabel) {
+      this.#give([name]);
+    } else if (this.#isReady) {
+      if (!this.#chosen.delete(name)) this.#chosen.add(name);
+      this.#mark();
     }
-    this.chosen = this.chosen.includes(name) ? this.chosen.filter((one) => one !== name) : [...this.chosen, name];
-    this.labels.mark(this.chosen);
   }
 
-  async submit(kind) {
-    if (!this.current || this.isBusy) return;
-    const { text, suggestion = null, guideline = null } = this.current;
-    const labels = kind === "skip" ? [] : this.chosen;
-    this.labels.press(labels);
-    const judgement = keep(this.project.name, {
-      text: text.id, labels, kind, flagged: this.isFlagged, note: this.note.value.trim(), seconds: this.seconds(), guideline, suggestion,
+  #flag() {
+    if (!this.#isReady) return;
+    this.#isFlagged = !this.#isFlagged;
+    this.#mark();
+    say(this.#isFlagged ? "Flagged for review" : "Not flagged");
+  }
+
+  #accept() {
+    if (this.#current?.suggestion) this.#give(this.#current.suggestion.labels);
+  }
+
+  #save() {
+    if (this.#chosen.size) this.#give(this.project.labels.map(({ name }) => name).filter((name) => this.#chosen.has(name)));
+  }
+
+  /** Store an answer to the text in view; as long as that takes, no other key answers anything. */
+  async #give(labels, kind = "label") {
+    if (!this.#isReady) return;
+    const { text, guideline, suggestion } = this.#current;
+    const entry = keep(this.project.name, "judgements", this.who, {
+      token: randomId(), text: text.id, labels, kind, flagged: this.#isFlagged,
+      note: this.bar.note.value.trim(), seconds: this.watch.seconds, guideline, suggestion: suggestion ?? null,
     });
-    this.note.blur();
-    await this.busy(async () => this.show((await this.deliver(judgement)).next));
-  }
-
-  async takeBack() {
-    await this.busy(async () => {
-      const { undone, next } = await ask(of(this.project.name, `/undo?tab=${tabId()}`), {});
-      this.show(next);
-      if (!undone) announce("There is nothing to undo.");
-      else if (this.isSeveral) this.labels.mark((this.chosen = undone.labels ?? []));
+    await this.#busy(async () => {
+      const { next } = await this.#deliver(entry);
+      this.#show(next);
+      const said = kind === "skip" ? "Skipped." : `Saved: ${labels.join(", ") || "no label"}.`;
+      if (next.text) say(`${said} Next text: ${beginningOf(next.text.text)}`);
     });
   }
 
-  /** Do one thing at a time: a key that is pressed before the next text is shown means nothing. */
-  async busy(work) {
-    if (this.isBusy) return;
-    this.isBusy = true;
+  async #undo() {
+    if (this.#isBusy) return;
+    await this.#busy(async () => {
+      const { undone, next } = await post(`${this.place}/undo?tab=${tab}`, {}, { signal: this.signal });
+      if (!undone) {
+        say("There is nothing to undo");
+        return;
+      }
+      this.#show({ ...next, answer: undone, why: "again" });
+      say(`Undone. Text: ${beginningOf(next.text?.text ?? "")}`);
+    });
+  }
+
+  /** Show a text that this person judged before, to judge it again. */
+  async #showAgain(id) {
+    if (this.#isBusy) return;
+    await this.#busy(async () => {
+      const text = await get(`${this.place}/texts/${id}`, { signal: this.signal });
+      const own = (text.judgements ?? []).filter((one) => !one.replaced && !one.undone && one.kind !== "decision");
+      const answer = own.findLast((one) => one.annotator === this.who) ?? null;
+      const { guidelines } = this.project;
+      this.#show({ text, answer, why: "again", suggestion: null, guideline: guidelines?.version ?? null });
+      this.card.region.focus();
+    });
+  }
+
+  async #busy(work) {
+    this.#isBusy = true;
+    this.work.setAttribute("aria-busy", "true");
+    showFailure(this.alert, null);
     try {
       await work();
-    } catch (error) {
-      this.labels.press([]);
-      fail(error);
+    } catch (failure) {
+      if (!isLeft(failure)) this.#fail(failure);
     } finally {
-      this.isBusy = false;
+      this.#isBusy = false;
+      const wait = Math.max(0, this.#readyAt - performance.now());
+      setTimeout(() => this.work.setAttribute("aria-busy", String(this.#isBusy)), wait);
     }
   }
 
-  async deliver(judgement) {
-    const waiting = () => {
-      this.saving.textContent = "Not saved yet: the studio does not answer. It is kept here and sent again.";
-    };
-    const answer = await deliver(this.project.name, judgement, tabId(), waiting);
-    this.saving.textContent = "";
-    return answer;
+  #fail(failure) {
+    showFailure(this.alert, failure);
+    if (!this.#current && this.end.hidden) this.alert.append(" ", button("Try again", () => this.#begin(), "small"));
   }
 
-  setFlag(isFlagged) {
-    this.isFlagged = isFlagged;
-    this.flag.setAttribute("aria-pressed", String(isFlagged));
+  #deliver(entry) {
+    return deliver(entry, { signal: this.signal, onWait: (failure, seconds) => this.#tellWaiting(failure, seconds) });
   }
 
-  openNote() {
-    this.noteBox.hidden = false;
-    this.note.focus();
+  #tellWaiting(failure, seconds) {
+    this.waiting.hidden = !failure;
+    if (!failure) return;
+    const number = unsent(this.project.name).length;
+    const kept = number === 1 ? "1 answer is kept in this browser and sent" : `${number} answers are kept in this browser and sent`;
+    const told = make("p", "", `${failure.message} ${kept} as soon as the studio answers. Next try in ${seconds} s.`);
+    told.setAttribute("role", "alert");
+    this.waiting.replaceChildren(told, button("Try now", retryNow, "small"));
   }
 
-  /** Count the time in which the page is visible. */
-  clock() {
-    if (!this.current) return;
-    if (document.hidden && this.since !== null) {
-      this.seen += performance.now() - this.since;
-      this.since = null;
-    } else if (!document.hidden) {
-      this.since = performance.now();
-    }
-  }
-
-  seconds() {
-    const now = this.since === null ? 0 : performance.now() - this.since;
-    return Math.min(86_400, Math.round(this.seen + now) / 1000);
-  }
-
-  key(event) {
-    const inField = event.target.closest("input, textarea, select, dialog, summary");
-    if (inField) {
-      if (event.key === "Escape" && event.target === this.note) this.note.blur();
-      return;
-    }
-    if (event.repeat || event.altKey || event.isComposing) return;
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") this.takeBack();
-    else if (event.ctrlKey || event.metaKey) return;
-    else if (!this.act(event.key, event.target)) return;
-    event.preventDefault();
-  }
-
-  /** Do what a key means; whether it means something. */
-  act(key, target) {
-    if (this.labels.choose(key)) return true;
-    const acts = {
-      s: () => this.submit("skip"), f: () => this.setFlag(!this.isFlagged), n: () => this.openNote(), u: () => this.takeBack(),
-      "?": () => document.getElementById("keys").toggleAttribute("open"), "/": () => this.labels.search(),
-    };
-    if (key === "Enter") return !target.closest("button, a") && this.enter();
-    if (!(key in acts)) return false;
-    acts[key]();
+  #onKey(key) {
+    const label = this.buttons.named(key);
+    if (label !== undefined) this.#pick(label);
+    else if (key === "Enter") this.#enter();
+    else if (key === "s") this.#give([], "skip");
+    else if (key === "f") this.#flag();
+    else if (key === "n" && this.#current) this.bar.openNote();
+    else if (key === "u") this.#undo();
+    else if (key === "0" && this.isMultilabel) this.#give([]);
+    else if (key === "/") this.buttons.openSearch();
+    else if (key === "?") openKeys(this.#keys());
+    else return false;
     return true;
   }
 
-  enter() {
-    const suggestion = this.current?.suggestion;
-    if (suggestion && !this.chosen.length) {
-      this.chosen = [...suggestion.labels];
-      this.submit("label");
-    } else if (this.isSeveral) {
-      this.submit("label");
-    }
-    return true;
+  #enter() {
+    if (this.isMultilabel && this.#chosen.size) this.#save();
+    else this.#accept();
+  }
+
+  #keys() {
+    const labels = this.buttons.labels.filter((label) => label.key).map((label) => [label.key, label.name]);
+    const several = this.isMultilabel
+      ? [["Enter", "save the chosen labels, or accept the suggestion"], ["0", "none of the labels"]]
+      : [["Enter", "accept the suggestion"]];
+    return [
+      ...labels, ["/", "search a label; Enter takes the first"], ...several, ["s", "skip this text"],
+      ["f", "flag this text for review, or not"], ["n", "write a note; Escape goes back"],
+      ["u", "undo the last answer, as Ctrl+Z does"], ["?", "show the keys"],
+    ];
   }
 }
 
-const said = ({ judged, texts, mine }) => `${whole(judged)} of ${count(texts, "text")} labeled, ${whole(mine)} by you`;
-
-/** Guidelines, what the labels mean, and the keys. */
-function beside(project) {
-  const described = project.labels.filter((label) => !label.retired && label.description);
-  const meanings = make("dl", "", ...described.flatMap((label) => [make("dt", "", label.name), make("dd", "", label.description)]));
-  const guide = make("details", "", make("summary", "", "Guidelines"));
-  guide.open = window.matchMedia("(min-width: 48rem)").matches;
-  guide.append(make("div", "guide", project.guidelines.text || "None yet."), meanings);
-  const keys = make("details", "", make("summary", "", "Keys"));
-  keys.id = "keys";
-  keys.append(make("dl", "", ...KEYS.flatMap(([key, what]) => [make("dt", "", make("kbd", "", key)), make("dd", "", what)])));
-  const aside = make("aside", "beside", guide, keys);
-  aside.setAttribute("aria-label", "Guidelines and keys");
-  return aside;
-}
+const beginningOf = (text) => (text.length > READ_OUT ? `${text.slice(0, READ_OUT)} …` : text);

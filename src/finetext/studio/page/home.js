@@ -1,42 +1,58 @@
-// All projects, and their runs side by side.
+// The start: projects, a new project, and the runs of all projects compared.
 
 import { count, make, whole } from "/page/dom.js";
-import { ask } from "./api.js";
-import { interval, table } from "./parts.js";
+import { get } from "./ask.js";
+import { newProject } from "./new_project.js";
+import { alertLine, attempt, bar, duration, interval, link, moment, table } from "./parts.js";
 
-export async function showHome(view, studio) {
-  const cards = studio.projects.map(card);
-  const start = make("a", "", "New project");
-  start.href = "#/new";
-  view.append(make("h1", "", "Projects"));
-  if (!cards.length) {
-    view.append(make("p", "", "Nothing here yet. A project holds your texts, the labels that people give them, and the models trained on them."));
-  }
-  if (cards.length) view.append(make("ul", "cards", ...cards));
-  if (studio.is_owner) view.append(make("p", "row", start));
-  if (studio.is_owner && cards.length) await showComparison(view);
+export async function showHome(root, { studio, signal, go, isNew }) {
+  const { projects } = studio;
+  root.append(make("h1", "", projects.length ? "Projects" : "Start with your texts"));
+  if (projects.length) root.append(make("ul", "projects", ...projects.map(projectItem)));
+  if (studio.is_owner) root.append(startOf(studio, go, isNew));
+  else if (!projects.length) root.append(make("p", "", "There are no projects yet. The owner of the studio can make one."));
+  if (studio.is_owner && projects.length) await addComparison(root, signal);
 }
 
-function card(project) {
-  const link = make("a", "", project.name);
-  link.href = `#/p/${encodeURIComponent(project.name)}/annotate`;
-  const people = project.annotators.length ? `, by ${project.annotators.join(", ")}` : "";
+function projectItem(of) {
+  const title = make("h2", "", link(of.name, `#/${encodeURIComponent(of.name)}/annotate`));
+  if (of.problem) return make("li", "project", title, make("p", "failure", of.problem));
+  const judged = make("p", "", `${whole(of.judged)} of ${count(of.texts, "text")} labeled`);
+  const track = bar(of.texts ? of.judged / of.texts : 0);
   const facts = [
-    `${whole(project.judged)} of ${count(project.texts, "text")} labeled${people}`,
-    project.labels.length ? `labels: ${project.labels.slice(0, 8).join(", ")}${project.labels.length > 8 ? ", …" : ""}` : "no labels yet",
+    count(of.labels.length, "label"), people(of.annotators), count(of.runs, "run"),
+    of.last ? `last answer ${moment(of.last)}` : `created ${moment(of.created)}`,
   ];
-  if (project.runs) facts.push(count(project.runs, "training run"));
-  if (project.open_reviews) facts.push(`${count(project.open_reviews, "text")} to review`);
-  return make("li", "", make("h2", "", link), ...facts.map((fact) => make("p", "soft", fact)));
+  const item = make("li", "project", title, track, judged, make("p", "soft", facts.filter(Boolean).join(" · ")));
+  if (of.open_reviews) {
+    item.append(make("p", "", link(`${count(of.open_reviews, "text")} to review`, `#/${encodeURIComponent(of.name)}/review`)));
+  }
+  return item;
 }
 
-async function showComparison(view) {
-  const runs = (await ask("/api/compare")).filter((run) => run.best);
-  if (!runs.length) return;
-  const rows = runs.map((run) => {
-    const link = make("a", "", `${run.project}: ${run.run}`);
-    link.href = `#/p/${encodeURIComponent(run.project)}/train`;
-    return [link, run.best.method, `${run.best.metric} ${interval(run.best, 3)}`, run.rows === null ? "–" : whole(run.rows), run.verdict ?? ""];
-  });
-  view.append(make("h2", "", "Runs"), table("Best method of each run", ["run", "method", "score", "rows", "verdict"], rows, "left-table"));
+function people(names) {
+  if (!names.length) return "nobody has labeled yet";
+  return names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+}
+
+/** The form for a new project, folded as long as there are others. */
+function startOf(studio, go, isNew) {
+  const form = newProject(isNew ? studio.source : null, go);
+  if (!studio.projects.length || isNew) {
+    return make("section", "", studio.projects.length ? make("h2", "", "New project") : "", form);
+  }
+  return make("details", "panel begin", make("summary", "", "New project"), form);
+}
+
+async function addComparison(root, signal) {
+  const failure = alertLine();
+  root.append(failure);
+  const runs = await attempt(failure, null, () => get("/api/compare", { signal }));
+  if (!runs?.length) return;
+  const rows = runs.map((of) => [
+    link(of.project, `#/${encodeURIComponent(of.project)}/train`), of.run,
+    of.best ? `${of.best.method}: ${of.best.metric}` : null, interval(of.best), whole(of.rows), duration(of.seconds), of.verdict,
+  ]);
+  const columns = ["Project", "Run", "Best method", "Score [95% interval]", "Rows", "Time", "Verdict"];
+  root.append(make("h2", "", "Best method of each run"), table("Runs of all projects", columns, rows, { left: [1, 2, 6], className: "compare" }));
 }

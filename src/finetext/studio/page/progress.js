@@ -1,87 +1,110 @@
-// What the labels are worth so far, and when to stop.
+// What the labels are worth so far, what more of them would add, and which classes lack some.
 
-import { count, make, whole } from "/page/dom.js";
-import { ask, of } from "./api.js";
-import { share, table } from "./parts.js";
+import { count, head, make, whole } from "/page/dom.js";
+import { get, placeOf } from "./ask.js";
+import { curve } from "./curve.js";
+import { labelTag } from "./label_colors.js";
+import { bar, link, share, table } from "./parts.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const AGAIN = 5_000;
+const AGAIN = 5000;
 
-export async function showProgress(view, project) {
-  let isOver = false;
+export async function showProgress(root, { project, signal }) {
+  const place = `${placeOf(project.name)}/progress`;
   let shown = "";
   const show = async () => {
-    const now = await ask(of(project.name, "/progress"));
+    const now = await get(place, { signal });
     const text = JSON.stringify(now);
-    if (isOver || text === shown) return;
+    if (text === shown) return;
     shown = text;
-    view.replaceChildren(...parts(now, project));
+    const open = [...root.querySelectorAll("details")].map((one) => one.open);
+    root.replaceChildren(...partsOf(now, project));
+    root.querySelectorAll("details").forEach((one, place_) => {
+      one.open = open[place_] ?? one.open;
+    });
   };
   await show();
-  const timer = setInterval(() => show().catch(() => {}), AGAIN);
-  return () => {
-    isOver = true;
-    clearInterval(timer);
-  };
+  const timer = setInterval(() => !document.hidden && show().catch(() => {}), AGAIN);
+  signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-function parts(now, project) {
-  const made = [make("h1", "", "Progress"), make("p", "verdict whole", now.sentence), make("p", "", now.advice)];
-  if (now.encoding.problem) made.push(make("p", "failure", `Texts come in random order, since the encoder cannot be used: ${now.encoding.problem}`));
-  else if (now.encoding.done < now.encoding.total) {
-    made.push(make("p", "soft", `The encoder has read ${whole(now.encoding.done)} of ${count(now.encoding.total, "text")}.`));
-  }
-  made.push(make("p", "soft", "The estimate is that of a linear probe, on texts of the random sample, from which it does not learn. Trained methods are often better."));
-  if (now.forecast) made.push(forecast(now.forecast));
-  if (now.curve.length > 1) made.push(make("h2", "", "Learning curve"), curve(now.curve), curveTable(now.curve));
-  made.push(make("h2", "", "Labels per class"), coverage(now.coverage));
-  if (now.suggestions) {
-    const { shown, accepted, rate } = now.suggestions;
-    made.push(make("h2", "", "Suggestions"), make("p", "", `${whole(accepted)} of ${whole(shown)} were accepted as they were: ${share(rate)}.`));
-  }
-  if (now.speed.median_seconds !== null) {
-    made.push(make("p", "soft", `Half of the latest answers took ${now.speed.median_seconds.toFixed(1)} s or less.`));
-  }
-  if (project.counts.to_review) made.push(make("p", "", `To decide under Review: ${count(project.counts.to_review, "text")}.`));
-  return made;
+function partsOf(now, project) {
+  const parts = [make("h1", "", "Progress"), make("p", "verdict", now.sentence)];
+  if (now.advice) parts.push(make("p", "", now.advice));
+  parts.push(...stateOf(now, project), ...accuracyOf(now), ...forecastOf(now), ...curveOf(now), ...coverageOf(now, project));
+  return [...parts, ...habitsOf(now)];
 }
 
-function forecast(gains) {
+/** What stands in the way of an estimate, or is still to do. */
+function stateOf({ encoding, undecided }, project) {
+  const parts = [];
+  if (encoding?.problem) {
+    parts.push(make("p", "failure", `Texts come in random order, as the encoder cannot be used: ${encoding.problem}`));
+  } else if (encoding && encoding.done < encoding.total) {
+    const read = make("progress", "slim");
+    read.max = encoding.total;
+    read.value = encoding.done;
+    read.setAttribute("aria-label", "Texts that the encoder has read");
+    parts.push(make("p", "soft", `The encoder has read ${whole(encoding.done)} of ${count(encoding.total, "text")}.`), read);
+  }
+  const waiting = undecided || project.counts.to_review;
+  if (waiting) {
+    const place = `#/${encodeURIComponent(project.name)}/review`;
+    parts.push(make("p", "", link(`${count(project.counts.to_review || waiting, "text")} to review`, place)));
+  }
+  return parts;
+}
+
+function accuracyOf({ accuracy, why_not }) {
+  if (!accuracy) return why_not ? [make("p", "soft", why_not)] : [];
+  const title = make("h2", "", "Accuracy");
+  const line = make("p", "gauge", bar(accuracy.value, accuracy.low, accuracy.high), make("b", "", share(accuracy)));
+  const told = `With its 95% interval, by ${count(accuracy.n, "label")} of the random sample. It is that of a linear model, which does `
+    + "not learn from this sample. Methods that you train are often better.";
+  return [title, line, make("p", "soft", told)];
+}
+
+function forecastOf({ forecast, forecast_why_not }) {
+  if (!forecast?.length) return forecast_why_not ? [make("p", "soft", forecast_why_not)] : [];
   const points = (of) => `${of >= 0 ? "+" : "−"}${Math.abs(100 * of).toFixed(1)}`;
-  const rows = gains.map((of) => [`${whole(of.labels)} more`, points(of.gain), `${points(of.low)} to ${points(of.high)}`]);
-  return table("Forecast: what more labels add", ["labels", "points", "95%"], rows);
+  const rows = forecast.map((of) => [`${whole(of.labels)} more labels`, points(of.gain), `${points(of.low)} to ${points(of.high)}`]);
+  return [make("h2", "", "What more labels would add"), table("Gain in accuracy, in percentage points", ["With", "Gain", "95% interval"], rows)];
 }
 
-function coverage(classes) {
-  const name = (of) => make("span", "", of.label, of.enough ? "" : make("span", "tag", "few"));
-  const rows = classes.map((of) => [name(of), whole(of.judged), whole(of.random), share(of.share)]);
-  return table("Labels of each class", ["class", "labels", "of them random", "share of all texts"], rows);
+function curveOf({ curve: points }) {
+  if (!points || points.length < 2) return [];
+  const rows = points.map((of) => [whole(of.labels), share(of)]);
+  const figures = make("details", "", make("summary", "", "The learning curve as a table"),
+    table("Accuracy by the number of labels", ["Labels", "Accuracy (95% interval)"], rows));
+  return [make("h2", "", "Learning curve"), curve(points), figures];
 }
 
-const curveTable = (points) =>
-  table("Accuracy with a part of the labels", ["labels to learn from", "accuracy"], points.map((of) => [whole(of.labels), share(of)]));
+function coverageOf({ coverage }, project) {
+  if (!coverage?.length) return [];
+  const most = Math.max(1, ...coverage.map((of) => of.judged));
+  const rows = coverage.map((of) => {
+    const title = head("row", labelTag(of.label, project.labels));
+    if (!of.enough) title.append(make("span", "tag", "few"));
+    const shown = make("div", "", bar(of.judged / most), make("span", "number", whole(of.judged)));
+    return make("tr", "", title, make("td", "", shown), make("td", "", whole(of.random)), make("td", "", share(of.share)));
+  });
+  const titles = ["Label", "Labeled texts", "In the random sample", "Share of all texts"];
+  const header = make("tr", "", ...titles.map((title, place) => head("col", title, place < 2 ? "left" : "")));
+  const made = make("table", "bars coverage", make("caption", "", "Texts of each label"), make("thead", "", header), make("tbody", "", ...rows));
+  const region = make("div", "wide", made);
+  region.tabIndex = 0;
+  region.setAttribute("role", "region");
+  region.setAttribute("aria-label", "Texts of each label");
+  return [make("h2", "", "Coverage"), region];
+}
 
-/** A small line chart; the table below says the same. */
-function curve(points) {
-  const width = 480, height = 200, left = 44, bottom = 30, top = 10, right = 10;
-  const logs = points.map((of) => Math.log(of.labels));
-  const x = (at) => left + ((logs[at] - logs[0]) / Math.max(logs[logs.length - 1] - logs[0], 1e-9)) * (width - left - right);
-  const y = (of) => top + (1 - of) * (height - top - bottom);
-  const draw = (tag, attributes, text = "") => {
-    const made = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.textContent = text;
-    return made;
-  };
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img", "aria-label": "Accuracy by number of labels; the table below has the figures" });
-  for (const level of [0, 0.25, 0.5, 0.75, 1]) {
-    svg.append(draw("line", { x1: left, x2: width - right, y1: y(level), y2: y(level), stroke: "var(--line)" }),
-      draw("text", { x: left - 6, y: y(level) + 4, "text-anchor": "end" }, `${100 * level}%`));
+function habitsOf({ suggestions, speed }) {
+  const parts = [];
+  if (suggestions) {
+    const told = `${whole(suggestions.accepted)} of ${count(suggestions.shown, "suggestion")} accepted as they were: ${share(suggestions.rate)}.`;
+    parts.push(make("h2", "", "Suggestions"), make("p", "", told));
   }
-  const band = [...points.map((of, at) => `${x(at)},${y(of.high)}`), ...points.map((of, at) => `${x(at)},${y(of.low)}`).reverse()];
-  svg.append(draw("polygon", { points: band.join(" "), fill: "var(--accent)", opacity: 0.15 }),
-    draw("polyline", { points: points.map((of, at) => `${x(at)},${y(of.value)}`).join(" "), fill: "none", stroke: "var(--accent)", "stroke-width": 2 }));
-  points.forEach((of, at) => svg.append(draw("circle", { cx: x(at), cy: y(of.value), r: 3, fill: "var(--accent)" }),
-    draw("text", { x: x(at), y: height - 10, "text-anchor": at ? (at === points.length - 1 ? "end" : "middle") : "start" }, whole(of.labels))));
-  return svg;
+  if (speed?.median_seconds !== null && speed?.median_seconds !== undefined) {
+    parts.push(make("p", "soft", `Half of the latest answers took ${speed.median_seconds.toFixed(1)} s or less.`));
+  }
+  return parts;
 }

@@ -1,181 +1,156 @@
-// Training runs of a project: estimate, start, watch, judge.
+// Training runs of a project: what a run would take, start, watch, cancel, resume.
 
-import { count, make, percent, tell, whole } from "/page/dom.js";
-import { ask, of } from "./api.js";
-import { announce, fail } from "./main.js";
-import { button, field, input, interval, table, ways } from "./parts.js";
+import { count, make } from "/page/dom.js";
+import { get, isLeft, placeOf, post, runPlace } from "./ask.js";
+import { runDetails } from "./run.js";
+import { alertLine, attempt, button, copyable, duration, field, input, interval, say, showFailure } from "./parts.js";
 
-const AGAIN = 1_000;
+const AGAIN = 1000;
 const BUSY = ["running", "waiting"];
-const STATES = { running: "running", waiting: "waits for another run", done: "done", failed: "failed", cancelled: "cancelled", interrupted: "interrupted" };
+const STATES = {
+  running: "running", waiting: "waits for another run", done: "done", failed: "failed", cancelled: "cancelled",
+  interrupted: "interrupted",
+};
 
-export async function showTrain(view, project) {
-  const train = new Train(view, project);
-  await train.begin();
-  return () => train.end();
+export async function showTrain(root, context) {
+  await new Train(root, context).start();
 }
 
 class Train {
-  constructor(view, project) {
-    this.project = project;
-    this.runs = make("div");
-    this.detail = make("section");
-    this.detail.setAttribute("aria-label", "Run");
-    view.append(make("h1", "", "Train"), ...this.form(), make("h2", "", "Runs"), this.runs, this.detail);
+  #known = [];
+  #open = null;
+  #timer = null;
+
+  constructor(root, { project, signal, rest }) {
+    Object.assign(this, { root, project, signal, wanted: rest[0] ?? null });
+    this.list = make("ul", "runs");
+    this.failure = alertLine();
+    this.details = make("section", "run");
+    this.details.setAttribute("aria-label", "Run");
+    this.details.tabIndex = -1;
   }
 
-  async begin() {
-    await this.refresh();
-    const first = this.known.find((run) => run.state === "done");
-    if (first) await this.open(first.name);
+  async start() {
+    this.root.append(make("h1", "", "Train"), this.#form(), make("h2", "", "Runs"), this.failure, this.list, this.details);
+    this.signal.addEventListener("abort", () => clearTimeout(this.#timer));
+    await this.#refresh();
+    const first = this.#known.find((run) => run.name === this.wanted) ?? this.#known.find((run) => run.state === "done");
+    if (first) await this.#show(first.name);
   }
 
-  end() {
-    this.isOver = true;
-    clearTimeout(this.timer);
-  }
-
-  form() {
-    const minutes = input("number", "", { min: 1, max: 100000, placeholder: "no limit" });
-    const methods = input("text", "", { placeholder: "chosen for the data", autocomplete: "off" });
-    const told = make("div");
-    told.setAttribute("role", "status");
-    const request = () => {
-      const asked = {};
-      if (minutes.value) asked.minutes = Number(minutes.value);
-      if (methods.value.trim()) asked.methods = methods.value.split(",").map((one) => one.trim()).filter(Boolean);
-      return asked;
-    };
-    const estimate = button("Estimate", async () => {
-      const found = await ask(of(this.project.name, "/runs/estimate"), request());
-      const plan = make("pre", "", found.lines.join("\n"));
-      plan.tabIndex = 0;
-      told.replaceChildren(...found.problems.map((line) => make("p", "failure", line)), plan, ways(found, "train"));
+  #form() {
+    const { chosen_judged: chosen, random_judged: random } = this.project.counts;
+    const minutes = input("number", "", { min: "1", max: "100000", placeholder: "no limit" });
+    const methods = input("text", "", { placeholder: "chosen for the data", spellcheck: "false" });
+    const asked = () => ({
+      ...(minutes.value ? { minutes: Number(minutes.value) } : {}),
+      ...(methods.value.trim() ? { methods: methods.value.split(/[\s,]+/).filter(Boolean) } : {}),
     });
-    const start = button("Start training", async () => {
-      const { run } = await ask(of(this.project.name, "/runs"), request());
-      announce(`Run ${run} started`);
-      await this.refresh();
-    }, "main");
-    const { random_judged: random, chosen_judged: chosen } = this.project.counts;
-    return [
-      make("p", "", `Methods learn from ${count(chosen, "label")} and are tested on the random sample of ${whole(random)}.`),
-      make("div", "fields", field("Minutes", minutes), field("Methods, by commas", methods)), make("div", "row", start, estimate), told,
-    ];
+    const plan = make("div", "plan");
+    plan.setAttribute("role", "status");
+    const failure = alertLine();
+    const place = `${placeOf(this.project.name)}/runs`;
+    const estimate = button("Estimate", () => attempt(failure, estimate, async () => {
+      plan.replaceChildren(make("p", "soft", "Estimating …"));
+      try {
+        plan.replaceChildren(...planOf(await post(`${place}/estimate`, asked(), { signal: this.signal })));
+      } catch (error) {
+        plan.replaceChildren();
+        throw error;
+      }
+    }));
+    const start = button("Start training", () => attempt(failure, start, async () => {
+      const { run } = await post(place, asked(), { signal: this.signal });
+      say(`Run ${run} started`);
+      await this.#refresh();
+    }), "main");
+    const told = `Methods learn from ${count(chosen, "label")}, and are tested on ${count(random, "label")} of the random sample. `
+      + "Training takes all cores; you can go on labeling.";
+    const hint = "Names separated by commas, such as tfidf, probe";
+    const fields = make("div", "fields", field("Minutes", minutes, "Most time for the run"), field("Methods", methods, hint));
+    return make("section", "", make("p", "", told), fields, failure, make("p", "row", start, estimate), plan);
   }
 
-  async refresh() {
-    clearTimeout(this.timer);
-    const before = new Map((this.known ?? []).map((run) => [run.name, run.state]));
-    this.known = await ask(of(this.project.name, "/runs"));
-    if (this.isOver) return;
-    const ended = this.known.find((run) => BUSY.includes(before.get(run.name)) && !BUSY.includes(run.state));
-    this.list();
-    if (this.known.some((run) => BUSY.includes(run.state))) {
-      this.timer = setTimeout(() => this.refresh().catch((error) => fail(error)), AGAIN);
+  async #refresh() {
+    clearTimeout(this.#timer);
+    try {
+      const before = new Map(this.#known.map((run) => [run.name, run.state]));
+      this.#known = await get(`${placeOf(this.project.name)}/runs`, { signal: this.signal });
+      showFailure(this.failure, null);
+      this.#list();
+      const ended = this.#known.find((run) => BUSY.includes(before.get(run.name)) && !BUSY.includes(run.state));
+      if (ended) {
+        say(`Run ${ended.name}: ${STATES[ended.state] ?? ended.state}`);
+        if (ended.state === "done") await this.#show(ended.name);
+      }
+    } catch (failure) {
+      if (isLeft(failure)) return;
+      showFailure(this.failure, failure);
     }
-    if (ended) {
-      announce(`Run ${ended.name}: ${STATES[ended.state]}`);
-      await this.open(ended.name);
-    }
+    if (this.#known.some((run) => BUSY.includes(run.state))) this.#timer = setTimeout(() => this.#refresh(), AGAIN);
   }
 
-  list() {
-    const focused = this.runs.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    const items = this.known.map((run) => this.item(run));
-    this.runs.replaceChildren(items.length ? make("ul", "cards", ...items) : make("p", "soft", "None yet."));
-    if (focused) this.runs.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  /** Show all runs; the focus stays on the same button. */
+  #list() {
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const none = make("li", "soft", "None yet.");
+    this.list.replaceChildren(...(this.#known.length ? this.#known.map((run) => this.#item(run)) : [none]));
+    if (focused) this.list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  item(run) {
-    const acts = [];
-    const act = (name, how) => {
-      const made = button(name, how);
-      made.dataset.key = `${run.name} ${name}`;
-      made.setAttribute("aria-label", `${name} ${run.name}`);
-      acts.push(made);
-    };
-    const change = (what) => async () => {
-      await ask(of(this.project.name, `/runs/${encodeURIComponent(run.name)}/${what}`), {});
-      await this.refresh();
-    };
-    if (BUSY.includes(run.state)) act("Cancel", change("cancel"));
-    else if (run.state === "done") act("Open", () => this.open(run.name));
-    else act("Resume", change("resume"));
-    const item = make("li", "", make("h2", "", run.name), make("p", "soft", STATES[run.state] ?? run.state));
-    if (run.state === "running") {
-      const bar = make("progress");
-      bar.setAttribute("aria-label", `Progress of ${run.name}`);
-      if (run.share !== null) bar.value = run.share;
-      item.append(bar, make("p", "soft", [run.stage, run.seconds === null ? "" : `${Math.round(run.seconds)} s`].filter(Boolean).join(" · ")));
-    }
+  #item(run) {
+    const state = make("span", `tag ${run.state}`, STATES[run.state] ?? run.state);
+    const item = make("li", run.name === this.#open ? "open" : "", make("h3", "", run.name, " ", state));
+    if (run.state === "running") item.append(...this.#watching(run));
+    if (run.best) item.append(make("p", "", `${run.best.method}: ${run.best.metric} ${interval(run.best)}`));
     if (run.message) item.append(make("p", run.state === "failed" ? "failure" : "soft", run.message));
-    if (run.best) item.append(make("p", "", `${run.best.method}: ${run.best.metric} ${interval(run.best, 3)}`));
-    item.append(make("div", "row", ...acts));
+    if (run.state === "done" && run.seconds !== null) item.append(make("p", "soft", `took ${duration(run.seconds)}`));
+    item.append(make("p", "row", ...this.#acts(run)));
     return item;
   }
 
-  async open(name) {
-    const path = `/runs/${encodeURIComponent(name)}`;
-    const run = await ask(of(this.project.name, path));
-    if (this.isOver) return;
-    const parts = [make("h2", "", `Run ${name}`)];
-    if (run.verdict) parts.push(make("p", "verdict whole", run.verdict.headline), ...run.verdict.lines.map((line) => make("p", "", line)));
-    if (run.leaderboard?.length) {
-      const rows = run.leaderboard.map((one) => [one.method, interval(one.score, 3), one.seconds === null ? "–" : `${one.seconds.toFixed(1)} s`]);
-      parts.push(table(`Methods, by ${run.best?.metric ?? "score"}`, ["method", "score and 95%", "training"], rows));
-    }
-    const use = make("a", "", "Use this model");
-    use.href = `#/p/${encodeURIComponent(this.project.name)}/use`;
-    parts.push(make("p", "", use), ...this.looks(path));
-    if (run.command) parts.push(ways(run, "train"));
-    this.detail.replaceChildren(...parts);
+  #watching(run) {
+    const shown = make("progress", "slim");
+    shown.setAttribute("aria-label", `Progress of ${run.name}`);
+    if (run.share !== null && run.share !== undefined) shown.value = run.share;
+    return [shown, make("p", "soft", [run.stage, run.seconds === null ? "" : duration(run.seconds)].filter(Boolean).join(" · "))];
   }
 
-  /** Errors, doubtful labels and the report, each shown when it is asked for. */
-  looks(path) {
-    const at = of(this.project.name, path);
-    const errors = lazily("Errors on test rows", async () => {
-      const found = await ask(`${at}/errors`);
-      const rows = found.map((one) => [one.id, one.text, one.truth, one.prediction, one.probability === null ? "–" : percent(one.probability)]);
-      return found.length ? table("Wrong predictions, the surest first", ["id", "text", "label", "prediction", "probability"], rows, "left-table") : make("p", "", "There are none.");
-    });
-    const doubts = lazily("Doubtful labels", async () => {
-      const found = await ask(`${at}/label-errors`);
-      if (!found.length) return make("p", "", "No label looks wrong.");
-      const rows = found.map((one) => [one.id, one.text, one.label, one.suggested, percent(one.probability)]);
-      const said = make("p", "soft");
-      const put = button("Put them into review", async () => {
-        const { queued } = await ask(`${at}/label-errors`, {});
-        tell(said, `${count(queued, "text")} queued under Review.`);
-      }, "main");
-      return make("div", "", make("div", "row", put, said), table("Labels that the model doubts", ["id", "text", "label", "model", "probability"], rows, "left-table"));
-    });
-    const report = lazily("Report", async () => {
-      const frame = make("iframe", "report");
-      frame.title = "Report of the run";
-      frame.setAttribute("sandbox", "allow-scripts");
-      frame.src = `${at}/report`;
-      return frame;
-    });
-    return [errors, doubts, report];
+  #acts(run) {
+    const place = runPlace(this.project.name, run.name);
+    const act = (name, work) => {
+      const made = button(name, () => attempt(this.failure, made, work), "small");
+      made.dataset.key = `${run.name} ${name}`;
+      made.setAttribute("aria-label", `${name} ${run.name}`);
+      return made;
+    };
+    const change = (what) => async () => {
+      await post(`${place}/${what}`, {}, { signal: this.signal });
+      await this.#refresh();
+    };
+    if (BUSY.includes(run.state)) return [act("Cancel", change("cancel"))];
+    const open = act("Open", () => this.#show(run.name, true));
+    return run.state === "done" ? [open] : [act("Resume", change("resume")), open];
+  }
+
+  async #show(name, isAsked = false) {
+    const run = await get(runPlace(this.project.name, name), { signal: this.signal });
+    this.#open = name;
+    this.details.replaceChildren(make("h2", "", `Run ${name}`), ...runDetails(this.project, run, this.signal));
+    this.#list();
+    if (isAsked) {
+      this.details.focus();
+      this.details.scrollIntoView({ block: "start" });
+    }
   }
 }
 
-/** A section that is loaded when it is opened. */
-function lazily(title, load) {
-  const details = make("details", "", make("summary", "", title));
-  details.addEventListener("toggle", async () => {
-    if (!details.open || details.childElementCount > 1) return;
-    const waiting = make("p", "soft", "Loading …");
-    details.append(waiting);
-    try {
-      waiting.replaceWith(await load());
-    } catch (error) {
-      waiting.remove();
-      details.open = false;
-      fail(error);
-    }
-  });
-  return details;
+function planOf({ lines, problems, command, python }) {
+  const plan = make("pre", "", lines.join("\n"));
+  plan.tabIndex = 0;
+  plan.setAttribute("aria-label", "Plan of the run");
+  const ways = make("details", "", make("summary", "", "The same without the page"));
+  if (command) ways.append(copyable("Command", command));
+  if (python) ways.append(copyable("Python", python));
+  return [...(problems ?? []).map((line) => make("p", "failure", line)), plan, ways];
 }
