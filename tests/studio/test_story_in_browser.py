@@ -64,15 +64,14 @@ def picture(visit: Visit, name: str, begin: str = "header") -> None:
 def make_project(visit: Visit, path: Path) -> None:
     """Make a project of a sheet with three labels."""
     page = visit.page
-    page.get_by_role("link", name="New project").click()
     page.locator("input[type=file]").set_input_files(path)
     page.get_by_text("text 'Rückmeldung'").wait_for()
     page.get_by_role("button", name="Add a label").click()
     for number, (label, meaning) in enumerate(LABELS.items(), start=1):
         page.get_by_label(f"Name of label {number}").fill(label)
         page.get_by_label(f"Description of label {number}").fill(meaning)
-    page.get_by_label("Random sample").fill("30")
-    page.get_by_label("Labeled by two people").fill("30")
+    page.get_by_label("Random sample, in %").fill("30")
+    page.get_by_label("Labeled by two people, in %").fill("30")
     assert visit.faults() == []
     page.get_by_role("button", name="Create the project").click()
     visit.ready()
@@ -126,13 +125,10 @@ def look_at_labels(anna: Visit) -> None:
     assert anna.faults() == []
     anna.open("Review")
     assert anna.faults() == []
-    while anna.page.locator(".reading").count():
-        text = anna.text()
-        anna.page.keyboard.press("1")
-        anna.page.wait_for_function(
-            "before => document.querySelector('.reading')?.textContent !== before", arg=text
-        )
-    anna.page.get_by_text("Nothing waits for a decision. Texts").wait_for()
+    anna.ready()
+    while not anna.is_done:
+        anna.press("1")
+    anna.page.get_by_role("heading", name="Nothing waits for a decision").wait_for()
     for view in ("Labels", "Export"):
         anna.open(view)
         assert anna.faults() == []
@@ -145,20 +141,20 @@ def train(anna: Visit) -> None:
     """Train two methods, and read the verdict, errors, doubtful labels and the report."""
     page = anna.page
     anna.open("Train")
-    page.get_by_label("Methods, by commas").fill("tfidf,probe")
+    page.get_by_label("Methods").fill("tfidf,probe")
     page.get_by_role("button", name="Estimate").click()
     page.get_by_text("estimate:").wait_for(timeout=120_000)
     page.get_by_role("button", name="Start training").click()
     page.locator(".verdict").wait_for(timeout=240_000)
     assert "always answering" in page.locator(".verdict").inner_text()
-    for part in ("Errors on test rows", "Doubtful labels", "Report"):
+    for part in ("Errors on test rows", "Labels that may be wrong", "Report"):
         page.get_by_text(part, exact=True).click()
     report = page.frame_locator("iframe.report")
     report.get_by_text("How often it is right").first.wait_for(timeout=120_000)
     page.get_by_text("Loading …").wait_for(state="detached", timeout=120_000)
     assert anna.faults() == []
     page.get_by_text("Report", exact=True).click()
-    picture(anna, "studio-train", "#view section h2")
+    picture(anna, "studio-train", "section.run h2")
 
 
 def predict(anna: Visit, path: Path, truth: dict[str, str], folder: Path) -> None:
