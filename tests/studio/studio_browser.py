@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -79,13 +80,10 @@ class Visit:
         visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
         visit.page.on("console", visit._hear)
         visit.page.on("request", lambda request: visit.asked.add(request.url))
+        if name is not None:  # the frame of a report has no storage
+            stored = f"localStorage.setItem('finetext-studio-annotator', {json.dumps(name)})"
+            context.add_init_script(f"if (self === top) {stored}")
         visit.page.goto(url + path)
-        if name is not None:
-            if path == "/":
-                visit.page.get_by_role("button", name="Say who you are").click()
-            visit.page.get_by_role("textbox", name="Your name").fill(name)
-            visit.page.keyboard.press("Enter")
-            visit.page.get_by_role("button", name=f"You: {name}").wait_for()
         return visit
 
     def _hear(self, message: Any) -> None:
@@ -96,26 +94,30 @@ class Visit:
         """Open a view of the project."""
         link = self.page.get_by_role("navigation").get_by_role("link", name=re.compile(f"^{view}"))
         link.click()
-        self.page.get_by_role("heading", name=view, exact=True).wait_for()
+        self.page.get_by_role("heading", name=re.compile(f"^{view}"), level=1).wait_for()
 
-    def ready(self, before: str = "") -> None:
-        """Wait for another text that takes keys, or for the end."""
+    def ready(self) -> None:
+        """Wait for a text, or for the end."""
         self.page.wait_for_function(
-            "before => document.querySelector('.end:not([hidden])') || "
-            "(document.querySelector('.work[aria-busy=false] .reader')?.textContent ?? before) "
-            "!== before",
-            arg=before,
+            "() => document.querySelector('.end:not([hidden])') || "
+            "document.querySelector('.work:not([hidden])[aria-busy=false]')"
         )
 
     def text(self) -> str:
         """The text that is to be labeled."""
-        return self.page.locator(".reader").text_content() or ""
+        return self.page.locator(".reader").inner_text()
 
     def press(self, key: str) -> None:
         """Press a key, and wait for another text or the end."""
+        self.ready()
         before = self.text()
         self.page.keyboard.press(key)
-        self.ready(before)
+        self.page.wait_for_function(
+            "before => document.querySelector('.end:not([hidden])') || "
+            "document.querySelector('.reader').textContent !== before",
+            arg=before,
+        )
+        self.ready()
 
     @property
     def is_done(self) -> bool:

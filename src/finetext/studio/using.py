@@ -53,9 +53,10 @@ def about_run(project: Project, name: str) -> dict[str, Any]:
         run = Run.open(project.runs / name)
     except FinetextError:
         return {"verdict": None, "leaderboard": None, "findings": []}
-    words: list[str] = []
+    words, recommended = list[str](), ""
     with suppress(FinetextError):
-        words = run.summary().words()
+        verdict = run.summary()
+        words, recommended = verdict.words(), run.recommended if verdict.is_recommended else ""
     return {
         "verdict": {"headline": words[0], "lines": words[1:]} if words else None,
         "leaderboard": [
@@ -65,7 +66,7 @@ def about_run(project: Project, name: str) -> dict[str, Any]:
                 "seconds": entry.seconds_to_train,
                 "rows_per_second": entry.rows_per_second,
                 "bytes": entry.bytes,
-                "recommended": entry.method == run.recommended,
+                "recommended": entry.method == recommended,
             }
             for entry in run.leaderboard
         ],
