@@ -176,7 +176,7 @@ def test_texts_are_shown_as_they_are_in_their_direction(visit: Any) -> None:
         label = page.page.get_by_role("button", name="good")
         assert label.is_visible()
         box = page.page.locator(".reading").bounding_box()
-        assert box["height"] < 600
+        assert box["height"] < 700
         page.press("1")
     assert sorted(seen) == sorted(texts)
     assert page.page.locator("body").get_attribute("data-hacked") is None
