@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
-from studio_projects import give, project_in
+from studio_projects import LABELS, give, project_in
 
+from finetext.core.annotations import AnnotatedText, Annotations
+from finetext.evaluation.agreement import agreement_of
 from finetext.studio.agreeing import agreement_in
 from finetext.studio.judgements import undo
-from finetext.studio.label_set import Label, set_labels
+from finetext.studio.label_set import Label, rename_label, set_labels
+from finetext.studio.project import stored_settings
 
 PAIRS = [("good", "good")] * 4 + [("bad", "bad")] * 3 + [("good", "bad")] * 2 + [("odd", "good")]
 
@@ -100,3 +105,47 @@ def test_several_labels_a_text(tmp_path: Path) -> None:
     assert found.agreement.metric == "subset_accuracy"
     # "odd" is one of the labels that ann gave to all texts but the last.
     assert found.classes[2].alpha.value == pytest.approx(1)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_values_are_those_of_the_same_answers_and_confusions_add_up(
+    tmp_path: Path, several: bool
+) -> None:
+    chance, answers = random.Random(2), list[AnnotatedText]()
+    with project_in(tmp_path, texts=40, multilabel=several) as project:
+        for text in range(1, 41):
+            people = chance.sample(["ann", "bob", "cy", "di"], chance.choice([1, 2, 2, 3]))
+            said = []
+            for who in people:
+                labels = chance.sample(LABELS, chance.choice([0, 1, 2]) if several else 1)
+                give(project, who, text, *labels)
+                said.append((who, tuple(sorted(labels))))
+            answers.append(AnnotatedText(f"r{text - 1}", "", tuple(said)))
+        found = agreement_in(project)
+    shared = tuple(of for of in answers if len(of.answers) > 1)
+    wanted = agreement_of(Annotations("annotator", shared, 40), LABELS, several)
+    assert found.agreement == wanted
+    assert [(of.name, of.agreed) for of in found.classes] == [
+        (of.name, of.agreed) for of in wanted.classes
+    ]
+    if several:
+        assert found.confusion == ()
+        return
+    pair, every = found.confusion
+    assert sum(map(sum, pair.counts)) == wanted.pairs[0].kappa.n
+    pairs = sum(math.comb(len(of.answers), 2) for of in shared)
+    assert sum(map(sum, every.counts)) == 2 * pairs
+    assert list(zip(*every.counts, strict=True)) == list(every.counts)
+
+
+def test_agreement_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with project_in(tmp_path) as project:
+        give(project, "ann", 1, "good")
+        give(project, "bob", 1, "good")
+
+        def meanwhile(db: Any) -> Any:
+            rename_label(project, "good", "fine")
+            return stored_settings(db)
+
+        monkeypatch.setattr("finetext.studio.agreeing.stored_settings", meanwhile)
+        assert agreement_in(project).confusion[0].labels == ("good", "bad", "odd")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +61,9 @@ def test_a_foreign_file_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"id,text\n1,hello\n" * 99])
+@pytest.mark.parametrize(
+    "content", [b"", b"id,text\n1,hello\n" * 99, random.Random(0).randbytes(20_000)]
+)
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "project.sqlite"
     path.write_bytes(content)
@@ -80,11 +83,17 @@ def test_a_damaged_file_is_refused_with_advice(database: Database) -> None:
         for row in range(3000):
             put(db, f"key {row}", "value" * 20)
     database.close()
-    content = bytearray(database.path.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 9000] = b"\xff" * 9000
-    database.path.write_bytes(content)
-    with pytest.raises(DataError, match="from a backup"):
-        Database(database.path)
+    whole = database.path.read_bytes()
+    odd = random.Random(0).randbytes(9000)
+    for content in (
+        whole[: len(whole) // 2] + odd + whole[len(whole) // 2 + len(odd) :],
+        whole[: len(whole) // 2],
+        bytes(100) + whole[100:],
+    ):
+        database.path.write_bytes(content)
+        with pytest.raises(DataError, match="from a backup"):
+            Database(database.path)
+        assert database.path.read_bytes() == content
 
 
 def test_a_later_schema_is_refused(database: Database) -> None:

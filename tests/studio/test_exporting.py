@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from studio_projects import LABELS, give, project_in, write_rows
+from studio_toys import project_of
 
 import finetext
 from finetext.core.errors import DataError, FinetextError
@@ -17,7 +19,8 @@ from finetext.studio.agreeing import agreement_in
 from finetext.studio.exporting import export, judgements_table, texts_table
 from finetext.studio.imported import add_texts
 from finetext.studio.judgements import undo
-from finetext.studio.project import Project
+from finetext.studio.label_set import Label, set_labels
+from finetext.studio.project import Project, stored_settings
 from finetext.studio.review import decided_labels, pool_texts
 
 FORMS = ("csv", "tsv", "xlsx", "jsonl", "parquet")
@@ -161,19 +164,23 @@ def test_every_judgement_has_a_row_with_its_state(project: Project) -> None:
     assert table["time"][0].endswith("+00:00")
 
 
-@pytest.mark.parametrize("form", ["csv", "xlsx"])
+@pytest.mark.parametrize("form", ["csv", "tsv", "xlsx"])
 def test_no_cell_is_run_as_a_formula(project: Project, tmp_path: Path, form: str) -> None:
     give(project, "=cmd|' /C calc'!A0", 1, "good", note="=1+1")
     path = tmp_path / f"judgements.{form}"
     export(project, "judgements", path)
-    if form == "csv":
-        assert ",'=1+1," in path.read_text("utf-8")
-        assert ",=" not in path.read_text("utf-8")
+    if form != "xlsx":
+        kind = {"csv": "excel", "tsv": "excel-tab"}[form]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            cells = [cell for row in csv.reader(file, kind) for cell in row]
+        assert {"'=1+1", "'=cmd|' /C calc'!A0"} <= set(cells)
+        assert not [cell for cell in cells if cell.startswith("=")]
     else:
         import openpyxl
 
-        cells = [cell for row in openpyxl.load_workbook(path).active for cell in row]
-        assert {cell.data_type for cell in cells if str(cell.value).startswith("=")} == {"s"}
+        sheet = openpyxl.load_workbook(path).active
+        found = [cell for row in sheet for cell in row]
+        assert {cell.data_type for cell in found if str(cell.value).startswith("=")} == {"s"}
 
 
 def test_columns_of_mixed_values_are_written_to_parquet(tmp_path: Path) -> None:
@@ -196,3 +203,63 @@ def test_what_cannot_be_exported_is_told(project: Project, tmp_path: Path) -> No
     with pytest.raises(DataError, match="no text has a label yet"):
         export(project, "labeled", tmp_path / "x.csv")
     assert not list(tmp_path.glob("x.*"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("names", [LABELS, ("rent, flat", "car;bus", "a|b")])
+def test_sets_of_labels_are_read_without_any_setting(
+    tmp_path: Path, form: str, names: tuple[str, ...]
+) -> None:
+    with project_in(tmp_path, texts=30, multilabel=True) as project:
+        set_labels(project, [Label(name) for name in names])
+        for text in range(1, 25):
+            give(project, "ann", text, *(name for at, name in enumerate(names) if text >> at & 1))
+            give(project, "bob", text, names[text % 3])
+            give(project, "bob", text, *(name for at, name in enumerate(names) if text >> at & 1))
+        for what in ("labeled", "answers"):
+            export(project, what, tmp_path / f"{what}.{form}")
+        decided = decided_labels(project).labels
+    data = read(tmp_path / f"labeled.{form}")
+    assert [set(of) for of in data.labels] == [set(decided[text]) for text in range(1, 25)]
+    found = agreement(read(tmp_path / f"answers.{form}"))
+    assert (found.texts, found.agreed.value) == (24, 1.0)
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "xlsx"])
+def test_no_label_is_told_from_none_yet(tmp_path: Path, form: str) -> None:
+    with project_in(tmp_path, texts=30, multilabel=True) as project:
+        give(project, "ann", 1, "good", "bad")
+        give(project, "ann", 2)
+        give(project, "ann", 3, "bad")
+        export(project, "texts", tmp_path / f"out.{form}")
+    data = read(tmp_path / f"out.{form}", settings=finetext.ReadSettings(drop_unlabelled=True))
+    assert [set(of) for of in data.labels] == [{"good", "bad"}, set(), {"bad"}]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_texts_that_look_like_formulas_are_read_as_they_were(tmp_path: Path, form: str) -> None:
+    texts = ["=1+1", "-5 degrees", "@anna hello", "+49 30 123", "'quoted'", "'=2", "two\nlines"]
+    texts = [f"{text} of row {row}" for row in range(3) for text in texts]
+    with project_of(tmp_path, texts, ("=x", "-", "+1")) as project:
+        for text in range(1, 22):
+            give(project, "ann", text, ("=x", "-", "+1")[text % 3])
+        export(project, "labeled", tmp_path / f"out.{form}")
+    data = read(tmp_path / f"out.{form}")
+    assert list(data.texts) == texts
+    assert list(data.labels) == [("=x", "-", "+1")[text % 3] for text in range(1, 22)]
+
+
+def test_a_table_is_of_one_moment(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody undoes while the table is made is in all of its columns, or in none."""
+    label_all(project)
+    before = texts_table(project)
+
+    def meanwhile(db: Any) -> Any:
+        for _ in range(2):  # the last text has an answer of somebody else, too
+            undo(project, "ann")
+        return stored_settings(db)
+
+    monkeypatch.setattr("finetext.studio.exporting.stored_settings", meanwhile)
+    during = texts_table(project)
+    monkeypatch.undo()
+    assert during in (before, texts_table(project))

@@ -22,7 +22,7 @@ from finetext.core.settings import ReadSettings
 from finetext.studio import imported
 from finetext.studio.imported import add_texts
 from finetext.studio.judgements import current_answers
-from finetext.studio.label_set import labels_of
+from finetext.studio.label_set import Label, labels_of, set_labels
 from finetext.studio.next_text import GivenText, next_text
 from finetext.studio.project import Project, ProjectSettings, counts_of, create_project
 
@@ -220,3 +220,68 @@ def test_shares_are_exact_whatever_the_number_of_texts(
             assert number == (random if stream == "random" else texts - random)
             assert double == round(double_share * number)
         project.close()
+
+
+def test_a_source_that_is_not_there_is_told(project: Project, tmp_path: Path) -> None:
+    for source in (tmp_path / "x.csv", tmp_path / "folder of texts"):
+        with pytest.raises(DataError, match="there is no file") as told:
+            add_texts(project, source)
+        assert source.name in str(told.value)
+
+
+def test_a_file_cannot_give_labels_that_are_retired(project: Project, tmp_path: Path) -> None:
+    rows = [(f"text number {row}", ("good", "bad")[row % 2]) for row in range(6)]
+    path = write_rows(tmp_path / "x.csv", ("text", "label"), rows)
+    add_texts(project, path)
+    give(project, "ann", 1, "good")
+    set_labels(project, [Label("bad"), Label("odd")])
+    with pytest.raises(DataError, match=r"x\.csv gives 'good'.*retired"):
+        add_texts(project, path, take_labels=True)
+    assert list(given(project).values()) == [[("ann", ("good",))]]
+    set_labels(project, [Label("bad"), Label("good")])
+    assert add_texts(project, path, take_labels=True).labeled == 6
+
+
+def test_labels_of_repeated_texts_that_differ_are_told(project: Project, tmp_path: Path) -> None:
+    rows = [(f"text number {row % 6}", ("good", "bad", "odd")[row % 4 % 3]) for row in range(12)]
+    found = add_texts(
+        project, write_rows(tmp_path / "x.csv", ("text", "label"), rows), take_labels=True
+    )
+    assert (found.added, found.repeated, found.labeled) == (6, 6, 6)
+    first = dict(reversed(rows))
+    other = len({text for text, label in rows if label != first[text]})
+    assert [labels for (labels,) in given(project).values()] == [
+        ("file", (label,)) for _, label in rows[:6]
+    ]
+    assert any(f"{other} texts have several answers in x.csv" in note for note in found.notes)
+
+
+def test_formulas_without_a_result_are_told_and_their_texts_left_out(
+    project: Project, tmp_path: Path
+) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["id", "Text", "Summe"])
+    for row in range(4):
+        book.active.append([f"a{row}", f"Schöner Text Nummer {row}", "=1+1"])
+    book.active["B3"] = '=CONCATENATE("a", "b")'
+    book.save(tmp_path / "x.xlsx")
+    found = add_texts(project, tmp_path / "x.xlsx", ReadSettings(text="Text", id="id"))
+    assert (found.added, found.empty) == (3, 1)
+    assert any("5 formulas without a stored result" in note for note in found.notes)
+    assert list(texts(project)) == ["a0", "a2", "a3"]
+    assert texts(project)["a0"] == ("Schöner Text Nummer 0", {"Summe": None})
+
+
+def test_labels_of_a_german_sheet_are_taken(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Nr", "Rückmeldung", "Größe", "Preis"])
+    for row in range(6):
+        text = f"Schöne Übung Nummer {row} ist ganz gut"
+        book.active.append([row, text, ("groß", "klein")[row % 2], 1.5])
+    book.save(tmp_path / "Blatt Ü.xlsx")
+    with project_in(tmp_path, texts=0) as project:
+        settings = ReadSettings(text="Rückmeldung", label="Größe", id="Nr")
+        found = add_texts(project, tmp_path / "Blatt Ü.xlsx", settings, take_labels=True)
+        assert (found.added, found.labeled) == (6, 6)
+        assert [of.name for of in labels_of(project)][3:] == ["groß", "klein"]
+        assert texts(project)["1"][1] == {"Größe": "klein", "Preis": 1.5}

@@ -59,7 +59,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path: Path) -> None
     with project_in(tmp_path, texts=5_000, double_share=0.3) as project:
         folder = project.folder
     chance, told = random.Random(0), dict[str, int]()
-    for life in range(4):
+    for life in range(6):
         told |= one_life(folder, str(life), chance.randrange(5, 80))
         with closing(open_project(folder)) as project:
             told[f"after {life}"] = 1 + life

@@ -60,22 +60,24 @@ def test_the_share_of_the_random_stream_is_exact(tmp_path: Path, share: float, r
 
 
 def test_four_people_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
-    with project_of(tmp_path, 300, double_share=0.2) as project:
+    with project_of(tmp_path, 450, double_share=0.2) as project:
         done: dict[str, int] = {}
         people = [
-            Thread(target=lambda who=who: done.update({who: len(work(project, who, 60))}))
+            Thread(target=lambda who=who: done.update({who: len(work(project, who, 100))}))
             for who in ("Anna", "Bert", "Clara", "Deniz")
         ]
         for person in people:
             person.start()
         for person in people:
             person.join()
-        assert set(done.values()) == {60}
+        assert done == dict.fromkeys(("Anna", "Bert", "Clara", "Deniz"), 100)
         answers = "SELECT count(*), count(DISTINCT annotator), max(coders) FROM judgements JOIN "
         answers += "texts ON texts.id = judgements.text GROUP BY judgements.text"
         for number, people_of, coders in rows(project, answers):
             assert number == people_of <= coders
-        assert rows(project, "SELECT count(*) FROM judgements") == [(240,)]
+        assert rows(project, "SELECT count(*) FROM judgements") == [(400,)]
+        with project.database.read() as db:
+            check_counts(db)
 
 
 def test_one_stream_goes_on_where_the_other_has_ended(tmp_path: Path) -> None:

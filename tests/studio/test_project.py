@@ -77,6 +77,16 @@ def test_a_project_that_cannot_be_read_is_free_afterward(tmp_path: Path) -> None
     open_project(tmp_path / "p").close()
 
 
+def test_a_project_of_a_later_schema_is_refused_and_stays(tmp_path: Path) -> None:
+    with project_in(tmp_path) as project, project.database.write() as db:
+        db.execute("PRAGMA user_version = 99")
+    before = (tmp_path / "p" / "project.sqlite").read_bytes()
+    for _ in range(2):  # the first refusal lets go of the lock
+        with pytest.raises(DataError, match=r"schema 99.*update finetext"):
+            open_project(tmp_path / "p")
+    assert (tmp_path / "p" / "project.sqlite").read_bytes() == before
+
+
 def test_a_missing_project_names_those_that_are_there(tmp_path: Path) -> None:
     create_project(tmp_path, "reviews").close()
     with pytest.raises(DataError, match="holds no project; did you mean 'reviews'"):

@@ -129,3 +129,19 @@ def test_random_texts_without_a_decided_label_are_counted(project: Project) -> N
         give(project, "ann", of.id, "good")
         give(project, "bob", of.id, "bad")
     assert undecided_random(project) == sum(of.is_random for of in pool_texts(project)[:10])
+
+
+def test_a_doubt_ends_with_the_label_that_it_is_about(project: Project) -> None:
+    for text in (1, 2, 3):
+        give(project, "ann", text, "good")
+    assert add_doubts(project, "run", [(f"r{row}", "good", "bad", 0.9) for row in range(3)]) == 3
+    give(project, "ann", 1, "bad")
+    give(project, "bob", 2, "odd")
+    undo(project, "ann")
+    assert reasons(project) == {
+        1: ("doubtful",), 2: ("differ", "doubtful"), 3: ("doubtful",),
+    }  # fmt: skip
+    give(project, "ann", 1, "bad")
+    assert reasons(project) == {2: ("differ", "doubtful"), 3: ("doubtful",)}
+    give(project, "ann", 2, "odd")
+    assert reasons(project) == {3: ("doubtful",)}

@@ -19,7 +19,7 @@ from finetext.evaluation.agreement import (
 from finetext.report.agreement import agreement_sentence, alpha_sentence, people_line
 from finetext.storage.codec import Jsonable
 from finetext.studio.judgements import current_answers
-from finetext.studio.label_set import labels_of
+from finetext.studio.label_set import stored_labels
 from finetext.studio.project import Project, stored_settings
 
 
@@ -69,6 +69,7 @@ def agreement_in(project: Project) -> ProjectAgreement:
         answers = current_answers(db)
         several = stored_settings(db).multilabel
         texts = dict(db.execute("SELECT id, name FROM texts"))
+        labels = stored_labels(db)
     shared = {text: of for text, of in answers.items() if len(of) > 1}
     if not shared:
         return ProjectAgreement(None, why_not="no text has been labeled by two people yet")
@@ -83,7 +84,7 @@ def agreement_in(project: Project) -> ProjectAgreement:
         len(answers),
     )
     used = {name for of in shared.values() for _, given in of for name in given}
-    names = [of.name for of in labels_of(project) if not of.retired or of.name in used]
+    names = [of.name for of in labels if not of.retired or of.name in used]
     agreement = agreement_of(found, names, several)
     pair = (agreement.pairs[0].a, agreement.pairs[0].b) if agreement.pairs else None
     return ProjectAgreement(

@@ -10,14 +10,17 @@ from typing import Any, Final
 
 from finetext.core.errors import DataError, UnknownNameError
 from finetext.core.types import Finding
+from finetext.data.formulas import without_formulas
 from finetext.data.rows import MIXED, Batch, kinds_of
-from finetext.data.write import SUFFIXES, Table, arrow_values, form_of, write_table
+from finetext.data.write import IN_CELLS, SUFFIXES, Table, arrow_values, form_of, write_table
 from finetext.studio.database import CURRENT
 from finetext.studio.project import Project, stored_settings
-from finetext.studio.review import decided_labels
+from finetext.studio.review import decided_within
 
 WHATS: Final = ("texts", "labeled", "answers", "judgements")
 _PREFIX: Final = "source_"
+_JOINING: Final = frozenset(",;|#[")
+"""Signs in cells that are read as several labels."""
 
 
 def export(
@@ -46,9 +49,33 @@ def export(
         raise DataError(f"{path.name}: the suffix must be one of {', '.join(SUFFIXES)}")
     is_of_texts = what in ("texts", "labeled")
     table = texts_table(project, what) if is_of_texts else judgements_table(project, what)
-    if form_of(path) == ".parquet":
+    form = form_of(path)
+    if form == ".parquet":
         table = _uniform(table)
-    return write_table(path, table, locale or "en" if form_of(path) == ".csv" else None)
+    if form in IN_CELLS:
+        table = _lists_in_cells(table)
+    if form == ".tsv":  # a locale, which says so for CSV, would change how it is written, too
+        table = {name: list(of) for name, of in without_formulas(table, always=False).items()}
+    return write_table(path, table, locale or "en" if form == ".csv" else None)
+
+
+def _lists_in_cells(table: Table) -> Table:
+    """Return lists of labels as JSON if labels joined by commas would be read as other ones.
+
+    That is so if a name has a sign that joins labels, or a text has no label, whose cell would be
+    as empty as that of a text that is still to be labeled.
+    """
+    lists = [of for values in table.values() for of in values if isinstance(of, list)]
+    if all(lists) and not any(set(name) & _JOINING for of in lists for name in of):
+        return table
+    return {
+        name: [_json(of) if isinstance(of, list) else of for of in values]
+        for name, values in table.items()
+    }
+
+
+def _json(labels: list[str]) -> str:
+    return json.dumps(labels, ensure_ascii=False)
 
 
 def _uniform(table: Table) -> Table:
@@ -66,16 +93,15 @@ def _has_lists(values: Iterable[Any]) -> bool:
 
 
 def texts_table(project: Project, what: str = "texts") -> Table:
-    """Return a column for id, text, label, split, annotators, and each of the source.
+    """Return a column for id, text, label, split, decided_by, and each of the source.
 
     `label` is the decided label, empty without one. `split` is "test" for texts of the random
     stream and "train" for all others, labeled or not, since finetext reads no table in which a
     split is blank; `decided_by` is "decision", "majority" or the name
     of the only annotator.
     """
-    decided = decided_labels(project)
     with project.database.read() as db:
-        several = stored_settings(db).multilabel
+        decided, several = decided_within(db), stored_settings(db).multilabel
         texts = db.execute("SELECT id, name, text, stream, columns FROM texts ORDER BY id")
         rows = [dict(row) for row in texts]
         people: dict[int, list[str]] = {}

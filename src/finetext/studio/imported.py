@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from finetext.batch.inputs import read_input
+from finetext.batch.inputs import is_text, read_input
 from finetext.core.arrays import finite
 from finetext.core.errors import DataError
 from finetext.core.settings import ReadSettings
@@ -67,6 +67,8 @@ def add_texts(
         DataError: the source cannot be read, has no texts, or has labels that do not fit.
     """
     settings, name = settings or ReadSettings(), Path(source).name
+    if is_text(str(source)):
+        raise DataError(f"there is no file {source}; check its name")
     # Nobody waits while files are read: the transaction begins after that.
     given = _labels_in(source, settings) if take_labels else None
     found = read_input(str(source), replace(settings, labelled=False), Wanted(columns=True))
@@ -80,9 +82,12 @@ def add_texts(
             raise DataError(f"{name} has no texts")
         _insert(db, added.rows, name, last)
         labeled = 0 if given is None else _store_labels(db, given, name)
-    notes = tuple(filter(None, (found.description, *(of.message for of in found.findings))))
+    notes = [found.description, *(of.message for of in found.findings), *added.notes(name)]
+    if given is not None and given.differ:
+        texts = counted(given.differ, "text")
+        notes.append(f"{texts} have several answers in {name}: the first of each is taken")
     return Imported(
-        len(added.rows), added.repeated, added.empty, labeled, (*notes, *added.notes(name))
+        len(added.rows), added.repeated, added.empty, labeled, tuple(filter(None, notes))
     )
 
 
@@ -189,10 +194,14 @@ def _insert(db: sqlite3.Connection, rows: Sequence[_Row], source: str, last: int
 
 @dataclass(frozen=True)
 class _Given:
-    """The labels of a file: its scheme, and the labels by the digest of the text."""
+    """The labels of a file: its scheme, the first answer on each text by its digest.
+
+    `differ` is how many texts have other answers, too.
+    """
 
     scheme: LabelScheme
     labels: dict[bytes, list[str]]
+    differ: int
 
 
 def _labels_in(source: str | Path, settings: ReadSettings) -> _Given:
@@ -201,11 +210,14 @@ def _labels_in(source: str | Path, settings: ReadSettings) -> _Given:
     if data.scheme is None:
         raise DataError(f"{Path(source).name}: no column looks like labels; name it")
     several, labels = data.scheme.multilabel, dict[bytes, list[str]]()
+    differ = set[bytes]()
     for text, label in zip(data.texts, data.labels, strict=True):
         if label is not None:
             names = list(label) if several else [str(label)]
-            labels.setdefault(_digest(whole(text or "")), names)
-    return _Given(data.scheme, labels)
+            digest = _digest(whole(text or ""))
+            if set(labels.setdefault(digest, names)) != set(names):
+                differ.add(digest)
+    return _Given(data.scheme, labels, len(differ))
 
 
 def _store_labels(db: sqlite3.Connection, given: _Given, source: str) -> int:
@@ -217,6 +229,11 @@ def _store_labels(db: sqlite3.Connection, given: _Given, source: str) -> int:
             "labels a text"
         )
     there = stored_labels(db)
+    if retired := [of.name for of in there if of.retired and of.name in given.scheme.names]:
+        raise DataError(
+            f"{source} gives {retired[0]!r}, a label that is retired; bring it back first, or add "
+            "the texts without their labels"
+        )
     added = [Label(name) for name in given.scheme.names if name not in {of.name for of in there}]
     if len(there) + len(added) > MOST_LABELS:
         raise DataError(

@@ -71,10 +71,11 @@ class Decided:
 def decided_labels(project: Project) -> Decided:
     """Return the decided label of each text that has one."""
     with project.database.read() as db:
-        return _decided(db)
+        return decided_within(db)
 
 
-def _decided(db: sqlite3.Connection) -> Decided:
+def decided_within(db: sqlite3.Connection) -> Decided:
+    """Return the decided labels within a transaction."""
     several = stored_settings(db).multilabel
     labels, tied = dict[int, Labels](), set[int]()
     for text, answers in current_answers(db).items():
@@ -101,7 +102,7 @@ def add_doubts(project: Project, run: str, doubts: Iterable[tuple[str, str, str,
     """
     now, added = time.time(), 0
     with project.database.write() as db:
-        labels = _decided(db).labels
+        labels = decided_within(db).labels
         for name, label, suggested, probability in doubts:
             row = db.execute("SELECT id FROM texts WHERE name = ?", (name,)).fetchone()
             if row is not None and label in labels.get(row["id"], ()):
@@ -114,14 +115,14 @@ def add_doubts(project: Project, run: str, doubts: Iterable[tuple[str, str, str,
 def texts_to_review(project: Project, limit: int = _MOST) -> list[ReviewText]:
     """Return the texts to decide: those on which annotators differ, flagged ones, doubtful ones."""
     with project.database.read() as db:
-        reasons = _reasons(db, _decided(db))
+        reasons = _reasons(db, decided_within(db))
         return [_shown(db, text, why) for text, why in list(reasons.items())[:limit]]
 
 
 def count_to_review(project: Project) -> int:
     """Return how many texts are to be decided."""
     with project.database.read() as db:
-        return len(_reasons(db, _decided(db)))
+        return len(_reasons(db, decided_within(db)))
 
 
 def _reasons(db: sqlite3.Connection, decided: Decided) -> dict[int, list[Reason]]:
@@ -135,12 +136,14 @@ def _reasons(db: sqlite3.Connection, decided: Decided) -> dict[int, list[Reason]
     for row in flagged:
         reasons.setdefault(row["text"], []).append("flagged")
     doubts = db.execute(
-        "SELECT text FROM doubts WHERE NOT EXISTS (SELECT 1 FROM judgements WHERE kind = "
+        "SELECT text, label FROM doubts WHERE NOT EXISTS (SELECT 1 FROM judgements WHERE kind = "
         f"'decision' AND judgements.text = doubts.text AND {CURRENT} "
         "AND judgements.time > doubts.time) ORDER BY probability DESC"
     )
-    for row in doubts:
-        reasons.setdefault(row["text"], []).append("doubtful")
+    for text, label in doubts:
+        # A label that annotators have changed by now is no longer the one that is doubted.
+        if text in decided.tied or label in decided.labels.get(text, ()):
+            reasons.setdefault(text, []).append("doubtful")
     return reasons
 
 
@@ -175,6 +178,6 @@ def pool_texts(project: Project) -> list[PoolText]:
 def undecided_random(project: Project) -> int:
     """Return how many texts of the random stream wait for a decision."""
     with project.database.read() as db:
-        tied = _decided(db).tied
+        tied = decided_within(db).tied
         random = {row["id"] for row in db.execute("SELECT id FROM texts WHERE stream = 'random'")}
     return len(tied & random)
