@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -206,16 +207,20 @@ def test_what_cannot_be_exported_is_told(project: Project, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("names", [LABELS, ("rent, flat", "car;bus", "a|b")])
+@pytest.mark.parametrize(
+    ("names", "fewest"),
+    [(LABELS, 0), (("rent, flat", "car", "bus"), 1), (("car;bus", "a|b", "c#"), 1)],
+)
 def test_sets_of_labels_are_read_without_any_setting(
-    tmp_path: Path, form: str, names: tuple[str, ...]
+    tmp_path: Path, form: str, names: tuple[str, ...], fewest: int
 ) -> None:
+    sets = [of for size in range(fewest, 4) for of in combinations(names, size)]
     with project_in(tmp_path, texts=30, multilabel=True) as project:
         set_labels(project, [Label(name) for name in names])
         for text in range(1, 25):
-            give(project, "ann", text, *(name for at, name in enumerate(names) if text >> at & 1))
+            give(project, "ann", text, *sets[text % len(sets)])
             give(project, "bob", text, names[text % 3])
-            give(project, "bob", text, *(name for at, name in enumerate(names) if text >> at & 1))
+            give(project, "bob", text, *sets[text % len(sets)])
         for what in ("labeled", "answers"):
             export(project, what, tmp_path / f"{what}.{form}")
         decided = decided_labels(project).labels
@@ -263,3 +268,26 @@ def test_a_table_is_of_one_moment(project: Project, monkeypatch: pytest.MonkeyPa
     during = texts_table(project)
     monkeypatch.undo()
     assert during in (before, texts_table(project))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("several", [False, True])
+def test_an_exported_table_is_taken_into_another_project(
+    tmp_path: Path, form: str, several: bool
+) -> None:
+    def decided(project: Project) -> dict[str, set[str]]:
+        with project.database.read() as db:
+            names = dict(db.execute("SELECT id, name FROM texts").fetchall())
+        return {names[text]: set(of) for text, of in decided_labels(project).labels.items()}
+
+    path = tmp_path / f"out.{form}"
+    with project_in(tmp_path, texts=30, multilabel=several) as project:
+        for text in range(1, 20):
+            names = [name for at, name in enumerate(LABELS) if text >> at & 1]
+            give(project, "ann", text, *(names if several else [LABELS[text % 3]]))
+        export(project, "texts", path)
+        before = decided(project)
+    with project_in(tmp_path / "other", texts=0, multilabel=several) as other:
+        found = add_texts(other, path, take_labels=True)
+        assert (found.added, found.labeled) == (30, 19)
+        assert decided(other) == before

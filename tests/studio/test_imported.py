@@ -210,12 +210,13 @@ def test_shares_are_exact_whatever_the_number_of_texts(
     with TemporaryDirectory() as folder:
         asked = ProjectSettings(random_share=random_share, double_share=double_share)
         project = create_project(Path(folder), "one", asked, seed)
-        add_texts(
-            project,
-            write_texts(Path(folder) / "a.jsonl", [f"film {n} is good" for n in range(texts)]),
-        )
-        counts = "SELECT stream, count(*), sum(coders - 1) FROM texts GROUP BY stream"
-        for stream, number, double in rows_of(project, counts):
+        for name in ("film", "book"):
+            lines = [f"{name} {n} is good" for n in range(texts)]
+            add_texts(project, write_texts(Path(folder) / f"{name}.jsonl", lines))
+        counts = "SELECT batch, stream, count(*), sum(coders - 1) FROM texts GROUP BY 1, 2"
+        found = rows_of(project, counts)
+        assert sum(number for _, _, number, _ in found) == 2 * texts
+        for _, stream, number, double in found:
             random = round(random_share * texts)
             assert number == (random if stream == "random" else texts - random)
             assert double == round(double_share * number)
